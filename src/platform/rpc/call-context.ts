@@ -1,0 +1,8 @@
+import { createContextKey } from "@connectrpc/connect";
+import { noPeer, type Peer } from "../listener/peer.ts";
+
+/** Who calls. */
+export const kPeer = createContextKey<Peer>(noPeer, { description: "peer" });
+
+/** The id under which the call is logged, and which is answered in `x-request-id`. */
+export const kRequestId = createContextKey<string>("", { description: "request id" });

@@ -1,0 +1,58 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+
+/** What a caller is told beyond code and sentence. */
+export interface PublicErrorDetails {
+  /** The HTTP status in REST where it is not the one that follows from the code. */
+  readonly httpStatus?: number;
+  /** A stable name for programs, in upper case: `NODE_KEY_REVOKED`. Default: the code's own name. */
+  readonly machineCode?: string;
+  /** Seconds after which a retry makes sense: the `Retry-After` header. */
+  readonly retryAfterSeconds?: number;
+  /** What was wrong underneath: logged, never sent. */
+  readonly cause?: unknown;
+}
+
+/**
+ * An error whose sentence may leave the process: it says what is wrong and what to do. Everything else that is thrown
+ * is logged and answered as internal.
+ */
+export class PublicError extends ConnectError {
+  readonly httpStatus: number;
+  readonly machineCode: string;
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(message: string, code: Code, details: PublicErrorDetails = {}) {
+    super(message, code, undefined, undefined, details.cause);
+    this.name = "PublicError";
+    this.httpStatus = details.httpStatus ?? httpStatusOf(code);
+    this.machineCode = details.machineCode ?? machineCodeOf(code);
+    this.retryAfterSeconds = details.retryAfterSeconds;
+  }
+}
+
+/** The HTTP status that REST answers an error of this code with, unless the error names its own. */
+export function httpStatusOf(code: Code): number {
+  return httpStatusByCode[code] ?? 500;
+}
+
+/** The stable name of a code where an error has none of its own: `NOT_FOUND`. */
+export function machineCodeOf(code: Code): string {
+  return Code[code].replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
+}
+
+// The node's table for REST errors, which agrees with the usual mapping of gRPC codes.
+const httpStatusByCode: Partial<Record<Code, number>> = {
+  [Code.Canceled]: 499,
+  [Code.InvalidArgument]: 400,
+  [Code.DeadlineExceeded]: 504,
+  [Code.NotFound]: 404,
+  [Code.AlreadyExists]: 409,
+  [Code.PermissionDenied]: 403,
+  [Code.ResourceExhausted]: 429,
+  [Code.FailedPrecondition]: 412,
+  [Code.Aborted]: 409,
+  [Code.OutOfRange]: 400,
+  [Code.Unimplemented]: 501,
+  [Code.Unavailable]: 503,
+  [Code.Unauthenticated]: 401,
+};

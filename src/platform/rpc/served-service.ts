@@ -1,0 +1,41 @@
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { createServiceImplSpec, type Interceptor, type MethodImplSpec, type ServiceImpl } from "@connectrpc/connect";
+
+/**
+ * A service of the contract with its implementation: the one thing that the Connect router, the short path and the REST
+ * adapter all mount. They call the same implementation objects through the same interceptors.
+ */
+export interface ServedService {
+  readonly desc: DescService;
+  /** The implementation by method, Unimplemented where it has none. */
+  readonly methods: readonly MethodImplSpec[];
+  /** What the router mounts. */
+  readonly implementation: Partial<ServiceImpl<DescService>>;
+  /** Interceptors of this service alone, inside those of the server. */
+  readonly interceptors: readonly Interceptor[];
+  /** Methods that answer without a credential. */
+  readonly isPublic: (method: DescMethod) => boolean;
+}
+
+/** Options of {@link serveService}. */
+export interface ServeOptions {
+  /** Interceptors of this service alone, inside those of the server. Default: none. */
+  interceptors?: readonly Interceptor[];
+  /** Methods that answer without a credential. Default: none. */
+  isPublic?: (method: DescMethod) => boolean;
+}
+
+/** Pairs a service of the contract with its implementation. Methods without one answer Unimplemented. */
+export function serveService<S extends DescService>(
+  desc: S,
+  implementation: Partial<ServiceImpl<S>>,
+  options: ServeOptions = {},
+): ServedService {
+  return {
+    desc,
+    methods: Object.values(createServiceImplSpec(desc, implementation).methods),
+    implementation: implementation as Partial<ServiceImpl<DescService>>,
+    interceptors: options.interceptors ?? [],
+    isPublic: options.isPublic ?? (() => false),
+  };
+}
