@@ -22,11 +22,16 @@ export class PublicError extends ConnectError {
   readonly retryAfterSeconds: number | undefined;
 
   constructor(message: string, code: Code, details: PublicErrorDetails = {}) {
+    // The name stays ConnectError's: connect knows its own errors by it.
     super(message, code, undefined, undefined, details.cause);
-    this.name = "PublicError";
     this.httpStatus = details.httpStatus ?? httpStatusOf(code);
     this.machineCode = details.machineCode ?? machineCodeOf(code);
     this.retryAfterSeconds = details.retryAfterSeconds;
+  }
+
+  // ConnectError's own test goes by the name, and would call every ConnectError public.
+  static override [Symbol.hasInstance](value: unknown): value is PublicError {
+    return value instanceof Error && Object.prototype.isPrototypeOf.call(PublicError.prototype, value);
   }
 }
 
