@@ -6,3 +6,6 @@ export const kPeer = createContextKey<Peer>(noPeer, { description: "peer" });
 
 /** The id under which the call is logged, and which is answered in `x-request-id`. */
 export const kRequestId = createContextKey<string>("", { description: "request id" });
+
+/** The API protocol where the content type does not tell it: `rest`. */
+export const kProtocol = createContextKey<string>("", { description: "protocol" });

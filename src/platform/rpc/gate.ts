@@ -1,6 +1,7 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { ContextValues, HandlerContext } from "@connectrpc/connect";
-import { kPeer } from "./call-context.ts";
+import { kPeer, kRequestId } from "./call-context.ts";
+import type { ServedService } from "./served-service.ts";
 
 /** Who asks for what, as far as it is known before a body is read. */
 export interface Caller {
@@ -19,18 +20,24 @@ export interface Caller {
  */
 export type Gate = (caller: Caller) => void | Promise<void>;
 
-/** Asks the gate about an RPC, and trusts the connection when it lets the call pass. */
+/** The gate of a server: lets public methods pass unasked, and trusts the connection of every caller who passed. */
+export function guard(gate: Gate, services: readonly ServedService[]): Gate {
+  const open = new Set(services.flatMap(({ desc, isPublic }) => desc.methods.filter(isPublic)));
+  return (caller) => {
+    if (caller.method !== undefined && open.has(caller.method)) return;
+    const pending = gate(caller);
+    const trust = () => caller.values.get(kPeer).trust();
+    return pending === undefined ? trust() : pending.then(trust);
+  };
+}
+
+/** Asks the gate about an RPC. The answer carries the id of the request whatever the gate says. */
 export function passGate(gate: Gate, context: HandlerContext): void | Promise<void> {
-  const caller: Caller = {
+  context.responseHeader.set("x-request-id", context.values.get(kRequestId));
+  return gate({
     header: context.requestHeader,
     values: context.values,
     method: context.method,
     path: `/${context.service.typeName}/${context.method.name}`,
-  };
-  const pending = gate(caller);
-  if (pending === undefined) {
-    context.values.get(kPeer).trust();
-    return;
-  }
-  return pending.then(() => context.values.get(kPeer).trust());
+  });
 }

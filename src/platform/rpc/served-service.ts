@@ -9,11 +9,11 @@ export interface ServedService {
   readonly desc: DescService;
   /** The implementation by method, Unimplemented where it has none. */
   readonly methods: readonly MethodImplSpec[];
-  /** What the router mounts. */
-  readonly implementation: Partial<ServiceImpl<DescService>>;
   /** Interceptors of this service alone, inside those of the server. */
   readonly interceptors: readonly Interceptor[];
-  /** Methods that answer without a credential. */
+  /** Requests are checked against the rules of the contract. */
+  readonly validated: boolean;
+  /** A method that answers without a credential. */
   readonly isPublic: (method: DescMethod) => boolean;
 }
 
@@ -21,6 +21,8 @@ export interface ServedService {
 export interface ServeOptions {
   /** Interceptors of this service alone, inside those of the server. Default: none. */
   interceptors?: readonly Interceptor[];
+  /** Requests are checked against the rules of the contract. Off only for a contract without rules. Default: true. */
+  validated?: boolean;
   /** Methods that answer without a credential. Default: none. */
   isPublic?: (method: DescMethod) => boolean;
 }
@@ -34,8 +36,8 @@ export function serveService<S extends DescService>(
   return {
     desc,
     methods: Object.values(createServiceImplSpec(desc, implementation).methods),
-    implementation: implementation as Partial<ServiceImpl<DescService>>,
     interceptors: options.interceptors ?? [],
+    validated: options.validated ?? true,
     isPublic: options.isPublic ?? (() => false),
   };
 }

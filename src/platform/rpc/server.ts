@@ -1,0 +1,157 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type { ServerHttp2Stream } from "node:http2";
+import type { AddressInfo } from "node:net";
+import type { Registry } from "@bufbuild/protobuf";
+import { createContextValues, type Interceptor } from "@connectrpc/connect";
+import type { UniversalHandlerOptions } from "@connectrpc/connect/protocol";
+import { compressionGzip } from "@connectrpc/connect-node";
+import fastify from "fastify";
+import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
+import { createListener, type KeyPair, peerOf, type Request, type RequestHandler } from "../listener/listener.ts";
+import type { Logger } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { kPeer, kRequestId } from "./call-context.ts";
+import { mountConnect } from "./connect-routes.ts";
+import { mountCors } from "./cors.ts";
+import { type Gate, guard } from "./gate.ts";
+import { createHealthState, type HealthState, serveHealth } from "./health.ts";
+import { deadline } from "./interceptors/deadline.ts";
+import { observe } from "./interceptors/observe.ts";
+import { mountOperations } from "./operations.ts";
+import { serveReflection } from "./reflection.ts";
+import { createRequestIds } from "./request-ids.ts";
+import type { ServedService } from "./served-service.ts";
+import { createShutdown } from "./shutdown.ts";
+import { answerUnrouted } from "./unrouted.ts";
+
+/** Options of {@link createServer}. */
+export interface ServerOptions {
+  /** What is served besides health and reflection. */
+  services: readonly ServedService[];
+  /** Asked before the body of anything that is not public is read. */
+  gate: Gate;
+  /** An address, not a name: `0.0.0.0`, `::`, `127.0.0.1`. */
+  host: string;
+  /** 0: one that is free. */
+  port: number;
+  /** Without it the port speaks plain text. */
+  tls?: { pair: KeyPair; clientCa?: string };
+  /** Origins whose pages may call, such as `https://panel.example.org`. Default: none. */
+  corsOrigins?: readonly string[];
+  /** Opens `/metrics` besides the gate, as `Authorization: Bearer`. */
+  metricsToken?: string;
+  /** gRPC and Connect unary calls take the short path. Off: the router serves everything, more slowly. Default: on. */
+  shortPath?: boolean;
+  /** The largest message, in bytes. Default: 64 MiB. */
+  maxMessageBytes?: number;
+  /** Types of error details, for JSON. */
+  registry?: Registry;
+  log: Logger;
+  metrics: Metrics;
+}
+
+/** A server that listens. */
+export interface Server {
+  /** Scheme, address and port that it listens on: `https://127.0.0.1:62050`. */
+  readonly url: string;
+  readonly health: HealthState;
+  /** New connections are served with this certificate from now on. */
+  replaceCertificate(pair: KeyPair): void;
+  /** Ends streams, lets unary calls finish, and closes: after 10 s at the latest. */
+  close(): Promise<void>;
+}
+
+const maxMessageBytesByDefault = 64 * 1024 * 1024;
+// Below it a reply costs more to compress than to send.
+const compressMinBytes = 16 * 1024;
+const shutdownMs = 10_000;
+// Between the abort of unary calls and the end of the server: their answers still have to leave.
+const shutdownAnswerMs = 1_000;
+
+/** Serves services over gRPC, gRPC-Web, Connect and REST on one port, with all that every service of Garrison has. */
+export async function createServer(options: ServerOptions): Promise<Server> {
+  const { log, metrics, tls } = options;
+  const health = createHealthState();
+  const described = options.services.map(({ desc }) => desc);
+  const services = [...options.services, serveHealth(health, described), ...serveReflection([...described, Health])];
+  const gate = guard(options.gate, services);
+  const shutdown = createShutdown();
+  const requestIds = createRequestIds();
+  const router: Partial<UniversalHandlerOptions> = {
+    readMaxBytes: options.maxMessageBytes ?? maxMessageBytesByDefault,
+    acceptCompression: [compressionGzip], // brotli at its default quality takes seconds for a megabyte
+    compressMinBytes,
+    ...(options.registry && { jsonOptions: { registry: options.registry } }),
+  };
+  const contextValues = (call: Request | ServerHttp2Stream, headers: IncomingHttpHeaders) =>
+    createContextValues().set(kPeer, peerOf(call)).set(kRequestId, requestIds(headers["x-request-id"]));
+  const interceptors = await createInterceptors(options);
+
+  const listener = createListener({ ...(tls && { tls }) });
+  const app = fastify({
+    serverFactory: (handler) => listener.serve(handler as RequestHandler),
+    logger: false,
+    routerOptions: { ignoreTrailingSlash: false },
+  });
+  await mountCors(app, options.corsOrigins ?? []);
+  mountConnect(app, {
+    services,
+    gate,
+    interceptors,
+    contextValues: ({ raw }) => contextValues(raw, raw.headers),
+    router,
+    shutdown,
+    log,
+  });
+  mountOperations(app, {
+    health,
+    metrics,
+    metricsToken: options.metricsToken,
+    openapi: () => ({}),
+    admit: (request) =>
+      gate({
+        header: new Headers(
+          Object.entries(request.headers).flatMap(([name, value]) =>
+            typeof value === "string" ? [[name, value]] : [],
+          ),
+        ),
+        values: contextValues(request.raw, request.headers),
+        path: request.url.replace(/\?.*/s, ""),
+      }),
+    fail: (request, reply, cause) =>
+      answerUnrouted(request, reply, cause, (_request, answer, error) =>
+        answer.code(error.httpStatus).type("text/plain; charset=utf-8").send(`${error.rawMessage}\n`),
+      ),
+  });
+
+  await app.listen({ host: options.host, port: options.port });
+  const { address, family, port } = app.server.address() as AddressInfo;
+  const host = family === "IPv6" ? `[${address}]` : address;
+  return {
+    url: `${tls ? "https" : "http"}://${host}:${port}`,
+    health,
+    replaceCertificate: (pair) => listener.replaceCertificate(pair),
+    async close() {
+      health.set(false);
+      shutdown.begin(shutdownMs - shutdownAnswerMs);
+      const cut = setTimeout(() => app.server.closeAllConnections(), shutdownMs);
+      await app.close();
+      clearTimeout(cut);
+      shutdown.over();
+    },
+  };
+}
+
+async function createInterceptors({ services, log, metrics }: ServerOptions) {
+  // The rules are compiled only where a contract has some: that takes memory and start time.
+  const rules = services.some(({ validated }) => validated)
+    ? (await import("./interceptors/validation.ts")).validation()
+    : [];
+  const watched = observe(log, metrics.calls);
+  return (service: ServedService): Interceptor[] => [
+    watched,
+    deadline,
+    ...(service.validated ? [rules].flat() : []),
+    ...service.interceptors,
+  ];
+}
