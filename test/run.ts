@@ -1,0 +1,73 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+// Runs everything that must hold before a change lands, and sums it up in one last line. A check counts as one test.
+// A skipped test fails the run unless skips.json names it, with the reason.
+
+interface Totals {
+  passed: number;
+  failed: number;
+  skipped: string[];
+}
+
+interface VitestReport {
+  testResults: { name: string; status: string; assertionResults: { fullName: string; status: string }[] }[];
+}
+
+const root = new URL("..", import.meta.url).pathname;
+const bin = join(root, "node_modules/.bin");
+const totals: Totals = { passed: 0, failed: 0, skipped: [] };
+
+check("biome", join(bin, "biome"), ["ci", "--error-on-warnings", "."]);
+check("types", join(bin, "tsc"), ["--noEmit"]);
+check("dead code and dependencies", join(bin, "knip"), []);
+vitest();
+check("conformance", process.execPath, ["test/conformance/run.ts"]);
+
+const unlisted = totals.skipped.filter((name) => !listedSkips().has(name));
+for (const name of unlisted) console.error(`skipped, but not in test/skips.json: ${name}`);
+console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped.length} skipped`);
+process.exitCode = totals.failed > 0 || unlisted.length > 0 ? 1 : 0;
+
+function check(name: string, command: string, args: string[]): void {
+  console.log(`\n== ${name}`);
+  const { status } = spawnSync(command, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+  if (status === 0) totals.passed += 1;
+  else {
+    totals.failed += 1;
+    console.error(`failed: ${name} (exit ${status})`);
+  }
+}
+
+function vitest(): void {
+  const directory = mkdtempSync(join(tmpdir(), "garrison-test-"));
+  const report = join(directory, "report.json");
+  console.log("\n== tests");
+  const args = ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
+  const { status } = spawnSync(join(bin, "vitest"), args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+  const failedBefore = totals.failed;
+  count(JSON.parse(readFileSync(report, "utf8")) as VitestReport);
+  // A suite that breaks outside its tests (an unhandled error, say) fails the run too.
+  if (status !== 0 && totals.failed === failedBefore) totals.failed += 1;
+  rmSync(directory, { recursive: true });
+}
+
+function count(report: VitestReport): void {
+  for (const suite of report.testResults) {
+    const file = suite.name.slice(root.length);
+    if (suite.status === "failed" && suite.assertionResults.every(({ status }) => status !== "failed"))
+      totals.failed += 1;
+    for (const { fullName, status } of suite.assertionResults) {
+      if (status === "passed") totals.passed += 1;
+      else if (status === "failed") totals.failed += 1;
+      else totals.skipped.push(`${file}: ${fullName}`);
+    }
+  }
+}
+
+function listedSkips(): Set<string> {
+  const listed = JSON.parse(readFileSync(join(root, "test/skips.json"), "utf8")) as { test: string; reason: string }[];
+  return new Set(listed.map(({ test }) => test));
+}
