@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file garrison/rest/v1/rest.proto.
  */
 export const file_garrison_rest_v1_rest: GenFile = /*@__PURE__*/
-  fileDesc("ChtnYXJyaXNvbi9yZXN0L3YxL3Jlc3QucHJvdG8SEGdhcnJpc29uLnJlc3QudjEiowEKA0FwaRIvCgplcnJvcl9mb3JtGAEgASgOMhsuZ2Fycmlzb24ucmVzdC52MS5FcnJvckZvcm0SJgoFY29kZWMYAiABKA4yFy5nYXJyaXNvbi5yZXN0LnYxLkNvZGVjEiwKCGVudmVsb3BlGAMgASgOMhouZ2Fycmlzb24ucmVzdC52MS5FbnZlbG9wZRIVCg1lbWl0X2RlZmF1bHRzGAQgASgIIsEDCgdCaW5kaW5nEiQKBHZlcmIYASABKA4yFi5nYXJyaXNvbi5yZXN0LnYxLlZlcmISDAoEcGF0aBgCIAEoCRIMCgRib2R5GAMgASgJEhUKDXJlc3BvbnNlX2JvZHkYBCABKAkSJgoFY29kZWMYBSABKA4yFy5nYXJyaXNvbi5yZXN0LnYxLkNvZGVjEiwKCGVudmVsb3BlGAYgASgOMhouZ2Fycmlzb24ucmVzdC52MS5FbnZlbG9wZRIWCg5zdWNjZXNzX3N0YXR1cxgHIAEoDRIzChByZXNwb25zZV9mcmFtaW5nGAggASgOMhkuZ2Fycmlzb24ucmVzdC52MS5GcmFtaW5nEjIKD3JlcXVlc3RfZnJhbWluZxgJIAEoDjIZLmdhcnJpc29uLnJlc3QudjEuRnJhbWluZxIoCgRmZWVkGAogASgLMhouZ2Fycmlzb24ucmVzdC52MS5UZXh0RmVlZBISCgpwYWdpbmF0aW9uGAsgASgJEh0KFWNvbnRlbnRfdHlwZV9yZXF1aXJlZBgMIAEoCBIYChBib2R5X2xpbWl0X2J5dGVzGA0gASgNEg8KB3N1bW1hcnkYDiABKAkiVAoIVGV4dEZlZWQSDQoFZmllbGQYASABKAkSFAoMY29udGVudF90eXBlGAIgASgJEgwKBGV0YWcYAyABKAgSFQoNY2FjaGVfY29udHJvbBgEIAEoCSJcCglGaWVsZFJ1bGUSDwoHYWxpYXNlcxgBIAMoCRIRCglqc29uX3RleHQYAiABKAgSFQoNZXhwbGljaXRfbnVsbBgDIAEoCBIUCgxlbWl0X2RlZmF1bHQYBCABKAgiMgoNRW51bVZhbHVlUnVsZRIQCghzcGVsbGluZxgBIAEoCRIPCgdhbGlhc2VzGAIgAygJKmgKBFZlcmISFAoQVkVSQl9VTlNQRUNJRklFRBAAEgwKCFZFUkJfR0VUEAESDQoJVkVSQl9QT1NUEAISDAoIVkVSQl9QVVQQAxIOCgpWRVJCX1BBVENIEAQSDwoLVkVSQl9ERUxFVEUQBSpCCgVDb2RlYxIVChFDT0RFQ19VTlNQRUNJRklFRBAAEg4KCkNPREVDX0pTT04QARISCg5DT0RFQ19QUk9UT0JVRhACKk0KCEVudmVsb3BlEhgKFEVOVkVMT1BFX1VOU1BFQ0lGSUVEEAASEQoNRU5WRUxPUEVfQkFSRRABEhQKEEVOVkVMT1BFX09LX0RBVEEQAipRCglFcnJvckZvcm0SGgoWRVJST1JfRk9STV9VTlNQRUNJRklFRBAAEhMKD0VSUk9SX0ZPUk1fSlNPThABEhMKD0VSUk9SX0ZPUk1fVEVYVBACKl0KB0ZyYW1pbmcSFwoTRlJBTUlOR19VTlNQRUNJRklFRBAAEg8KC0ZSQU1JTkdfU1NFEAESEQoNRlJBTUlOR19MSU5FUxACEhUKEUZSQU1JTkdfREVMSU1JVEVEEAM6SgoDYXBpEh8uZ29vZ2xlLnByb3RvYnVmLlNlcnZpY2VPcHRpb25zGKiLAyABKAsyFS5nYXJyaXNvbi5yZXN0LnYxLkFwaVIDYXBpOlUKB2JpbmRpbmcSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxipiwMgAygLMhkuZ2Fycmlzb24ucmVzdC52MS5CaW5kaW5nUgdiaW5kaW5nOlIKBWZpZWxkEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxiqiwMgASgLMhsuZ2Fycmlzb24ucmVzdC52MS5GaWVsZFJ1bGVSBWZpZWxkOloKBXZhbHVlEiEuZ29vZ2xlLnByb3RvYnVmLkVudW1WYWx1ZU9wdGlvbnMYq4sDIAEoCzIfLmdhcnJpc29uLnJlc3QudjEuRW51bVZhbHVlUnVsZVIFdmFsdWViBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("ChtnYXJyaXNvbi9yZXN0L3YxL3Jlc3QucHJvdG8SEGdhcnJpc29uLnJlc3QudjEipQIKA0FwaRIvCgplcnJvcl9mb3JtGAEgASgOMhsuZ2Fycmlzb24ucmVzdC52MS5FcnJvckZvcm0SJgoFY29kZWMYAiABKA4yFy5nYXJyaXNvbi5yZXN0LnYxLkNvZGVjEiwKCGVudmVsb3BlGAMgASgOMhouZ2Fycmlzb24ucmVzdC52MS5FbnZlbG9wZRIVCg1lbWl0X2RlZmF1bHRzGAQgASgIEhcKD2ludGVybmFsX3N0YXR1cxgFIAEoDRIdChVjb250ZW50X3R5cGVfcmVxdWlyZWQYBiABKAgSGAoQYm9keV9saW1pdF9ieXRlcxgHIAEoDRIuCglzZW50ZW5jZXMYCCABKAsyGy5nYXJyaXNvbi5yZXN0LnYxLlNlbnRlbmNlcyKjBQoHQmluZGluZxIkCgR2ZXJiGAEgASgOMhYuZ2Fycmlzb24ucmVzdC52MS5WZXJiEgwKBHBhdGgYAiABKAkSDAoEYm9keRgDIAEoCRIVCg1yZXNwb25zZV9ib2R5GAQgASgJEiYKBWNvZGVjGAUgASgOMhcuZ2Fycmlzb24ucmVzdC52MS5Db2RlYxIsCghlbnZlbG9wZRgGIAEoDjIaLmdhcnJpc29uLnJlc3QudjEuRW52ZWxvcGUSFgoOc3VjY2Vzc19zdGF0dXMYByABKA0SMwoQcmVzcG9uc2VfZnJhbWluZxgIIAEoDjIZLmdhcnJpc29uLnJlc3QudjEuRnJhbWluZxIyCg9yZXF1ZXN0X2ZyYW1pbmcYCSABKA4yGS5nYXJyaXNvbi5yZXN0LnYxLkZyYW1pbmcSKAoEZmVlZBgKIAEoCzIaLmdhcnJpc29uLnJlc3QudjEuVGV4dEZlZWQSDgoGYmVzaWRlGAsgAygJEiIKFWNvbnRlbnRfdHlwZV9yZXF1aXJlZBgMIAEoCEgAiAEBEhgKEGJvZHlfbGltaXRfYnl0ZXMYDSABKA0SDwoHc3VtbWFyeRgOIAEoCRIuCglzZW50ZW5jZXMYDyABKAsyGy5nYXJyaXNvbi5yZXN0LnYxLlNlbnRlbmNlcxITCgtldmVudF9maWVsZBgQIAEoCRIWCg5ldmVudF9pZF9maWVsZBgRIAEoCRIMCgRldGFnGBIgASgIEhUKDWNhY2hlX2NvbnRyb2wYEyABKAkSEgoKYXJyYXlfYm9keRgUIAEoCRITCgtxdW90ZWRfYm9keRgVIAEoCBIaChJzdHJlYW1fbGltaXRfYnl0ZXMYFiABKARCGAoWX2NvbnRlbnRfdHlwZV9yZXF1aXJlZCIvCghUZXh0RmVlZBINCgVmaWVsZBgBIAEoCRIUCgxjb250ZW50X3R5cGUYAiABKAkiuwMKCVNlbnRlbmNlcxIbCg5tYWxmb3JtZWRfYm9keRgBIAEoCUgAiAEBEh0KEG1hbGZvcm1lZF9sZW5ndGgYAiABKAlIAYgBARIeChF0cnVuY2F0ZWRfbWVzc2FnZRgDIAEoCUgCiAEBEh4KEW1hbGZvcm1lZF9tZXNzYWdlGAQgASgJSAOIAQESFgoJbm90X2ZvdW5kGAUgASgJSASIAQESHwoSbWV0aG9kX25vdF9hbGxvd2VkGAYgASgJSAWIAQESFgoJdG9vX2xhcmdlGAcgASgJSAaIAQESHwoSd3JvbmdfY29udGVudF90eXBlGAggASgJSAeIAQESFQoIaW50ZXJuYWwYCSABKAlICIgBAUIRCg9fbWFsZm9ybWVkX2JvZHlCEwoRX21hbGZvcm1lZF9sZW5ndGhCFAoSX3RydW5jYXRlZF9tZXNzYWdlQhQKEl9tYWxmb3JtZWRfbWVzc2FnZUIMCgpfbm90X2ZvdW5kQhUKE19tZXRob2Rfbm90X2FsbG93ZWRCDAoKX3Rvb19sYXJnZUIVChNfd3JvbmdfY29udGVudF90eXBlQgsKCV9pbnRlcm5hbCJ1CglGaWVsZFJ1bGUSDwoHYWxpYXNlcxgBIAMoCRIRCglqc29uX3RleHQYAiABKAgSFQoNZXhwbGljaXRfbnVsbBgDIAEoCBIUCgxlbWl0X2RlZmF1bHQYBCABKAgSFwoPdW5rbm93bl9hc196ZXJvGAUgASgIIjIKDUVudW1WYWx1ZVJ1bGUSEAoIc3BlbGxpbmcYASABKAkSDwoHYWxpYXNlcxgCIAMoCSpoCgRWZXJiEhQKEFZFUkJfVU5TUEVDSUZJRUQQABIMCghWRVJCX0dFVBABEg0KCVZFUkJfUE9TVBACEgwKCFZFUkJfUFVUEAMSDgoKVkVSQl9QQVRDSBAEEg8KC1ZFUkJfREVMRVRFEAUqQgoFQ29kZWMSFQoRQ09ERUNfVU5TUEVDSUZJRUQQABIOCgpDT0RFQ19KU09OEAESEgoOQ09ERUNfUFJPVE9CVUYQAipNCghFbnZlbG9wZRIYChRFTlZFTE9QRV9VTlNQRUNJRklFRBAAEhEKDUVOVkVMT1BFX0JBUkUQARIUChBFTlZFTE9QRV9PS19EQVRBEAIqUQoJRXJyb3JGb3JtEhoKFkVSUk9SX0ZPUk1fVU5TUEVDSUZJRUQQABITCg9FUlJPUl9GT1JNX0pTT04QARITCg9FUlJPUl9GT1JNX1RFWFQQAipdCgdGcmFtaW5nEhcKE0ZSQU1JTkdfVU5TUEVDSUZJRUQQABIPCgtGUkFNSU5HX1NTRRABEhEKDUZSQU1JTkdfTElORVMQAhIVChFGUkFNSU5HX0RFTElNSVRFRBADOkoKA2FwaRIfLmdvb2dsZS5wcm90b2J1Zi5TZXJ2aWNlT3B0aW9ucxioiwMgASgLMhUuZ2Fycmlzb24ucmVzdC52MS5BcGlSA2FwaTpVCgdiaW5kaW5nEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYqYsDIAMoCzIZLmdhcnJpc29uLnJlc3QudjEuQmluZGluZ1IHYmluZGluZzpSCgVmaWVsZBIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYqosDIAEoCzIbLmdhcnJpc29uLnJlc3QudjEuRmllbGRSdWxlUgVmaWVsZDpaCgV2YWx1ZRIhLmdvb2dsZS5wcm90b2J1Zi5FbnVtVmFsdWVPcHRpb25zGKuLAyABKAsyHy5nYXJyaXNvbi5yZXN0LnYxLkVudW1WYWx1ZVJ1bGVSBXZhbHVlYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * What all bindings of one service share. A binding overrides what it sets itself.
@@ -50,6 +50,34 @@ export type Api = Message<"garrison.rest.v1.Api"> & {
    * @generated from field: bool emit_defaults = 4;
    */
   emitDefaults: boolean;
+
+  /**
+   * The HTTP status of an error that nobody foresaw. Absent: 500.
+   *
+   * @generated from field: uint32 internal_status = 5;
+   */
+  internalStatus: number;
+
+  /**
+   * A body must come with the codec's content type, else 415. Absent: the content type is not looked at.
+   *
+   * @generated from field: bool content_type_required = 6;
+   */
+  contentTypeRequired: boolean;
+
+  /**
+   * The largest body, in bytes. Absent: 64 MiB. A larger one is answered with 413.
+   *
+   * @generated from field: uint32 body_limit_bytes = 7;
+   */
+  bodyLimitBytes: number;
+
+  /**
+   * The wording of errors that are found before a handler is asked.
+   *
+   * @generated from field: garrison.rest.v1.Sentences sentences = 8;
+   */
+  sentences?: Sentences | undefined;
 };
 
 /**
@@ -66,7 +94,7 @@ export const ApiSchema: GenMessage<Api> = /*@__PURE__*/
  */
 export type Binding = Message<"garrison.rest.v1.Binding"> & {
   /**
-   * The HTTP verb. Required. HEAD follows from GET.
+   * The HTTP verb. Required. HEAD follows from GET, but for streams.
    *
    * @generated from field: garrison.rest.v1.Verb verb = 1;
    */
@@ -74,7 +102,8 @@ export type Binding = Message<"garrison.rest.v1.Binding"> & {
 
   /**
    * The path, with variables in braces: `/users/{name}`, `/users/{user.name}`, `/files/{path=**}`, `/jobs/{id}:cancel`.
-   * A variable names a scalar field of the request by its proto path. Required; it starts with `/`.
+   * A variable names a scalar field of the request by its proto path, and takes a whole segment, or with `=**` all
+   * that remain. Required; it starts with `/`.
    *
    * @generated from field: string path = 2;
    */
@@ -82,7 +111,8 @@ export type Binding = Message<"garrison.rest.v1.Binding"> & {
 
   /**
    * Which part of the request the body holds: empty for none, `*` for the whole message, else the name of one field.
-   * Fields in neither path nor body are read from the query, unless the body is `*`.
+   * Fields in neither path nor body are read from the query, unless the body is `*`. A variable of the path wins over
+   * the same field in the body.
    *
    * @generated from field: string body = 3;
    */
@@ -124,7 +154,8 @@ export type Binding = Message<"garrison.rest.v1.Binding"> & {
   responseFraming: Framing;
 
   /**
-   * How the messages of a streamed request are framed. Absent on a streamed request: the body is one message.
+   * How the messages of a streamed request are framed: FRAMING_DELIMITED. Absent on a streamed request: the body is
+   * one message.
    *
    * @generated from field: garrison.rest.v1.Framing request_framing = 9;
    */
@@ -138,21 +169,23 @@ export type Binding = Message<"garrison.rest.v1.Binding"> & {
   feed?: TextFeed | undefined;
 
   /**
-   * The response field that is sent beside `data` as `pagination`, in the `{ok,data}` envelope. Absent: none.
+   * Response fields that are sent beside `data`, under their JSON names, instead of in it: `pagination`. Only in the
+   * `{ok,data}` envelope.
    *
-   * @generated from field: string pagination = 11;
+   * @generated from field: repeated string beside = 11;
    */
-  pagination: string;
+  beside: string[];
 
   /**
-   * A body must come with the codec's content type, else 415. Absent: the content type is not looked at.
+   * A body must come with the codec's content type, else 415. Absent: as the API says.
    *
-   * @generated from field: bool content_type_required = 12;
+   * @generated from field: optional bool content_type_required = 12;
    */
-  contentTypeRequired: boolean;
+  contentTypeRequired?: boolean | undefined;
 
   /**
-   * The largest body, in bytes. Absent: 64 MiB. A larger one is answered with 413.
+   * The largest body, in bytes; in FRAMING_DELIMITED the largest message. Absent: as the API says. A larger one is
+   * answered with 413.
    *
    * @generated from field: uint32 body_limit_bytes = 13;
    */
@@ -164,6 +197,63 @@ export type Binding = Message<"garrison.rest.v1.Binding"> & {
    * @generated from field: string summary = 14;
    */
   summary: string;
+
+  /**
+   * The wording of errors that are found before a handler is asked. What is absent is as the API says.
+   *
+   * @generated from field: garrison.rest.v1.Sentences sentences = 15;
+   */
+  sentences?: Sentences | undefined;
+
+  /**
+   * In FRAMING_SSE: the response field (string or enum) that becomes the event's name. Absent: events have no name.
+   *
+   * @generated from field: string event_field = 16;
+   */
+  eventField: string;
+
+  /**
+   * In FRAMING_SSE: the response field (string or integer) that becomes the event's id. Absent: events have no id.
+   *
+   * @generated from field: string event_id_field = 17;
+   */
+  eventIdField: string;
+
+  /**
+   * The answer carries an ETag, the handler's own or else one made from its bytes, and `If-None-Match` is answered with
+   * 304. Only with GET.
+   *
+   * @generated from field: bool etag = 18;
+   */
+  etag: boolean;
+
+  /**
+   * The value of `Cache-Control` on success. Absent: no such header, but `no-cache` on streams.
+   *
+   * @generated from field: string cache_control = 19;
+   */
+  cacheControl: string;
+
+  /**
+   * A JSON body that is an array is read as this repeated field of what the body holds. Absent: refused.
+   *
+   * @generated from field: string array_body = 20;
+   */
+  arrayBody: string;
+
+  /**
+   * A JSON body that is a string is read as the JSON in that string. Absent: refused.
+   *
+   * @generated from field: bool quoted_body = 21;
+   */
+  quotedBody: boolean;
+
+  /**
+   * In FRAMING_DELIMITED: the largest whole body, in bytes. Absent: 1 GiB. A larger one is answered with 413.
+   *
+   * @generated from field: uint64 stream_limit_bytes = 22;
+   */
+  streamLimitBytes: bigint;
 };
 
 /**
@@ -174,7 +264,7 @@ export const BindingSchema: GenMessage<Binding> = /*@__PURE__*/
   messageDesc(file_garrison_rest_v1_rest, 1);
 
 /**
- * A text answer, cacheable by content.
+ * A text answer.
  *
  * @generated from message garrison.rest.v1.TextFeed
  */
@@ -192,20 +282,6 @@ export type TextFeed = Message<"garrison.rest.v1.TextFeed"> & {
    * @generated from field: string content_type = 2;
    */
   contentType: string;
-
-  /**
-   * An ETag is made from the text, and `If-None-Match` is answered with 304.
-   *
-   * @generated from field: bool etag = 3;
-   */
-  etag: boolean;
-
-  /**
-   * The value of `Cache-Control`. Absent: no such header.
-   *
-   * @generated from field: string cache_control = 4;
-   */
-  cacheControl: string;
 };
 
 /**
@@ -216,20 +292,100 @@ export const TextFeedSchema: GenMessage<TextFeed> = /*@__PURE__*/
   messageDesc(file_garrison_rest_v1_rest, 2);
 
 /**
+ * The wording of errors that are found before a handler is asked. `{cause}` in it stands for what exactly was wrong.
+ * Absent: the adapter's own words.
+ *
+ * @generated from message garrison.rest.v1.Sentences
+ */
+export type Sentences = Message<"garrison.rest.v1.Sentences"> & {
+  /**
+   * The body is not what the codec says: 400.
+   *
+   * @generated from field: optional string malformed_body = 1;
+   */
+  malformedBody?: string | undefined;
+
+  /**
+   * The length before a message of a delimited body is none: 400.
+   *
+   * @generated from field: optional string malformed_length = 2;
+   */
+  malformedLength?: string | undefined;
+
+  /**
+   * The body ends within a message of a delimited body: 400.
+   *
+   * @generated from field: optional string truncated_message = 3;
+   */
+  truncatedMessage?: string | undefined;
+
+  /**
+   * A message of a delimited body is not what the codec says: 400.
+   *
+   * @generated from field: optional string malformed_message = 4;
+   */
+  malformedMessage?: string | undefined;
+
+  /**
+   * Nothing is at this path: 404.
+   *
+   * @generated from field: optional string not_found = 5;
+   */
+  notFound?: string | undefined;
+
+  /**
+   * The path does not know this verb: 405.
+   *
+   * @generated from field: optional string method_not_allowed = 6;
+   */
+  methodNotAllowed?: string | undefined;
+
+  /**
+   * The body is too large: 413.
+   *
+   * @generated from field: optional string too_large = 7;
+   */
+  tooLarge?: string | undefined;
+
+  /**
+   * The body has another content type than the codec's: 415.
+   *
+   * @generated from field: optional string wrong_content_type = 8;
+   */
+  wrongContentType?: string | undefined;
+
+  /**
+   * An error that nobody foresaw.
+   *
+   * @generated from field: optional string internal = 9;
+   */
+  internal?: string | undefined;
+};
+
+/**
+ * Describes the message garrison.rest.v1.Sentences.
+ * Use `create(SentencesSchema)` to create a new message.
+ */
+export const SentencesSchema: GenMessage<Sentences> = /*@__PURE__*/
+  messageDesc(file_garrison_rest_v1_rest, 3);
+
+/**
  * How a field is read and written in legacy JSON.
  *
  * @generated from message garrison.rest.v1.FieldRule
  */
 export type FieldRule = Message<"garrison.rest.v1.FieldRule"> & {
   /**
-   * Other names under which the field is accepted in a body or a query. It is written under its JSON name only.
+   * Other names under which the field is accepted in a body or a query. It is written under its JSON name only. Two
+   * names of one field in the same object are refused.
    *
    * @generated from field: repeated string aliases = 1;
    */
   aliases: string[];
 
   /**
-   * The string holds a JSON document: embedded verbatim on output, captured verbatim on input.
+   * The string holds a JSON document: embedded verbatim on output, captured verbatim on input. The empty string is
+   * written as an absent field, and `null` is read as absent.
    *
    * @generated from field: bool json_text = 2;
    */
@@ -248,6 +404,13 @@ export type FieldRule = Message<"garrison.rest.v1.FieldRule"> & {
    * @generated from field: bool emit_default = 4;
    */
   emitDefault: boolean;
+
+  /**
+   * An enum spelling that is not known is read as the enum's zero value, for the handler to judge. Absent: refused.
+   *
+   * @generated from field: bool unknown_as_zero = 5;
+   */
+  unknownAsZero: boolean;
 };
 
 /**
@@ -255,7 +418,7 @@ export type FieldRule = Message<"garrison.rest.v1.FieldRule"> & {
  * Use `create(FieldRuleSchema)` to create a new message.
  */
 export const FieldRuleSchema: GenMessage<FieldRule> = /*@__PURE__*/
-  messageDesc(file_garrison_rest_v1_rest, 3);
+  messageDesc(file_garrison_rest_v1_rest, 4);
 
 /**
  * How an enum value is spelled in legacy JSON.
@@ -283,7 +446,7 @@ export type EnumValueRule = Message<"garrison.rest.v1.EnumValueRule"> & {
  * Use `create(EnumValueRuleSchema)` to create a new message.
  */
 export const EnumValueRuleSchema: GenMessage<EnumValueRule> = /*@__PURE__*/
-  messageDesc(file_garrison_rest_v1_rest, 4);
+  messageDesc(file_garrison_rest_v1_rest, 5);
 
 /**
  * The HTTP verb of a route.
@@ -409,7 +572,7 @@ export const Envelope = {
   BARE: 1,
 
   /**
-   * `{"ok":true,"data":…}`, with `pagination` beside `data` where the binding names it.
+   * `{"ok":true,"data":…}`, with the fields that the binding names beside `data`.
    *
    * @generated from enum value: ENVELOPE_OK_DATA = 2;
    */
@@ -443,14 +606,16 @@ export const ErrorForm = {
   UNSPECIFIED: 0,
 
   /**
-   * `{"ok":false,"error":"<sentence>","code":"<MACHINE_CODE>","request_id":"…"}`.
+   * `{"ok":false,"error":"<sentence>","code":"<MACHINE_CODE>","request_id":"…"}`, and `details` where an error has
+   * some.
    *
    * @generated from enum value: ERROR_FORM_JSON = 1;
    */
   JSON: 1,
 
   /**
-   * The sentence and a newline, as `text/plain; charset=utf-8` with `X-Content-Type-Options: nosniff`.
+   * The sentence and a newline, as `text/plain; charset=utf-8` with `X-Content-Type-Options: nosniff`. An empty
+   * sentence is an empty body.
    *
    * @generated from enum value: ERROR_FORM_TEXT = 2;
    */
@@ -484,23 +649,23 @@ export const Framing = {
   UNSPECIFIED: 0,
 
   /**
-   * Server-Sent Events: one event per message, with keep-alive comments. A string field named `event` or `id` of the
-   * message becomes the event's name or id.
+   * Server-Sent Events: one event per message, with a comment every 15 seconds of silence. The data is the message, or
+   * its `response_body`, as legacy JSON. An error after the first event is an event named `error`.
    *
    * @generated from enum value: FRAMING_SSE = 1;
    */
   SSE: 1,
 
   /**
-   * The message's first string field and a newline, under `text/event-stream`; real Server-Sent Events where the
-   * request's Accept names `text/event-stream`.
+   * The message's only string field and a newline, under `text/event-stream`; real Server-Sent Events, the field as
+   * data, where the request's Accept names `text/event-stream`.
    *
    * @generated from enum value: FRAMING_LINES = 2;
    */
   LINES: 2,
 
   /**
-   * Each message as an unsigned LEB128 length and its bytes.
+   * Each message as an unsigned LEB128 length and its bytes. Needs CODEC_PROTOBUF.
    *
    * @generated from enum value: FRAMING_DELIMITED = 3;
    */
