@@ -1,0 +1,107 @@
+import { randomUUID } from "node:crypto";
+import { chmod, link, mkdir, open, readFile, unlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
+
+/** The 16 bytes of a UUID. */
+export type ApiKey = Uint8Array;
+
+/** A key that may be kept, and how it came about. */
+export interface LoadedApiKey {
+  readonly key: ApiKey;
+  /** The key as text, where it was made just now and has to be shown once. */
+  readonly made?: string;
+}
+
+/** Options of {@link loadApiKey}. */
+export interface LoadApiKeyOptions {
+  /** The value of `API_KEY`; undefined or blank when it is not set. */
+  configured: string | undefined;
+  /** Where a key that was made is kept, in a file `api-key` with mode 0600. */
+  dataDir: string;
+  /** Makes a UUID. Default: a random one. */
+  makeUuid?: () => string;
+}
+
+/** The node's key is unusable. The message names where it stands, the value, and what would be right. */
+export class UnusableApiKey extends Error {
+  override readonly name = "UnusableApiKey";
+
+  constructor(place: string, value: string, remedy: string) {
+    const what = parseUuid(value) === undefined ? "is not a UUID" : "is the nil UUID, which would open the node to all";
+    super(`${place} is "${value}", which ${what}: set a random UUID, as \`uuidgen\` makes it, or ${remedy}`);
+  }
+}
+
+/**
+ * The key of the node: what `API_KEY` says, else the one that was made before, else a new one, which is kept.
+ *
+ * @throws UnusableApiKey when the value of `API_KEY` or the kept one is malformed or the nil UUID.
+ */
+export async function loadApiKey(options: LoadApiKeyOptions): Promise<LoadedApiKey> {
+  const configured = options.configured?.trim();
+  if (configured) return { key: usable(configured, "API_KEY", "leave it out and one is made") };
+  const path = join(options.dataDir, "api-key");
+  const kept = await readKept(path);
+  if (kept !== undefined) return { key: usable(kept, path, "remove the file and one is made") };
+  const text = (options.makeUuid ?? randomUUID)();
+  if (await keep(path, text)) return { key: usable(text, path, "remove the file and one is made"), made: text };
+  return loadApiKey(options); // another process was faster
+}
+
+/**
+ * Reads a UUID in every spelling that clients send: 36 characters with hyphens, the same behind `urn:uuid:` or with one
+ * character around it on each side (braces), or 32 hex digits; in any case. Undefined when it is none of them.
+ */
+export function parseUuid(text: string): ApiKey | undefined {
+  const digits = /^[0-9a-f]{32}$/i.test(text) ? text : hyphenated(unwrapped(text));
+  return digits === undefined ? undefined : Buffer.from(digits, "hex");
+}
+
+function unwrapped(text: string): string {
+  if (text.length === 45 && /^urn:uuid:/i.test(text)) return text.slice(9);
+  return text.length === 38 ? text.slice(1, -1) : text;
+}
+
+function hyphenated(text: string): string | undefined {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text) ? text.replaceAll("-", "") : undefined;
+}
+
+function usable(text: string, place: string, remedy: string): ApiKey {
+  const key = parseUuid(text);
+  if (key === undefined || key.every((byte) => byte === 0)) throw new UnusableApiKey(place, text, remedy);
+  return key;
+}
+
+async function readKept(path: string): Promise<string | undefined> {
+  try {
+    const text = await readFile(path, "utf8");
+    await chmod(path, 0o600);
+    return text.trim();
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/** Keeps the key, whole or not at all. False when there is one already. */
+async function keep(path: string, text: string): Promise<boolean> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const draft = `${path}.${randomUUID()}`;
+  const file = await open(draft, "w", 0o600);
+  try {
+    await file.writeFile(`${text}\n`);
+    await file.sync();
+    await link(draft, path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return false;
+    throw error;
+  } finally {
+    await file.close();
+    await unlink(draft);
+  }
+}
+
+function isErrno(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}
