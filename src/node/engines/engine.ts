@@ -1,0 +1,142 @@
+import type { BackendStatsResponse, User } from "../../../gen/service/node_pb.ts";
+
+/**
+ * A proxy engine: one program that this node runs, with its users. It serialises what changes it; whoever calls need
+ * not wait for one change before asking for the next.
+ */
+export interface Engine {
+  /** What the engine is doing now. */
+  readonly state: EngineState;
+  /** The version of the program that was started last, such as `26.3.27`. Empty before the first start. */
+  readonly version: string;
+
+  /**
+   * Runs this config with exactly these users; resolves when the engine's own API answers. While the engine runs, an
+   * equivalent config only reconciles the users, and a different one is validated before anything is touched; when
+   * it then fails to run, the one before is brought back with all its users.
+   *
+   * Throws {@link ConfigRefused} when nothing was touched, {@link StartFailed} otherwise.
+   */
+  start(request: StartRequest): Promise<UsersOutcome>;
+  /**
+   * Ends the engine's process, and a start that is under way. Its config and users are forgotten. Resolves when the
+   * process is gone; when there is none, at once.
+   */
+  stop(): Promise<void>;
+  /**
+   * Sets these users and leaves all others as they are; one without inbounds is removed. Of several with the same
+   * e-mail the last counts. Only what differs reaches the engine.
+   *
+   * Throws {@link EngineNotRunning}, or {@link EngineUnreachable} when the engine went away while it was asked: then
+   * any part may have been applied, and the same call again applies the rest.
+   */
+  updateUsers(users: readonly User[]): Promise<UsersOutcome>;
+  /** Like {@link updateUsers}, and users that are not among these are removed. */
+  replaceUsers(users: readonly User[]): Promise<UsersOutcome>;
+
+  /** Whether the config or the user set has this inbound, outbound or user. */
+  knows(kind: TrafficKind, name: string): boolean;
+  /**
+   * Reads the engine's traffic counters of one kind, or all, without resetting them. Throws like {@link sysStats}.
+   */
+  readTraffic(kind?: TrafficKind): Promise<TrafficReading>;
+  /** Measures of the engine's process. Throws {@link EngineNotRunning} or {@link EngineUnreachable}. */
+  sysStats(): Promise<BackendStatsResponse>;
+
+  /** Stops the engine for good. */
+  close(): Promise<void>;
+}
+
+/**
+ * - `stopped`: nothing was started, or it was stopped, or the start failed.
+ * - `starting`: the first start is under way; the engine does not answer yet.
+ * - `running`: the engine's API answers.
+ * - `restarting`: the engine went away, by itself or for a new config, and comes back with its users.
+ */
+export type EngineState = "stopped" | "starting" | "running" | "restarting";
+
+/** What to run. */
+export interface StartRequest {
+  /** The engine's own config document, as the admin wrote it. */
+  readonly config: string;
+  /** The users. Of several with the same e-mail the last counts. */
+  readonly users: readonly User[];
+  /** Tags of inbounds that run as written and whose users are never touched. */
+  readonly excludeInbounds: readonly string[];
+}
+
+/** What became of users that were to be set. Those that are not listed are as they were asked to be. */
+export interface UsersOutcome {
+  /** Users that could not be used where they asked to be: seen by us, never shown to the engine. Not a failure. */
+  readonly skipped: readonly SkippedUser[];
+  /** Users that the engine refused. */
+  readonly rejected: readonly RejectedUser[];
+}
+
+/** A user that an inbound cannot take. On that inbound the user is absent. */
+export interface SkippedUser {
+  readonly email: string;
+  readonly inbound: string;
+  /** Why: `vless id is not a UUID`. Contains no credential. */
+  readonly reason: string;
+}
+
+/** A user that the engine did not take, or did not let go, on an inbound. Asking again tries again. */
+export interface RejectedUser {
+  readonly email: string;
+  readonly inbound: string;
+  /** The engine's own words. */
+  readonly reason: string;
+}
+
+/** What traffic is counted of. */
+export type TrafficKind = "user" | "inbound" | "outbound";
+
+/**
+ * Names one life of an engine's process: boot id, pid and start time. Counters start from zero in every incarnation,
+ * and only grow within one.
+ */
+export type Incarnation = string;
+
+/** Counters as they stood at one moment. Counters that were never touched are absent. */
+export interface TrafficReading {
+  readonly incarnation: Incarnation;
+  readonly counters: readonly TrafficCounter[];
+}
+
+/** Bytes since the incarnation began. */
+export interface TrafficCounter {
+  readonly kind: TrafficKind;
+  /** E-mail or tag. */
+  readonly name: string;
+  /** `traffic`; for WireGuard the peer's public key or `interface`. */
+  readonly link: string;
+  /** Sent by the user. */
+  readonly uplinkBytes: bigint;
+  /** Received by the user. */
+  readonly downlinkBytes: bigint;
+}
+
+/** What an engine tells while it runs. Handlers must not throw, and return quickly. */
+export interface EngineEvents {
+  /** The engine wrote a line to stdout or stderr. Without line end. */
+  line(text: string): void;
+  /** The state changed. */
+  stateChanged(state: EngineState): void;
+  /** The process ended without being asked to. It is started again after `restartInMs`. */
+  exited(exit: EngineExit): void;
+  /** The process is back after an exit, with all its users. */
+  restarted(incarnation: Incarnation): void;
+  /** The last reading of an incarnation that is about to be ended on purpose: all kinds. */
+  drained(reading: TrafficReading): void;
+}
+
+/** How a process ended. */
+export interface EngineExit {
+  readonly incarnation: Incarnation;
+  readonly code: number | null;
+  readonly signal: string | null;
+  /** What it wrote last. */
+  readonly lastLines: readonly string[];
+  readonly restartInMs: number;
+}
