@@ -7,7 +7,7 @@ import type { UniversalHandlerOptions } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 import fastify from "fastify";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
-import { createListener, type KeyPair, peerOf, type Request, type RequestHandler } from "../listener/listener.ts";
+import { createListener, type KeyPair, peerOf, type Request } from "../listener/listener.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { kPeer, kRequestId } from "./call-context.ts";
@@ -89,7 +89,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 
   const listener = createListener({ ...(tls && { tls }) });
   const app = fastify({
-    serverFactory: (handler) => listener.serve(handler as RequestHandler),
+    serverFactory: (handler) => listener.serve(handler as Parameters<typeof listener.serve>[0]),
     logger: false,
     routerOptions: { ignoreTrailingSlash: false },
   });

@@ -45,7 +45,7 @@ export function observe(log: Logger, metrics: CallMetrics): Interceptor {
         end();
         return response;
       }
-      return { ...response, message: watchIterable(response.message, end) };
+      return { ...response, message: watchIterable(response.message, request.signal, end) };
     } catch (cause) {
       throw end(cause);
     }

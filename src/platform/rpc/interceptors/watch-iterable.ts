@@ -1,8 +1,15 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+
 /**
- * Passes an iterable on and calls `end` exactly once when it ends, fails, or is given up. What `end` returns for a
- * failure is thrown in its place. Written by hand, since an async generator costs several turns per message.
+ * Passes an iterable on and calls `end` exactly once: when it ends, fails, is given up, or when the call's signal
+ * aborts while nobody reads on. What `end` returns for a failure is thrown in its place. Written by hand, since an
+ * async generator costs several turns per message.
  */
-export function watchIterable<T>(source: AsyncIterable<T>, end: (cause?: unknown) => unknown): AsyncIterable<T> {
+export function watchIterable<T>(
+  source: AsyncIterable<T>,
+  signal: AbortSignal,
+  end: (cause?: unknown) => unknown,
+): AsyncIterable<T> {
   return {
     [Symbol.asyncIterator]() {
       const inner = source[Symbol.asyncIterator]();
@@ -10,8 +17,10 @@ export function watchIterable<T>(source: AsyncIterable<T>, end: (cause?: unknown
       const once = (cause?: unknown): unknown => {
         if (ended) return cause;
         ended = true;
+        signal.removeEventListener("abort", left);
         return end(cause) ?? cause;
       };
+      const left = () => once(signal.reason instanceof ConnectError ? signal.reason : callerLeft());
       const failed = (cause: unknown): never => {
         throw once(cause);
       };
@@ -19,6 +28,7 @@ export function watchIterable<T>(source: AsyncIterable<T>, end: (cause?: unknown
         if (result.done === true) once();
         return result;
       };
+      signal.addEventListener("abort", left);
       return {
         next: () => inner.next().then(passed, failed),
         return(value) {
@@ -32,4 +42,8 @@ export function watchIterable<T>(source: AsyncIterable<T>, end: (cause?: unknown
       };
     },
   };
+}
+
+function callerLeft(): ConnectError {
+  return new ConnectError("the caller has left", Code.Canceled);
 }
