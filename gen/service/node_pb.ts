@@ -92,7 +92,7 @@ export const BaseInfoResponseSchema: GenMessage<BaseInfoResponse> = /*@__PURE__*
  */
 export type Backend = Message<"service.Backend"> & {
   /**
-   * The kind of engine.
+   * The kind of engine. Absent: Xray.
    *
    * @generated from field: service.BackendType type = 1;
    */
@@ -106,14 +106,16 @@ export type Backend = Message<"service.Backend"> & {
   config: string;
 
   /**
-   * The users at the start. A user that is unusable is skipped; the others are started.
+   * The users at the start; of two with one e-mail the last one counts. A user that is unusable is skipped; the others
+   * are started.
    *
    * @generated from field: repeated service.User users = 3;
    */
   users: User[];
 
   /**
-   * Seconds without a successful call after which the backend is stopped. 0, or absent: never.
+   * Seconds without a successful call after which the backend is stopped; a stream counts when it ends. 0, or absent:
+   * never.
    *
    * @generated from field: uint64 keep_alive = 4;
    */
@@ -155,7 +157,7 @@ export type User = Message<"service.User"> & {
   email: string;
 
   /**
-   * The user's credentials, by protocol.
+   * The user's credentials, by protocol. The user is put on those of its inbounds for whose protocol it has some.
    *
    * @generated from field: service.Proxy proxies = 2;
    */
@@ -457,7 +459,7 @@ export type UsersChunk = Message<"service.UsersChunk"> & {
   users: User[];
 
   /**
-   * The place of this part, from 0. Parts of the same index are appended to one another.
+   * The place of this part, from 0, without holes. Parts of the same index are appended to one another.
    *
    * @generated from field: uint64 index = 2;
    */
@@ -513,21 +515,22 @@ export const LogSchema: GenMessage<Log> = /*@__PURE__*/
  */
 export type StatRequest = Message<"service.StatRequest"> & {
   /**
-   * An e-mail or a tag, as the type says. Required where the type names one thing, else ignored.
+   * An e-mail or a tag, as the type says. Required where the type names one thing and by the calls about who is online,
+   * else ignored.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * Counters start again from zero after this reply.
+   * Counters that are answered start again from zero after this reply. Ignored by the calls about who is online.
    *
    * @generated from field: bool reset = 2;
    */
   reset: boolean;
 
   /**
-   * Which counters. Ignored by the calls about who is online.
+   * Which counters. Absent: all outbounds. Ignored by the calls about who is online.
    *
    * @generated from field: service.StatType type = 3;
    */
@@ -667,7 +670,7 @@ export const StatsOnlineIpListResponseSchema: GenMessage<StatsOnlineIpListRespon
  */
 export type LatencyRequest = Message<"service.LatencyRequest"> & {
   /**
-   * The tag of one outbound. Empty: all.
+   * The name of one outbound, as it is observed. One that is not observed is answered empty. Absent: all.
    *
    * @generated from field: string name = 1;
    */
@@ -702,7 +705,7 @@ export type Latency = Message<"service.Latency"> & {
   alive: boolean;
 
   /**
-   * Milliseconds.
+   * Milliseconds that the last answer took.
    *
    * @generated from field: int64 delay = 3;
    */
@@ -1017,7 +1020,7 @@ export const BalancerInfoResponseSchema: GenMessage<BalancerInfoResponse> = /*@_
  */
 export type TestRouteRequest = Message<"service.TestRouteRequest"> & {
   /**
-   * The inbound that it comes from.
+   * The tag of the inbound that it comes from. Absent: none.
    *
    * @generated from field: string inbound_tag = 1;
    */
@@ -1031,14 +1034,14 @@ export type TestRouteRequest = Message<"service.TestRouteRequest"> & {
   network: string;
 
   /**
-   * The target's address, when known.
+   * The target's address, IPv4 or IPv6. Absent: not known.
    *
    * @generated from field: string target_ip = 3;
    */
   targetIp: string;
 
   /**
-   * The target's domain name, when known.
+   * The target's domain name. Absent: not known.
    *
    * @generated from field: string target_domain = 4;
    */
@@ -1052,28 +1055,28 @@ export type TestRouteRequest = Message<"service.TestRouteRequest"> & {
   targetPort: number;
 
   /**
-   * The sniffed protocol.
+   * The sniffed protocol, such as `tls` or `bittorrent`. Absent: none.
    *
    * @generated from field: string protocol = 6;
    */
   protocol: string;
 
   /**
-   * The user's e-mail.
+   * The user's e-mail. Absent: nobody in particular.
    *
    * @generated from field: string user = 7;
    */
   user: string;
 
   /**
-   * Attributes, such as HTTP headers.
+   * Attributes that rules can ask for, such as HTTP headers.
    *
    * @generated from field: map<string, string> attributes = 8;
    */
   attributes: { [key: string]: string };
 
   /**
-   * Which parts of the result are wanted. Empty: all.
+   * Which parts of the result are wanted, by the engine's names. Empty: all.
    *
    * @generated from field: repeated string field_selectors = 9;
    */
@@ -1369,7 +1372,7 @@ export const NodeService: GenService<{
     output: typeof LogSchema;
   },
   /**
-   * Measures of the server: memory, processors, network.
+   * Measures of the server: memory, processors, network. Zeros until the first sample, up to 2 seconds after Start.
    *
    * @generated from rpc service.NodeService.GetSystemStats
    */
@@ -1379,7 +1382,8 @@ export const NodeService: GenService<{
     output: typeof SystemStatsResponseSchema;
   },
   /**
-   * Measures of the engine process. An engine that is down is answered with its error behind `failed to get sys stats: `.
+   * Measures of the engine process. An engine that is down is answered with its error behind `failed to get sys stats:
+   * `.
    *
    * @generated from rpc service.NodeService.GetBackendStats
    */
@@ -1390,7 +1394,8 @@ export const NodeService: GenService<{
   },
   /**
    * Traffic counters of users, inbounds or outbounds. A name that the node does not know is NotFound; a known one that
-   * has no traffic yet is answered empty.
+   * has no traffic yet is answered empty. Errors: `email required` or `tag required` for an empty name where the type
+   * needs one, `not implemented stat type` (Unknown; REST 500).
    *
    * @generated from rpc service.NodeService.GetStats
    */
@@ -1400,7 +1405,8 @@ export const NodeService: GenService<{
     output: typeof StatResponseSchema;
   },
   /**
-   * What the engine's observatory measured of its outbounds. Over gRPC it is answered empty when no backend runs.
+   * What the engine's observatory measured of its outbounds. Over gRPC it is answered empty when no backend runs. An
+   * engine that observes nothing is answered `xray outbound latency is not available` (Unknown; REST 502).
    *
    * @generated from rpc service.NodeService.GetOutboundsLatency
    */
@@ -1411,7 +1417,7 @@ export const NodeService: GenService<{
   },
   /**
    * From how many addresses a user is connected now. NotFound for a user that was never seen, or when the config does
-   * not count who is online.
+   * not count who is online; `email required` (Unknown; REST 500) for an empty name.
    *
    * @generated from rpc service.NodeService.GetUserOnlineStats
    */
@@ -1421,7 +1427,7 @@ export const NodeService: GenService<{
     output: typeof OnlineStatResponseSchema;
   },
   /**
-   * From which addresses a user is connected now. NotFound as for GetUserOnlineStats.
+   * From which addresses a user is connected now. Errors as for GetUserOnlineStats.
    *
    * @generated from rpc service.NodeService.GetUserOnlineIpListStats
    */
@@ -1432,8 +1438,9 @@ export const NodeService: GenService<{
   },
   /**
    * Sets users one by one as they arrive: a user replaces the one of the same e-mail, and one without inbounds is
-   * removed. The first that fails ends the call. An empty e-mail is answered `email is required`. In REST the body is
-   * one user.
+   * removed. The first that fails ends the call; those before it stay set. Errors: `email is required` (Unknown; REST
+   * 400), a user that the engine refuses, beginning with `failed to update user` (Internal; REST 500). In REST the body
+   * is one user.
    *
    * @generated from rpc service.NodeService.SyncUser
    */
@@ -1466,7 +1473,8 @@ export const NodeService: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * The engine's routing rules, in their order.
+   * The engine's routing rules, in their order. Like all calls about routing it is answered Unimplemented (REST 501)
+   * where the engine is not Xray.
    *
    * @generated from rpc service.NodeService.ListRoutingRules
    */
@@ -1496,7 +1504,8 @@ export const NodeService: GenService<{
     output: typeof RouteResultSchema;
   },
   /**
-   * Adds a routing rule to the running engine.
+   * Adds a routing rule to the running engine. It is gone after a restart of the engine. A rule that cannot be read is
+   * InvalidArgument, and changes nothing.
    *
    * @generated from rpc service.NodeService.AddRoutingRule
    */
