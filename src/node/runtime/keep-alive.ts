@@ -1,0 +1,42 @@
+import type { Clock } from "./clock.ts";
+
+/** Stops what nobody asks for any more: `keep_alive` of the Start call. */
+export interface KeepAlive {
+  /** From now on, this many seconds without activity expire; 0: never. Counts as activity. */
+  arm(seconds: bigint): void;
+  /** Nothing expires until it is armed again. */
+  disarm(): void;
+  /** Somebody called, and it went well. */
+  touch(): void;
+}
+
+/** How often it is looked at, as in the original: it expires up to this much late, and never early. */
+const periodMs = 5_000;
+
+/** Makes a watch that calls `expired` once per arming. */
+export function createKeepAlive(clock: Clock, expired: () => void): KeepAlive {
+  let limitMs = 0;
+  let activeAt = 0;
+  let stopWatch = () => {};
+  const keepAlive: KeepAlive = {
+    arm(seconds) {
+      keepAlive.disarm();
+      keepAlive.touch();
+      if (seconds === 0n) return;
+      limitMs = Number(seconds) * 1_000;
+      stopWatch = clock.every(periodMs, () => {
+        if (clock.now() - activeAt < limitMs) return;
+        keepAlive.disarm();
+        expired();
+      });
+    },
+    disarm() {
+      stopWatch();
+      stopWatch = () => {};
+    },
+    touch() {
+      activeAt = clock.now();
+    },
+  };
+  return keepAlive;
+}
