@@ -1,0 +1,43 @@
+import { chmod, mkdir, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { wrongValue } from "./variables.ts";
+
+/** The data directory cannot be used. The message names the variable, the directory and what would be right. */
+export class UnusableDataDir extends Error {
+  override readonly name = "UnusableDataDir";
+}
+
+/**
+ * Makes the data directory, and in it the directory of one service, for the eyes of this user only (mode 0700).
+ * An empty directory that others can see into is closed to them; one that holds something is refused, for it may be
+ * one that others need.
+ *
+ * @param root the data directory of all services, absolute
+ * @returns the directory of the service
+ * @throws UnusableDataDir
+ */
+export async function openDataDir(root: string, service: string): Promise<string> {
+  try {
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    await closeToOthers(root);
+    const directory = join(root, service);
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await chmod(directory, 0o700);
+    return directory;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UnusableDataDir(wrongValue("GARRISON_DATA_DIR", root, `cannot be used: ${reason}`), { cause: error });
+  }
+}
+
+async function closeToOthers(directory: string): Promise<void> {
+  const mode = (await stat(directory)).mode & 0o777;
+  if ((mode & 0o077) === 0) return;
+  if ((await readdir(directory)).length > 0) {
+    const shown = mode.toString(8).padStart(4, "0");
+    throw new Error(
+      `it is open to other users (mode ${shown}); run \`chmod 700\` on it, or name a directory of its own`,
+    );
+  }
+  await chmod(directory, 0o700);
+}
