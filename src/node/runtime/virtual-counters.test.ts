@@ -1,0 +1,133 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { TrafficCounter, TrafficKind, TrafficReading } from "../engines/engine.ts";
+import { createVirtualCounters } from "./virtual-counters.ts";
+
+function counter(name: string, up: number, down = 0, kind: TrafficKind = "user", link = "traffic"): TrafficCounter {
+  return { kind, name, link, uplinkBytes: BigInt(up), downlinkBytes: BigInt(down) };
+}
+
+function reading(incarnation: string, ...counters: TrafficCounter[]): TrafficReading {
+  return { incarnation, counters };
+}
+
+describe("createVirtualCounters", () => {
+  it("shows what the engine shows, as long as nobody resets", () => {
+    const counters = createVirtualCounters();
+    counters.observe(reading("a", counter("1", 5, 7)));
+    counters.observe(reading("a", counter("1", 6, 9)));
+    expect(counters.read("user")).toEqual([counter("1", 6, 9)]);
+    expect(counters.read("user")).toEqual([counter("1", 6, 9)]);
+  });
+
+  it("starts again from zero after a reset, and still shows the counter", () => {
+    const counters = createVirtualCounters();
+    counters.observe(reading("a", counter("1", 5, 7)));
+    expect(counters.readAndReset("user")).toEqual([counter("1", 5, 7)]);
+    expect(counters.readAndReset("user")).toEqual([counter("1", 0, 0)]);
+    counters.observe(reading("a", counter("1", 8, 7)));
+    expect(counters.read("user")).toEqual([counter("1", 3, 0)]);
+  });
+
+  it("resets one name of one kind only", () => {
+    const counters = createVirtualCounters();
+    counters.observe(reading("a", counter("1", 1), counter("2", 2), counter("1", 3, 0, "outbound")));
+    expect(counters.readAndReset("user", "1")).toEqual([counter("1", 1)]);
+    expect(counters.read("user")).toEqual([counter("1", 0), counter("2", 2)]);
+    expect(counters.read("outbound")).toEqual([counter("1", 3, 0, "outbound")]);
+    expect(counters.read("inbound")).toEqual([]);
+    expect(counters.read("user", "3")).toEqual([]);
+  });
+
+  it("adds up incarnations, even when the new one counts past the old one", () => {
+    const counters = createVirtualCounters();
+    counters.observe(reading("a", counter("1", 10)));
+    counters.observe(reading("b", counter("1", 30)));
+    expect(counters.read("user")).toEqual([counter("1", 40)]);
+  });
+
+  it("ignores what arrives of an incarnation after its last reading", () => {
+    const counters = createVirtualCounters();
+    counters.observe(reading("a", counter("1", 4)));
+    counters.observeLast(reading("a", counter("1", 10)));
+    counters.observe(reading("a", counter("1", 7)));
+    counters.observe(reading("b", counter("1", 1)));
+    counters.observeLast(reading("a", counter("1", 9)));
+    counters.observe(reading("b", counter("1", 2)));
+    expect(counters.read("user")).toEqual([counter("1", 12)]);
+  });
+
+  it("counts what a counter shows after somebody else reset it", () => {
+    const counters = createVirtualCounters();
+    counters.observe(reading("a", counter("1", 10)));
+    counters.observe(reading("a", counter("1", 3)));
+    expect(counters.read("user")).toEqual([counter("1", 13)]);
+  });
+
+  it("keeps what a vanished counter had, until it is read", () => {
+    const counters = createVirtualCounters();
+    counters.observeLast(reading("a", counter("1", 10), counter("2", 0)));
+    expect(counters.hasUnread("user", "1")).toBe(true);
+    expect(counters.hasUnread("user", "2")).toBe(false);
+    counters.observe(reading("b"));
+    expect(counters.readAndReset("user")).toEqual([counter("1", 10)]);
+    expect(counters.hasUnread("user", "1")).toBe(false);
+    expect(counters.read("user")).toEqual([]);
+  });
+
+  it("keeps links of one name apart", () => {
+    const counters = createVirtualCounters();
+    counters.observe(reading("a", counter("1", 1, 0, "user", "k1"), counter("1", 2, 0, "user", "k2")));
+    expect(counters.readAndReset("user", "1")).toEqual([
+      counter("1", 1, 0, "user", "k1"),
+      counter("1", 2, 0, "user", "k2"),
+    ]);
+    counters.observe(reading("b", counter("1", 4, 0, "user", "k2")));
+    expect(counters.read("user", "1")).toEqual([counter("1", 4, 0, "user", "k2")]);
+  });
+
+  it("counts beyond what a double holds", () => {
+    const counters = createVirtualCounters();
+    const huge = { ...counter("1", 0), uplinkBytes: 2n ** 53n + 1n };
+    counters.observe(reading("a", huge));
+    counters.observe(reading("b", counter("1", 1)));
+    expect(counters.read("user")[0]?.uplinkBytes).toBe(2n ** 53n + 2n);
+  });
+
+  it("reports every byte once, whatever the order of traffic, readings, restarts and resets", () => {
+    const step = fc.oneof(
+      fc.record({ do: fc.constant("carry" as const), name: fc.constantFrom("1", "2"), bytes: fc.nat(1_000) }),
+      fc.record({ do: fc.constantFrom("observe" as const, "restart" as const, "resetAll" as const) }),
+      fc.record({ do: fc.constant("resetOne" as const), name: fc.constantFrom("1", "2") }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const counters = createVirtualCounters();
+        const engine = { life: 0, bytes: new Map<string, number>() };
+        let carried = 0;
+        let reported = 0n;
+        const engineReading = () =>
+          reading(String(engine.life), ...[...engine.bytes].map(([name, bytes]) => counter(name, bytes)));
+        const count = (report: TrafficCounter[]) => {
+          for (const { uplinkBytes } of report) reported += uplinkBytes;
+        };
+        for (const move of steps) {
+          if (move.do === "carry") {
+            engine.bytes.set(move.name, (engine.bytes.get(move.name) ?? 0) + move.bytes);
+            carried += move.bytes;
+          } else if (move.do === "observe") counters.observe(engineReading());
+          else if (move.do === "restart") {
+            counters.observeLast(engineReading());
+            engine.life += 1;
+            engine.bytes.clear();
+          } else if (move.do === "resetAll") count(counters.readAndReset("user"));
+          else count(counters.readAndReset("user", move.name));
+        }
+        counters.observeLast(engineReading());
+        count(counters.readAndReset("user"));
+        expect(reported).toBe(BigInt(carried));
+        expect(counters.read("user")).toEqual([]);
+      }),
+    );
+  });
+});

@@ -1,0 +1,129 @@
+import type { Incarnation, TrafficCounter, TrafficKind, TrafficReading } from "../engines/engine.ts";
+
+/** Counters that callers may reset, over counters of the engine that are never reset. All callers share them. */
+export interface VirtualCounters {
+  /** Takes in a reading. Of one incarnation and kind they must come in the order in which they were taken. */
+  observe(reading: TrafficReading): void;
+  /** Takes in the last reading of an incarnation. One that comes after it was taken before it, and is ignored. */
+  observeLast(reading: TrafficReading): void;
+  /** Bytes since the last reset, of one name or of all. Empty for a name that was never counted. */
+  read(kind: TrafficKind, name?: string): TrafficCounter[];
+  /** Like {@link read}, and what is returned counts from zero again. */
+  readAndReset(kind: TrafficKind, name?: string): TrafficCounter[];
+  /** There are bytes of this name that no reset has taken yet. */
+  hasUnread(kind: TrafficKind, name: string): boolean;
+}
+
+/**
+ * Makes counters that start empty. They outlive the engine's incarnations: of each, what grew between readings is
+ * added, so that a restart of the engine neither takes away nor repeats what was read before it.
+ */
+export function createVirtualCounters(): VirtualCounters {
+  const ledgers: Record<TrafficKind, Ledger> = { user: new Map(), inbound: new Map(), outbound: new Map() };
+  let current: Incarnation | undefined;
+  let ended: readonly Incarnation[] = [];
+
+  const endCurrent = () => {
+    if (current === undefined) return;
+    ended = [current, ...ended].slice(0, endedRemembered);
+    current = undefined;
+    for (const ledger of Object.values(ledgers)) for (const entry of entriesOf(ledger)) endIncarnation(ledger, entry);
+  };
+  const observe = ({ incarnation, counters }: TrafficReading) => {
+    if (ended.includes(incarnation)) return;
+    if (incarnation !== current) endCurrent();
+    current = incarnation;
+    for (const counter of counters) record(ledgers[counter.kind], counter);
+  };
+  return {
+    observe,
+    observeLast(reading) {
+      observe(reading);
+      if (reading.incarnation === current) endCurrent();
+    },
+    read: (kind, name) => entriesOf(ledgers[kind], name).map(reportOf),
+    readAndReset(kind, name) {
+      const entries = entriesOf(ledgers[kind], name);
+      const report = entries.map(reportOf);
+      for (const entry of entries) reset(ledgers[kind], entry);
+      return report;
+    },
+    hasUnread: (kind, name) => entriesOf(ledgers[kind], name).some(isUnread),
+  };
+}
+
+/** Counters by name. There are several of one name when a WireGuard user's key, which is the link, has changed. */
+type Ledger = Map<string, Entry[]>;
+
+interface Entry {
+  readonly kind: TrafficKind;
+  readonly name: string;
+  readonly link: string;
+  /** The current incarnation counts it: it is reported even when it is zero. */
+  live: boolean;
+  /** What the current incarnation had counted at the last reading. */
+  seenUp: bigint;
+  seenDown: bigint;
+  /** What no reset has taken yet. */
+  unreadUp: bigint;
+  unreadDown: bigint;
+}
+
+// A reading may still be on its way when its incarnation ends; nothing is on its way for this many restarts.
+const endedRemembered = 8;
+
+function record(ledger: Ledger, counter: TrafficCounter): void {
+  const entry = entryFor(ledger, counter);
+  entry.unreadUp += growth(counter.uplinkBytes, entry.seenUp);
+  entry.unreadDown += growth(counter.downlinkBytes, entry.seenDown);
+  entry.seenUp = counter.uplinkBytes;
+  entry.seenDown = counter.downlinkBytes;
+  entry.live = true;
+}
+
+// A counter that went down was reset behind our back: what it shows was counted since.
+function growth(bytes: bigint, seen: bigint): bigint {
+  return bytes >= seen ? bytes - seen : bytes;
+}
+
+function entryFor(ledger: Ledger, { kind, name, link }: TrafficCounter): Entry {
+  const ofName = ledger.get(name);
+  const known = ofName?.find((entry) => entry.link === link);
+  if (known !== undefined) return known;
+  const entry: Entry = { kind, name, link, live: true, seenUp: 0n, seenDown: 0n, unreadUp: 0n, unreadDown: 0n };
+  if (ofName === undefined) ledger.set(name, [entry]);
+  else ofName.push(entry);
+  return entry;
+}
+
+function entriesOf(ledger: Ledger, name?: string): Entry[] {
+  return name === undefined ? [...ledger.values()].flat() : [...(ledger.get(name) ?? [])];
+}
+
+function reportOf(entry: Entry): TrafficCounter {
+  const { kind, name, link, unreadUp, unreadDown } = entry;
+  return { kind, name, link, uplinkBytes: unreadUp, downlinkBytes: unreadDown };
+}
+
+function isUnread(entry: Entry): boolean {
+  return entry.unreadUp > 0n || entry.unreadDown > 0n;
+}
+
+function reset(ledger: Ledger, entry: Entry): void {
+  entry.unreadUp = 0n;
+  entry.unreadDown = 0n;
+  if (!entry.live) forget(ledger, entry);
+}
+
+function endIncarnation(ledger: Ledger, entry: Entry): void {
+  entry.seenUp = 0n;
+  entry.seenDown = 0n;
+  entry.live = false;
+  if (!isUnread(entry)) forget(ledger, entry);
+}
+
+function forget(ledger: Ledger, entry: Entry): void {
+  const others = (ledger.get(entry.name) ?? []).filter((other) => other !== entry);
+  if (others.length > 0) ledger.set(entry.name, others);
+  else ledger.delete(entry.name);
+}
