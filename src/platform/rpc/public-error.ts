@@ -10,6 +10,8 @@ export interface PublicErrorDetails {
   readonly retryAfterSeconds?: number;
   /** What was wrong underneath: logged, never sent. */
   readonly cause?: unknown;
+  /** What the log says in place of the sentence. For sentences that name a user. */
+  readonly logged?: string;
 }
 
 /**
@@ -20,6 +22,7 @@ export class PublicError extends ConnectError {
   readonly httpStatus: number;
   readonly machineCode: string;
   readonly retryAfterSeconds: number | undefined;
+  readonly logged: string;
 
   constructor(message: string, code: Code, details: PublicErrorDetails = {}) {
     // The name stays ConnectError's: connect knows its own errors by it.
@@ -27,6 +30,7 @@ export class PublicError extends ConnectError {
     this.httpStatus = details.httpStatus ?? httpStatusOf(code);
     this.machineCode = details.machineCode ?? machineCodeOf(code);
     this.retryAfterSeconds = details.retryAfterSeconds;
+    this.logged = details.logged ?? message;
   }
 
   // ConnectError's own test goes by the name, and would call every ConnectError public.

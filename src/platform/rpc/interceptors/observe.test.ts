@@ -60,6 +60,17 @@ describe("observing calls", () => {
     expect(lines[0]).not.toHaveProperty("err");
   });
 
+  test("an error that names a user is logged in its other words, without a stack", async () => {
+    const { client, lines } = observed({
+      check: () => {
+        throw new PublicError("user 42 was refused", Code.Internal, { logged: "1 user was refused" });
+      },
+    });
+    await expect(client.check({})).rejects.toMatchObject({ rawMessage: "user 42 was refused" });
+    expect(lines).toMatchObject([{ level: "error", error: "1 user was refused" }]);
+    expect(JSON.stringify(lines)).not.toContain("42 was");
+  });
+
   test("any other error is logged with its cause and answered as internal", async () => {
     const { client, lines } = observed({
       check: () => {

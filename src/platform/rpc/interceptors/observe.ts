@@ -3,7 +3,7 @@ import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "../../telemetry/log.ts";
 import type { CallMetrics } from "../../telemetry/metrics.ts";
 import { kPeer, kProtocol, kRequestId } from "../call-context.ts";
-import { machineCodeOf } from "../public-error.ts";
+import { machineCodeOf, PublicError } from "../public-error.ts";
 import { watchIterable } from "./watch-iterable.ts";
 
 /**
@@ -31,11 +31,10 @@ export function observe(log: Logger, metrics: CallMetrics): Interceptor {
         const values = request.contextValues;
         const about = { ...call, code, ms: Math.round(seconds * 1e6) / 1e3, request: values.get(kRequestId) };
         const peer = values.get(kPeer).address;
-        const err = level === "error" ? (error?.cause ?? error) : undefined;
-        log[level](
-          { ...about, peer, ...(error && { error: error.rawMessage }), ...(err !== undefined && { err }) },
-          "call",
-        );
+        const isPublic = error instanceof PublicError;
+        const err = level === "error" ? (error?.cause ?? (isPublic ? undefined : error)) : undefined;
+        const sentence = isPublic ? error.logged : error?.rawMessage;
+        log[level]({ ...about, peer, ...(error && { error: sentence }), ...(err !== undefined && { err }) }, "call");
       }
       return error;
     };
