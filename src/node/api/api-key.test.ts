@@ -54,11 +54,11 @@ describe("loadApiKey", () => {
   });
 
   it("makes a key where none is configured, shows it once, and keeps it 0600", async () => {
-    const first = await loadApiKey({ configured: undefined, dataDir });
-    expect(parseUuid(first.made ?? "")).toEqual(first.key);
+    const first = await loadApiKey({ configured: undefined, dataDir, makeUuid: () => text });
+    expect(first).toEqual({ key: bytes, made: text });
     expect((await stat(kept())).mode & 0o777).toBe(0o600);
     const second = await loadApiKey({ configured: " ", dataDir });
-    expect(second).toEqual({ key: first.key });
+    expect(second).toEqual({ key: bytes });
     expect(await readdir(dataDir)).toEqual(["api-key"]);
   });
 
@@ -82,20 +82,22 @@ describe("loadApiKey", () => {
   });
 
   it.each([
-    ["abc", "is not a UUID"],
+    ["abc", "must be a random UUID"],
     [nil, "nil UUID"],
     [nil.replaceAll("-", ""), "nil UUID"],
-  ])("refuses API_KEY %s, naming variable, value and remedy", async (configured, why) => {
+  ])("refuses API_KEY %s, naming the variable and the remedy", async (configured, why) => {
     const refused = await loadApiKey({ configured, dataDir }).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(UnusableApiKey);
-    expect(String(refused)).toContain(`API_KEY is "${configured}"`);
+    expect(String(refused)).toMatch(/^UnusableApiKey: API_KEY is "/);
     expect(String(refused)).toContain(why);
-    expect(String(refused)).toContain("leave it out and one is made");
+    expect(String(refused)).toContain("leave it out and the node makes one");
   });
 
   it("refuses a kept key that is torn, and leaves it", async () => {
     await writeFile(kept(), text.slice(0, 9));
-    await expect(loadApiKey({ configured: undefined, dataDir })).rejects.toThrow(`${kept()} is "0b1c2d3e-"`);
+    await expect(loadApiKey({ configured: undefined, dataDir })).rejects.toThrow(
+      `${kept()} is "0b…" (9 characters): it must be`,
+    );
     expect(await readFile(kept(), "utf8")).toBe(text.slice(0, 9));
   });
 });

@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { chmod, link, mkdir, open, readFile, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { wrongValue } from "../../platform/config/variables.ts";
+import { isErrno } from "../../platform/errno.ts";
 
 /** The 16 bytes of a UUID. */
 export type ApiKey = Uint8Array;
@@ -25,11 +27,6 @@ export interface LoadApiKeyOptions {
 /** The node's key is unusable. The message names where it stands, the value, and what would be right. */
 export class UnusableApiKey extends Error {
   override readonly name = "UnusableApiKey";
-
-  constructor(place: string, value: string, remedy: string) {
-    const what = parseUuid(value) === undefined ? "is not a UUID" : "is the nil UUID, which would open the node to all";
-    super(`${place} is "${value}", which ${what}: set a random UUID, as \`uuidgen\` makes it, or ${remedy}`);
-  }
 }
 
 /**
@@ -39,12 +36,12 @@ export class UnusableApiKey extends Error {
  */
 export async function loadApiKey(options: LoadApiKeyOptions): Promise<LoadedApiKey> {
   const configured = options.configured?.trim();
-  if (configured) return { key: usable(configured, "API_KEY", "leave it out and one is made") };
+  if (configured) return { key: usable(configured, "API_KEY", "leave it out and the node makes one") };
   const path = join(options.dataDir, "api-key");
   const kept = await readKept(path);
-  if (kept !== undefined) return { key: usable(kept, path, "remove the file and one is made") };
+  if (kept !== undefined) return { key: usable(kept, path, "remove the file and the node makes one") };
   const text = (options.makeUuid ?? randomUUID)();
-  if (await keep(path, text)) return { key: usable(text, path, "remove the file and one is made"), made: text };
+  if (await keep(path, text)) return { key: usable(text, path, "make it random"), made: text };
   return loadApiKey(options); // another process was faster
 }
 
@@ -68,8 +65,11 @@ function hyphenated(text: string): string | undefined {
 
 function usable(text: string, place: string, remedy: string): ApiKey {
   const key = parseUuid(text);
-  if (key === undefined || key.every((byte) => byte === 0)) throw new UnusableApiKey(place, text, remedy);
-  return key;
+  const remedies = `as \`uuidgen\` makes it; or ${remedy}`;
+  if (key === undefined) throw new UnusableApiKey(wrongValue(place, text, `must be a random UUID, ${remedies}`, true));
+  if (key.some((byte) => byte !== 0)) return key;
+  const open = "is the nil UUID, which would open the node to everyone: it must be a random one";
+  throw new UnusableApiKey(wrongValue(place, text, `${open}, ${remedies}`, true));
 }
 
 async function readKept(path: string): Promise<string | undefined> {
@@ -100,8 +100,4 @@ async function keep(path: string, text: string): Promise<boolean> {
     await file.close();
     await unlink(draft);
   }
-}
-
-function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }
