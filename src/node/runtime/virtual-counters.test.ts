@@ -97,7 +97,8 @@ describe("createVirtualCounters", () => {
   it("reports every byte once, whatever the order of traffic, readings, restarts and resets", () => {
     const step = fc.oneof(
       fc.record({ do: fc.constant("carry" as const), name: fc.constantFrom("1", "2"), bytes: fc.nat(1_000) }),
-      fc.record({ do: fc.constantFrom("observe" as const, "restart" as const) }),
+      fc.constant({ do: "observe" as const }),
+      fc.constant({ do: "restart" as const }),
       fc.record({ do: fc.constant("reset" as const), name: fc.constantFrom("1", "2", undefined) }),
     );
     fc.assert(
