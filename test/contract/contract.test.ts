@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { accept } from "./acceptance.ts";
 import { baselinePath, checkBaselineIsCurrent, checkChangelog } from "./baseline.ts";
 import { buf, describe as describeImage, image } from "./buf.ts";
 import { checkAgainstBaseline, checkAgainstPreviousCommit } from "./compatibility.ts";
@@ -90,6 +91,16 @@ describe("the checks of the contract see", () => {
     writeFileSync(join(copy, baselinePath), image(copy));
     expect(checkBaselineIsCurrent(copy)).toEqual([]);
     expect(checkChangelog(copy).join("\n")).toContain("a baseline changes only together with a line that says why");
+  });
+
+  test("that a change was accepted, and that it breaks callers only on purpose", () => {
+    edit(node, "uint64 keep_alive = 4;", "uint64 keep_alive = 7;");
+    expect(accept(copy, "Moved a field.").join("\n")).toContain('"keep_alive"');
+    expect(checkChangelog(copy)).toEqual([]);
+    expect(checkBaselineIsCurrent(copy)).not.toEqual([]);
+    expect(accept(copy, "Moved a field.", { breaking: true })).toEqual([]);
+    expect([checkAgainstBaseline, checkBaselineIsCurrent, checkChangelog].flatMap((check) => check(copy))).toEqual([]);
+    expect(readFileSync(join(copy, "CHANGELOG.md"), "utf8")).toMatch(/` \*\*Breaking:\*\* Moved a field\.\n- `/);
   });
 
   test("a missing comment on a service, call, message, field, enum or value", () => {
