@@ -1,0 +1,259 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/grpc/health/v1/health_pb.ts";
+import { NodeService } from "../../gen/service/node_pb.ts";
+import type { Gate } from "../../src/platform/rpc/gate.ts";
+import { PublicError } from "../../src/platform/rpc/public-error.ts";
+import { serveService } from "../../src/platform/rpc/served-service.ts";
+import { createServer, type Server } from "../../src/platform/rpc/server.ts";
+import { createLog } from "../../src/platform/telemetry/log.ts";
+import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
+
+const run = promisify(execFile);
+const key = "right";
+const headers = { "x-api-key": key };
+const gate: Gate = ({ header }) => {
+  if (header.get("x-api-key") !== key) throw new PublicError("no key: send x-api-key", Code.Unauthenticated);
+};
+
+let streamsEnded = 0;
+const service = serveService(
+  NodeService,
+  {
+    getBaseInfo: () => ({ started: true, coreVersion: "1.2.3", nodeVersion: "0.3.0" }),
+    async *getLogs(_request, { signal }) {
+      try {
+        yield { detail: "first" };
+        await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+      } finally {
+        streamsEnded += 1;
+      }
+    },
+    async stop() {
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      return {};
+    },
+    syncUsers: ({ users }) => {
+      throw new PublicError(`failed to update users: ${users.length}`, Code.Internal);
+    },
+  },
+  { validated: false },
+);
+
+function start(options: { shortPath: boolean }): Promise<Server> {
+  return createServer({
+    services: [service],
+    gate,
+    host: "127.0.0.1",
+    port: 0,
+    corsOrigins: ["http://panel.test"],
+    metricsToken: "scrape",
+    log: createLog("test", "silent"),
+    metrics: createMetrics("test"),
+    ...options,
+  });
+}
+
+const transports = {
+  gRPC: (url: string) => createGrpcTransport({ baseUrl: url }),
+  "gRPC-Web": (url: string) => createGrpcWebTransport({ baseUrl: url, httpVersion: "1.1" }),
+  "Connect over HTTP/1.1": (url: string) => createConnectTransport({ baseUrl: url, httpVersion: "1.1" }),
+  "Connect over HTTP/2": (url: string) => createConnectTransport({ baseUrl: url, httpVersion: "2" }),
+};
+
+describe.each([{ shortPath: true }, { shortPath: false }])("a server, short path $shortPath", (options) => {
+  let server: Server;
+  beforeAll(async () => {
+    server = await start(options);
+  });
+  afterAll(() => server.close());
+
+  describe.each(Object.entries(transports))("over %s", (_name, transport) => {
+    const client = () => createClient(NodeService, transport(server.url));
+
+    test("answers a call, with the id of the request", async () => {
+      let id: string | null = null;
+      const info = await client().getBaseInfo(
+        {},
+        {
+          headers: { ...headers, "x-request-id": "mine-1" },
+          onHeader: (header) => {
+            id = header.get("x-request-id");
+          },
+        },
+      );
+      expect(info).toMatchObject({ started: true, coreVersion: "1.2.3" });
+      expect(id).toBe("mine-1");
+    });
+
+    test("refuses a call without the key", async () => {
+      await expect(client().getBaseInfo({})).rejects.toMatchObject({
+        code: Code.Unauthenticated,
+        rawMessage: "no key: send x-api-key",
+      });
+    });
+
+    test("passes on the errors that are meant for the caller", async () => {
+      const call = client().syncUsers({ users: [{ email: "1" }] }, { headers });
+      await expect(call).rejects.toMatchObject({ code: Code.Internal, rawMessage: "failed to update users: 1" });
+    });
+
+    test("answers Unimplemented for a method without a handler", async () => {
+      await expect(client().getStats({}, { headers })).rejects.toMatchObject({ code: Code.Unimplemented });
+    });
+
+    test("answers health checks without a key, and only those", async () => {
+      const health = createClient(Health, transport(server.url));
+      expect(await health.check({})).toMatchObject({ status: Status.SERVING });
+      await expect(health.list({})).rejects.toMatchObject({ code: Code.Unauthenticated });
+      const watching = health.watch({})[Symbol.asyncIterator]().next();
+      await expect(watching).rejects.toMatchObject({ code: Code.Unauthenticated });
+    });
+
+    test("a stream that the caller leaves ends in the handler", async () => {
+      const before = streamsEnded;
+      const leave = new AbortController();
+      const reading = (async () => {
+        for await (const { detail } of client().getLogs({}, { headers, signal: leave.signal })) {
+          expect(detail).toBe("first");
+          leave.abort();
+        }
+      })();
+      await expect(reading).rejects.toBeInstanceOf(ConnectError);
+      await expect.poll(() => streamsEnded).toBe(before + 1);
+    });
+  });
+
+  test("unknown paths need the key, and then are not found", async () => {
+    const unknown = `${server.url}/nothing/here?x=1`;
+    expect((await fetch(unknown)).status).toBe(401);
+    const answer = await fetch(unknown, { headers });
+    expect(answer.status).toBe(404);
+    expect(await answer.text()).toBe("404 page not found\n");
+  });
+
+  test("an unknown method answers Unimplemented in gRPC and Connect, behind the key", async () => {
+    const Unknown = { ...NodeService, typeName: "service.Nobody" } as typeof NodeService;
+    const methods = { ...Unknown.method.getBaseInfo, parent: Unknown } as typeof NodeService.method.getBaseInfo;
+    for (const transport of Object.values(transports)) {
+      const call = (init?: Record<string, string>) => transport(server.url).unary(methods, undefined, undefined, init, {});
+      await expect(call()).rejects.toMatchObject({ code: Code.Unauthenticated });
+      await expect(call(headers)).rejects.toMatchObject({ code: Code.Unimplemented });
+    }
+  });
+
+  test("/healthz says the state and nothing else, to everybody", async () => {
+    const answer = await fetch(`${server.url}/healthz`);
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toEqual({ status: "SERVING" });
+  });
+
+  test("/metrics opens to the key and to the token for metrics", async () => {
+    const url = `${server.url}/metrics`;
+    expect((await fetch(url)).status).toBe(401);
+    expect((await fetch(url, { headers: { authorization: "Bearer wrong" } })).status).toBe(401);
+    expect((await fetch(url, { headers })).status).toBe(200);
+    const answer = await fetch(url, { headers: { authorization: "Bearer scrape" } });
+    expect(answer.status).toBe(200);
+    const text = await answer.text();
+    expect(text).toContain(
+      'garrison_calls_total{service="service.NodeService",method="GetBaseInfo",protocol="grpc",code="ok"',
+    );
+    expect(text).not.toContain("127.0.0.1");
+    expect(text).not.toContain(key);
+  });
+
+  test("/openapi.json needs the key and describes the REST paths", async () => {
+    expect((await fetch(`${server.url}/openapi.json`)).status).toBe(401);
+    const document = await (await fetch(`${server.url}/openapi.json`, { headers })).json();
+    expect(document).toMatchObject({ openapi: expect.stringMatching(/^3\.1/), paths: { "/info": { get: {} } } });
+  });
+
+  test("buf curl and reflection need no schema, but the key", async () => {
+    const args = [
+      "curl",
+      "--http2-prior-knowledge",
+      "--protocol",
+      "grpc",
+      `${server.url}/service.NodeService/GetBaseInfo`,
+    ];
+    const withKey = await run("buf", [
+      ...args,
+      "--header",
+      `x-api-key: ${key}`,
+      "--reflect-header",
+      `x-api-key: ${key}`,
+    ]);
+    expect(JSON.parse(withKey.stdout)).toEqual({ started: true, coreVersion: "1.2.3", nodeVersion: "0.3.0" });
+    await expect(run("buf", [...args, "--header", `x-api-key: ${key}`])).rejects.toThrow(/no key/);
+  });
+
+  test("pages of an allowed origin may call and read the headers; others get no permission", async () => {
+    const url = `${server.url}/service.NodeService/GetBaseInfo`;
+    const preflight = (origin: string) =>
+      fetch(url, {
+        method: "OPTIONS",
+        headers: {
+          origin,
+          "access-control-request-method": "POST",
+          "access-control-request-headers": "content-type,connect-protocol-version,x-api-key",
+        },
+      });
+    const allowed = await preflight("http://panel.test");
+    expect(allowed.status).toBe(204);
+    expect(allowed.headers.get("access-control-allow-origin")).toBe("http://panel.test");
+    expect(allowed.headers.get("access-control-allow-headers")?.toLowerCase()).toContain("x-api-key");
+    expect((await preflight("http://evil.test")).headers.get("access-control-allow-origin")).toBeNull();
+    const call = await fetch(url, {
+      method: "POST",
+      headers: { ...headers, origin: "http://panel.test", "content-type": "application/json" },
+      body: "{}",
+    });
+    expect(call.headers.get("access-control-allow-origin")).toBe("http://panel.test");
+    expect(call.headers.get("access-control-expose-headers")?.toLowerCase()).toContain("grpc-status");
+  });
+
+  test("a message over the limit is refused and the connection goes on", async () => {
+    const small = await createServer({
+      services: [service],
+      gate,
+      host: "127.0.0.1",
+      port: 0,
+      maxMessageBytes: 1024,
+      log: createLog("test", "silent"),
+      metrics: createMetrics("test"),
+      ...options,
+    });
+    const users = Array.from({ length: 100 }, (_, index) => ({ email: `someone-${index}` }));
+    for (const transport of Object.values(transports)) {
+      const client = createClient(NodeService, transport(small.url));
+      await expect(client.syncUsers({ users }, { headers })).rejects.toMatchObject({ code: Code.ResourceExhausted });
+      expect(await client.getBaseInfo({}, { headers })).toMatchObject({ started: true });
+    }
+    await small.close();
+  });
+
+  test("closing ends streams at once and lets unary calls finish", async () => {
+    const closing = await start(options);
+    const client = createClient(NodeService, createGrpcTransport({ baseUrl: closing.url }));
+    const stream = client.getLogs({}, { headers })[Symbol.asyncIterator]();
+    expect((await stream.next()).value).toMatchObject({ detail: "first" });
+    const next = stream.next().then(
+      (result) => (result.done ? "ended" : "more"),
+      (error: ConnectError) => Code[error.code],
+    );
+    const unary = client.stop({}, { headers });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const startedAt = performance.now();
+    const closed = closing.close();
+    expect(["ended", "Unavailable"]).toContain(await next);
+    expect(performance.now() - startedAt).toBeLessThan(350);
+    expect(await unary).toMatchObject({});
+    await closed;
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    await expect(fetch(`${closing.url}/healthz`)).rejects.toThrow();
+  });
+});
