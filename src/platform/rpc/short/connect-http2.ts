@@ -1,0 +1,37 @@
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { clientLeft } from "./client-left.ts";
+import { openConnectUnary } from "./connect-unary.ts";
+import { leaveRequest, sendable } from "./http2-answer.ts";
+import type { ShortMethod } from "./methods.ts";
+import { readBody } from "./read-body.ts";
+import type { Serving } from "./serving.ts";
+
+/** Serves a unary Connect call over HTTP/2. False: it is left to the router, untouched. */
+export function serveConnectHttp2(
+  serving: Serving,
+  method: ShortMethod,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  url: string,
+): boolean {
+  const unary = openConnectUnary(serving, method, headers, url, () => serving.contextValues(stream, headers));
+  if (unary === undefined) return false;
+  stream.on("error", () => undefined); // a reset: what follows is `close`
+  stream.on("close", () => {
+    if (!unary.call.context.signal.aborted) unary.call.end(clientLeft());
+  });
+  const read = () => readBody(stream, serving.limits.readMaxBytes, headers["content-length"]);
+  unary
+    .answer(read)
+    .then(({ status, fields, body }) => {
+      if (stream.closed || stream.destroyed) return;
+      stream.respond(sendable({ ":status": status, ...fields }));
+      stream.end(body);
+      leaveRequest(stream);
+    })
+    .catch((error: unknown) => {
+      serving.log.debug({ err: error, method: method.path }, "answer not delivered");
+      stream.close(constants.NGHTTP2_INTERNAL_ERROR); // a header that HTTP/2 refuses
+    });
+  return true;
+}

@@ -1,0 +1,164 @@
+import { constants, type ServerHttp2Stream } from "node:http2";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type Compression, compressedFlag } from "@connectrpc/connect/protocol";
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import type { Call } from "./call.ts";
+import { joinFrames, prefixBytes } from "./frames.ts";
+import { leaveRequest, sendable } from "./http2-answer.ts";
+
+// What one write carries, unless a single message is larger.
+const batchMaxBytes = 16 * 1024;
+
+/** Options of {@link GrpcReply}. */
+export interface GrpcReplyOptions {
+  stream: ServerHttp2Stream;
+  call: Call;
+  /** What the client accepts. */
+  compression: Compression | null;
+  /** Messages below it are sent as they are. */
+  compressMinBytes: number;
+}
+
+/** The answer to a gRPC call: messages, then the status. Nothing is sent to a stream that is closed. */
+export class GrpcReply {
+  readonly #stream: ServerHttp2Stream;
+  readonly #options: GrpcReplyOptions;
+  #batch: { flags: number; data: Uint8Array }[] = [];
+  #batchBytes = 0;
+  #ticking = false;
+  #drained: Promise<void> | undefined;
+
+  constructor(options: GrpcReplyOptions) {
+    this.#options = options;
+    this.#stream = options.stream;
+  }
+
+  /** The client cannot be told anything any more. */
+  get closed(): boolean {
+    return this.#stream.closed || this.#stream.destroyed;
+  }
+
+  /**
+   * Sends a message. The messages of one turn of the event loop leave in one write. Returns what to wait for before the
+   * next one, if anything.
+   */
+  send(data: Uint8Array): Promise<void> | undefined {
+    if (this.#isCompressed(data)) return this.#compress(data).then(() => this.#soon());
+    this.#add(0, data);
+    return this.#soon();
+  }
+
+  /** Sends the last message, if there is one, and the status OK. */
+  async finish(last?: Uint8Array): Promise<void> {
+    if (last !== undefined) {
+      if (this.#isCompressed(last)) await this.#compress(last);
+      else this.#add(0, last);
+    }
+    if (this.closed) return;
+    this.#open();
+    this.#end();
+  }
+
+  /** Ends with a status that says what went wrong. What was not meant for the client becomes an internal error. */
+  fail(cause: unknown): void {
+    if (this.closed) return;
+    const { responseHeader, responseTrailer } = this.#options.call;
+    const error = cause instanceof ConnectError ? cause : new ConnectError("internal error", Code.Internal);
+    setTrailerStatus(responseTrailer, error);
+    const header = responseHeader.toFields();
+    const trailer = responseTrailer.toFields();
+    const nothingSent = !this.#stream.headersSent && this.#batch.length === 0;
+    if (nothingSent && Object.keys(trailer).every((name) => header[name] === undefined)) {
+      this.#stream.respond(sendable({ ...header, ...trailer }), { endStream: true });
+      leaveRequest(this.#stream);
+    } else {
+      this.#open();
+      this.#end();
+    }
+  }
+
+  /** Gives up on a client that cannot be answered properly. */
+  reset(): void {
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  }
+
+  #isCompressed(data: Uint8Array): boolean {
+    const { compression, compressMinBytes } = this.#options;
+    return compression !== null && data.length >= compressMinBytes;
+  }
+
+  async #compress(data: Uint8Array): Promise<void> {
+    const compressed = await this.#options.compression?.compress(data);
+    if (compressed !== undefined) this.#add(compressedFlag, compressed);
+  }
+
+  #add(flags: number, data: Uint8Array): void {
+    const size = prefixBytes + data.length;
+    if (this.#batchBytes > 0 && this.#batchBytes + size > batchMaxBytes) this.#flush();
+    this.#batch.push({ flags, data });
+    this.#batchBytes += size;
+  }
+
+  #soon(): Promise<void> | undefined {
+    if (this.#batchBytes >= batchMaxBytes) {
+      this.#flush();
+    } else if (!this.#ticking) {
+      this.#ticking = true;
+      process.nextTick(() => {
+        this.#ticking = false;
+        try {
+          this.#flush();
+        } catch {
+          this.reset(); // a header that HTTP/2 refuses
+        }
+      });
+    }
+    if (!this.#stream.writableNeedDrain) return undefined;
+    this.#drained ??= this.#untilDrained();
+    return this.#drained;
+  }
+
+  async #untilDrained(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#stream.on("drain", resolve).on("close", resolve);
+    if (!this.closed) await promise;
+    this.#stream.off("drain", resolve).off("close", resolve);
+    this.#drained = undefined;
+  }
+
+  #flush(): void {
+    if (this.#batch.length === 0) return;
+    if (this.closed) this.#take();
+    else {
+      this.#open();
+      this.#stream.write(this.#take());
+    }
+  }
+
+  #take(): Uint8Array {
+    const bytes = joinFrames(this.#batch, this.#batchBytes);
+    this.#batch = [];
+    this.#batchBytes = 0;
+    return bytes;
+  }
+
+  #open(): void {
+    if (this.#stream.headersSent) return;
+    this.#stream.respond(sendable(this.#options.call.responseHeader.toFields()), waitForTrailers);
+    this.#stream.on("wantTrailers", () => {
+      try {
+        this.#stream.sendTrailers(sendable(this.#options.call.responseTrailer.toFields()));
+        leaveRequest(this.#stream);
+      } catch {
+        this.reset(); // a trailer that HTTP/2 refuses
+      }
+    });
+  }
+
+  #end(): void {
+    if (this.#batch.length > 0) this.#stream.end(this.#take());
+    else this.#stream.end();
+  }
+}
+
+const waitForTrailers = { waitForTrailers: true };

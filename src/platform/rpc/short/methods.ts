@@ -1,0 +1,46 @@
+import type { Interceptor, MethodImplSpec } from "@connectrpc/connect";
+import { createMethodSerializationLookup, type UniversalHandlerOptions } from "@connectrpc/connect/protocol";
+import type { ServedService } from "../served-service.ts";
+import type { ShutdownSignals } from "../shutdown.ts";
+import { createRunningCalls, type RunningCalls } from "./running-calls.ts";
+
+/** A method as the short path serves it: what does not change from call to call. */
+export interface ShortMethod {
+  readonly path: string;
+  readonly spec: MethodImplSpec;
+  /** Outermost first. */
+  readonly interceptors: readonly Interceptor[];
+  readonly serialization: ReturnType<typeof createMethodSerializationLookup>;
+  /** Calls of this kind that are running. */
+  readonly running: RunningCalls;
+}
+
+/** Options of {@link compileMethods}. */
+export interface MethodsOptions {
+  services: readonly ServedService[];
+  interceptors: (service: ServedService) => Interceptor[];
+  limits: Limits;
+  shutdown: ShutdownSignals;
+}
+
+/** Limits and formats of the router, with its defaults filled in. */
+export type Limits = Required<Pick<UniversalHandlerOptions, "readMaxBytes" | "writeMaxBytes">> &
+  Pick<UniversalHandlerOptions, "binaryOptions" | "jsonOptions">;
+
+/** Prepares all methods of some services, by the path of their URL. */
+export function compileMethods(options: MethodsOptions): ReadonlyMap<string, ShortMethod> {
+  const { limits } = options;
+  const unary = createRunningCalls(options.shutdown.calls);
+  const streams = createRunningCalls(options.shutdown.streams);
+  const methods = new Map<string, ShortMethod>();
+  for (const service of options.services) {
+    const interceptors = options.interceptors(service);
+    for (const spec of service.methods) {
+      const path = `/${service.desc.typeName}/${spec.method.name}`;
+      const { binaryOptions, jsonOptions } = limits;
+      const serialization = createMethodSerializationLookup(spec.method, binaryOptions, jsonOptions, limits);
+      methods.set(path, { path, spec, interceptors, serialization, running: spec.kind === "unary" ? unary : streams });
+    }
+  }
+  return methods;
+}

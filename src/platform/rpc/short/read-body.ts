@@ -1,0 +1,40 @@
+import type { Readable } from "node:stream";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { clientLeft } from "./client-left.ts";
+
+/**
+ * Reads a body to its end. Rejects with ResourceExhausted for one that is, or is announced, larger than allowed; what
+ * remains of it is held back then.
+ */
+export function readBody(
+  source: Readable,
+  readMaxBytes: number,
+  contentLength: string | undefined,
+): Promise<Uint8Array> {
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+  const announced = Number.parseInt(contentLength ?? "", 10);
+  if (announced > readMaxBytes) {
+    reject(tooLarge(`message size ${announced} is`, readMaxBytes));
+    return promise;
+  }
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  const onData = (chunk: Uint8Array) => {
+    size += chunk.length;
+    if (size > readMaxBytes) {
+      source.off("data", onData);
+      source.pause();
+      reject(tooLarge("message size is", readMaxBytes));
+    } else {
+      chunks.push(chunk);
+    }
+  };
+  source.on("data", onData);
+  source.on("end", () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
+  source.on("close", () => reject(clientLeft()));
+  return promise;
+}
+
+function tooLarge(what: string, readMaxBytes: number): ConnectError {
+  return new ConnectError(`${what} larger than configured readMaxBytes ${readMaxBytes}`, Code.ResourceExhausted);
+}

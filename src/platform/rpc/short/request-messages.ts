@@ -1,0 +1,146 @@
+import type { ServerHttp2Stream } from "node:http2";
+import { clientLeft } from "./client-left.ts";
+import { type Frame, FrameReader } from "./frames.ts";
+
+/** Options of {@link RequestMessages}. */
+export interface RequestMessagesOptions<T> {
+  stream: ServerHttp2Stream;
+  readMaxBytes: number;
+  /** Makes a message of a frame; throws or rejects with what the caller is told. */
+  decode: (frame: Frame) => T | Promise<T>;
+}
+
+// What waits for a slow handler before the client is held back.
+const waitingMaxBytes = 64 * 1024;
+
+/**
+ * The messages that a client sends, in their order. Nothing is read before the first is asked for. Ends with an error
+ * when the body is malformed, or when the stream closes before it.
+ */
+export class RequestMessages<T> implements AsyncIterableIterator<T> {
+  readonly #options: RequestMessagesOptions<T>;
+  readonly #reader: FrameReader;
+  #reading = false;
+  // Frames that wait for the handler: from `#next` on.
+  #frames: Frame[] = [];
+  #next = 0;
+  #waitingBytes = 0;
+  // Who waits for frames.
+  readonly #takers: Taker<T>[] = [];
+  #end: End | undefined;
+
+  constructor(options: RequestMessagesOptions<T>) {
+    this.#options = options;
+    this.#reader = new FrameReader(options.readMaxBytes, (frame) => this.#arrived(frame));
+  }
+
+  next(): Promise<IteratorResult<T>> {
+    if (!this.#reading) this.#read();
+    const frame = this.#frames[this.#next];
+    const taker = Promise.withResolvers<IteratorResult<T>>();
+    if (frame !== undefined) {
+      this.#took(frame);
+      this.#give(frame, taker);
+    } else if (this.#end !== undefined) {
+      this.#conclude(this.#end, taker);
+    } else {
+      this.#takers.push(taker);
+    }
+    return taker.promise;
+  }
+
+  return(): Promise<IteratorResult<T>> {
+    this.#stop({});
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #read(): void {
+    this.#reading = true;
+    const { stream } = this.#options;
+    if (stream.destroyed) {
+      this.#stop({ error: clientLeft() });
+      return;
+    }
+    stream.on("data", (chunk: Uint8Array) => {
+      if (this.#end === undefined) this.#arriving(() => this.#reader.push(chunk));
+    });
+    stream.on("end", () => {
+      this.#arriving(() => this.#reader.end());
+      this.#finish({});
+    });
+    stream.on("close", () => this.#stop({ error: clientLeft() }));
+  }
+
+  #arriving(read: () => void): void {
+    try {
+      read();
+    } catch (error) {
+      this.#finish({ error });
+    }
+  }
+
+  #arrived(frame: Frame): void {
+    if (this.#end !== undefined) return;
+    const taker = this.#takers.shift();
+    if (taker !== undefined) {
+      this.#give(frame, taker);
+      return;
+    }
+    this.#frames.push(frame);
+    this.#waitingBytes += frame.data.length;
+    if (this.#waitingBytes > waitingMaxBytes) this.#options.stream.pause();
+  }
+
+  #took(frame: Frame): void {
+    this.#next += 1;
+    this.#waitingBytes -= frame.data.length;
+    if (this.#next < this.#frames.length) return;
+    this.#frames = [];
+    this.#next = 0;
+    const { stream } = this.#options;
+    if (this.#end === undefined && stream.isPaused()) stream.resume();
+  }
+
+  #give(frame: Frame, taker: Taker<T>): void {
+    const failed = (error: unknown) => {
+      this.#stop({});
+      taker.reject(error);
+    };
+    try {
+      const message = this.#options.decode(frame);
+      if (message instanceof Promise) message.then((value) => taker.resolve({ done: false, value }), failed);
+      else taker.resolve({ done: false, value: message });
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #conclude(end: End, taker: Taker<T>): void {
+    this.#end = {}; // an error is told once
+    if (end.error === undefined) taker.resolve({ done: true, value: undefined });
+    else taker.reject(end.error);
+  }
+
+  /** Nothing more comes; what has come is still given. */
+  #finish(end: End): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    if (end.error !== undefined) this.#options.stream.pause();
+    for (const taker of this.#takers.splice(0)) this.#conclude(this.#end, taker);
+  }
+
+  /** Nothing more is given. */
+  #stop(end: End): void {
+    this.#frames = [];
+    this.#next = 0;
+    if (this.#end === undefined) this.#options.stream.pause();
+    this.#finish(end);
+  }
+}
+
+type Taker<T> = PromiseWithResolvers<IteratorResult<T>>;
+type End = { error?: unknown };

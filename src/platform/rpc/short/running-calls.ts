@@ -1,0 +1,21 @@
+/** The calls of one kind that are running: they are aborted together when the server goes down. */
+export interface RunningCalls {
+  /** Adds a call; aborts it at once when the server is going down already. Returns what takes it out again. */
+  enter(call: AbortController): () => void;
+}
+
+/** Makes the set of calls that a signal aborts: one listener for all, since a listener per call costs more. */
+export function createRunningCalls(shutdown: AbortSignal): RunningCalls {
+  const running = new Set<AbortController>();
+  shutdown.addEventListener("abort", () => {
+    for (const call of running) call.abort(shutdown.reason);
+    running.clear();
+  });
+  return {
+    enter(call) {
+      if (shutdown.aborted) call.abort(shutdown.reason);
+      else running.add(call);
+      return () => running.delete(call);
+    },
+  };
+}
