@@ -1,8 +1,8 @@
 import { constants } from "node:fs";
-import { access, stat } from "node:fs/promises";
 import { isIP } from "node:net";
 import { resolve } from "node:path";
 import { z } from "zod";
+import { isFile } from "../is-file.ts";
 import type { ValueType } from "./variables.ts";
 
 /** A decimal whole number. */
@@ -90,14 +90,4 @@ function originOf(text: string): string | undefined {
   if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return undefined;
   const { origin, pathname, search, hash, username, password } = new URL(text);
   return pathname === "/" && `${search}${hash}${username}${password}` === "" ? origin : undefined;
-}
-
-/** The path leads to a file to which this process has the access that `mode` asks for. */
-export async function isFile(file: string, mode: number): Promise<boolean> {
-  try {
-    await access(file, mode);
-    return (await stat(file)).isFile();
-  } catch {
-    return false; // absent, or not for us: either way not a file that can be used
-  }
 }

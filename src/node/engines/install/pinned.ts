@@ -1,0 +1,90 @@
+/** A program that `garrison engines install` can bring, pinned to one version. */
+export interface PinnedEngine {
+  readonly name: EngineName;
+  readonly about: string;
+  readonly version: string;
+  /** What stands before the version in the first line that `<program> version` prints. */
+  readonly versionPrefix: string;
+  readonly source: GoSource;
+  readonly release?: Release;
+}
+
+/** The names of the engines that can be installed. */
+export const engineNames = ["xray", "sing-box"] as const;
+/** The name of an engine that can be installed. */
+export type EngineName = (typeof engineNames)[number];
+
+/** A module of the Go module proxy. */
+export interface GoSource {
+  readonly module: string;
+  readonly version: string;
+  /** The module's checksum as in go.sum. The module's own go.sum then pins all that it needs. */
+  readonly sum: string;
+  /** The package within the module. */
+  readonly package: string;
+  readonly tags?: string;
+  readonly ldflags: string;
+}
+
+/** Archives that the engine's project publishes. */
+export interface Release {
+  /** Where they are, unless `GARRISON_XRAY_MIRROR` says otherwise: `<mirror>/<tag>/<archive>`. */
+  readonly mirror: string;
+  readonly tag: string;
+  /** Archives by `process.platform`-`process.arch`. */
+  readonly archives: Readonly<Record<string, Archive>>;
+  /** What is taken out of an archive; the first is the program, the others may be missing. */
+  readonly files: readonly [string, ...string[]];
+}
+
+/** A zip archive with a program for one kind of machine. */
+export interface Archive {
+  readonly name: string;
+  /** Lower-case hex. Without it the archive is used only when `--sha256` names its digest. */
+  readonly sha256?: string;
+}
+
+/** The engines that can be installed, by name. */
+export const pinnedEngines: Readonly<Record<EngineName, PinnedEngine>> = {
+  xray: {
+    name: "xray",
+    about: "the proxy engine of the node",
+    version: "26.3.27",
+    versionPrefix: "Xray ",
+    source: {
+      module: "github.com/xtls/xray-core",
+      version: "v1.260327.0",
+      sum: "h1:g4TzxMwyPrxslZh6uD+FiG3lXKTrnNO+b4ky2OhogHE=",
+      package: "./main",
+      ldflags: "-s -w -buildid=",
+    },
+    release: {
+      mirror: "https://github.com/XTLS/Xray-core/releases/download",
+      tag: "v26.3.27",
+      // No digests yet: each is added once somebody has checked it against what the project signs.
+      archives: {
+        "linux-x64": { name: "Xray-linux-64.zip" },
+        "linux-arm64": { name: "Xray-linux-arm64-v8a.zip" },
+        "linux-arm": { name: "Xray-linux-arm32-v7a.zip" },
+        "linux-riscv64": { name: "Xray-linux-riscv64.zip" },
+        "darwin-x64": { name: "Xray-macos-64.zip" },
+        "darwin-arm64": { name: "Xray-macos-arm64-v8a.zip" },
+      },
+      files: ["xray", "geoip.dat", "geosite.dat"],
+    },
+  },
+  "sing-box": {
+    name: "sing-box",
+    about: "an independent client, which the tests check the node with",
+    version: "1.14.1",
+    versionPrefix: "sing-box version ",
+    source: {
+      module: "github.com/sagernet/sing-box",
+      version: "v1.14.1",
+      sum: "h1:LumpcrArE3cxXYxoKhNN4yOQq1TeaEEuKWHCokodO9M=",
+      package: "./cmd/sing-box",
+      tags: "with_quic,with_utls",
+      ldflags: "-s -w -buildid= -X github.com/sagernet/sing-box/constant.Version=1.14.1",
+    },
+  },
+};
