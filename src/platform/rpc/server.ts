@@ -21,6 +21,7 @@ import { mountOperations } from "./operations.ts";
 import { serveReflection } from "./reflection.ts";
 import { createRequestIds } from "./request-ids.ts";
 import type { ServedService } from "./served-service.ts";
+import { createShortPath } from "./short/short-path.ts";
 import { createShutdown } from "./shutdown.ts";
 import { answerUnrouted } from "./unrouted.ts";
 
@@ -87,7 +88,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     createContextValues().set(kPeer, peerOf(call)).set(kRequestId, requestIds(headers["x-request-id"]));
   const interceptors = await createInterceptors(options);
 
-  const listener = createListener({ ...(tls && { tls }) });
+  const early =
+    options.shortPath !== false &&
+    createShortPath({ services, gate, interceptors, contextValues, router, shutdown, log });
+  const listener = createListener({ ...(tls && { tls }), ...(early && { early }) });
   const app = fastify({
     serverFactory: (handler) => listener.serve(handler as Parameters<typeof listener.serve>[0]),
     logger: false,
