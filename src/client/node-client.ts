@@ -23,7 +23,7 @@ export function createNodeClient({ transport, key }: NodeClientOptions): NodeCli
 }
 
 function withHeader(transport: Transport, name: string, value: string): Transport {
-  const add = (header?: HeadersInit) => {
+  const add = (header: ConstructorParameters<typeof Headers>[0]) => {
     const headers = new Headers(header);
     headers.set(name, value);
     return headers;
