@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,7 +15,8 @@ const module = "garrison.test/engine";
 const version = "v1.0.0";
 const files = {
   "go.mod": `module ${module}\n\ngo 1.20\n`,
-  "main/main.go": 'package main\n\nimport "os"\n\nfunc main() { os.Stdout.WriteString("Xray 26.3.27 (built)\\n") }\n',
+  // Never the same twice: what is in Go's cache is not built, and shows no progress.
+  "main/main.go": `package main\n\nimport "os"\n\nfunc main() { os.Stdout.WriteString("Xray 26.3.27 (${randomUUID()})\\n") }\n`,
   "broken/main.go": "package main\n\nfunc main() { thisIsNotThere() }\n",
 };
 
