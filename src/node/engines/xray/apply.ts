@@ -1,0 +1,146 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  AddUserOperationSchema,
+  HandlerService,
+  RemoveUserOperationSchema,
+} from "../../../../gen/xray/app/proxyman/command/command_pb.ts";
+import type { RejectedUser } from "../engine.ts";
+import { EngineUnreachable } from "../engine-error.ts";
+import type { Account } from "./accounts.ts";
+import { type XrayApi, XrayRefusal } from "./api.ts";
+import type { UserInbound } from "./config.ts";
+import type { AccountChange, UserTable } from "./users.ts";
+
+/**
+ * Applies changes to the running Xray and notes in the table what it holds then. One user's steps follow one another,
+ * different users go together. Returns the users that Xray refused; throws {@link EngineUnreachable} when it stopped
+ * answering or failed in a way that no user is to blame for.
+ */
+export async function applyChanges(
+  api: XrayApi,
+  table: UserTable,
+  changes: readonly AccountChange[],
+): Promise<RejectedUser[]> {
+  const rejected: RejectedUser[] = [];
+  const steps = new Steps(api, table);
+  const takesOver = takeovers(changes);
+  const attempt = async (change: AccountChange, work: () => Promise<void>) => {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof XrayRefusal)) throw error;
+      const { email } = change.after ?? change.before ?? { email: "" };
+      rejected.push({ email, inbound: change.inbound.tag, reason: error.message });
+    }
+  };
+
+  const waiting: AccountChange[] = [];
+  await inParallel(changes, (change) =>
+    attempt(change, async () => {
+      const { inbound, before, after } = change;
+      if (before !== undefined) await steps.remove(inbound, before);
+      if (after !== undefined && takesOver(change)) waiting.push(change);
+      else if (after !== undefined) await steps.add(inbound, after);
+    }),
+  );
+  await inParallel(waiting, (change) =>
+    attempt(change, async () => {
+      if (change.after !== undefined) await steps.add(change.inbound, change.after);
+    }),
+  );
+  return rejected;
+}
+
+/** Calls in flight at once: more gain nothing. */
+const parallelCalls = 64;
+
+class Steps {
+  readonly #api: XrayApi;
+  readonly #table: UserTable;
+
+  constructor(api: XrayApi, table: UserTable) {
+    this.#api = api;
+    this.#table = table;
+  }
+
+  async remove(inbound: UserInbound, account: Account): Promise<void> {
+    try {
+      const operation = create(RemoveUserOperationSchema, { email: account.email });
+      await this.#alter(inbound, operation.$typeName, toBinary(RemoveUserOperationSchema, operation));
+    } catch (error) {
+      if (!isRefusal(error, /User .* not found/)) throw error;
+    }
+    this.#table.removed(inbound, account);
+  }
+
+  async add(inbound: UserInbound, account: Account): Promise<void> {
+    const user = { level: 0, email: account.email, account: inbound.kind.message(account) };
+    const operation = create(AddUserOperationSchema, { user });
+    const value = toBinary(AddUserOperationSchema, operation);
+    const add = async () => {
+      try {
+        await this.#alter(inbound, operation.$typeName, value);
+      } catch (error) {
+        if (!(error instanceof XrayRefusal)) this.#table.doubted(inbound, account);
+        throw error;
+      }
+    };
+    try {
+      await add();
+    } catch (error) {
+      if (!isRefusal(error, /User .* already exists/)) throw error;
+      await this.remove(inbound, account);
+      await add();
+    }
+    this.#table.added(inbound, account);
+  }
+
+  async #alter({ tag }: UserInbound, type: string, value: Uint8Array): Promise<void> {
+    try {
+      await this.#api.call(HandlerService.method.alterInbound, { tag, operation: { type, value } });
+    } catch (error) {
+      if (isRefusal(error, /handler not found|not a UserManager|unknown operation/)) {
+        throw new EngineUnreachable(`inbound ${tag}: ${error.message}`);
+      }
+      throw error;
+    }
+  }
+}
+
+/**
+ * Whether a change gives an account the identity that another account leaves in this batch. Xray would take both away
+ * when the other one goes, so that it must have gone before.
+ */
+function takeovers(changes: readonly AccountChange[]): (change: AccountChange) => boolean {
+  const leaving = new Map<string, AccountChange>();
+  for (const change of changes) {
+    if (change.before !== undefined && change.before.identity !== change.after?.identity) {
+      leaving.set(`${change.inbound.tag}\n${change.before.identity}`, change);
+    }
+  }
+  return ({ inbound, after }) => after !== undefined && leaving.has(`${inbound.tag}\n${after.identity}`);
+}
+
+function isRefusal(error: unknown, text: RegExp): error is XrayRefusal {
+  return error instanceof XrayRefusal && text.test(error.message);
+}
+
+/** Stops beginning new work at the first failure, and throws it when what was begun has ended. */
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const rest = items.values();
+  let failed = false;
+  const worker = async () => {
+    for (const item of rest) {
+      if (failed) return;
+      try {
+        await work(item);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  const ends = await Promise.allSettled(Array.from({ length: Math.min(parallelCalls, items.length) }, worker));
+  const failure = ends.find((end) => end.status === "rejected");
+  if (failure !== undefined) throw failure.reason;
+}

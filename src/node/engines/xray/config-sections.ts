@@ -1,0 +1,157 @@
+import { ConfigRefused } from "../engine-error.ts";
+import {
+  asObject,
+  dropField,
+  ensureObject,
+  ensureObjects,
+  getField,
+  type Json,
+  type JsonObject,
+  objectField,
+  setField,
+  stringField,
+} from "./json-object.ts";
+
+/** The tag of the inbound through which the node speaks to Xray. */
+export const apiInboundTag = "API_INBOUND";
+
+/** Everything that Xray logs goes to its stdout, which the node reads. What the admin switched off stays off. */
+export function patchLog(root: JsonObject): void {
+  if (getField(root, "log") === undefined) setField(root, "log", { loglevel: "info" });
+  const log = ensureObject(root, "log", "log");
+  for (const name of ["access", "error"]) {
+    if (stringField(log, name, `log.${name}`) !== "none") setField(log, name, "");
+  }
+}
+
+/** Counts the traffic of users and outbounds. Who is online and inbounds are counted when the admin says so. */
+export function patchCounting(root: JsonObject): void {
+  setField(root, "stats", {});
+  const policy = ensureObject(root, "policy", "policy");
+  const levels = ensureObject(policy, "levels", "policy.levels");
+  const level = levels["0"] == null ? {} : asObject(levels["0"], 'policy.levels["0"]');
+  levels["0"] = level;
+  setField(level, "statsUserUplink", true);
+  setField(level, "statsUserDownlink", true);
+  const system = ensureObject(policy, "system", "policy.system");
+  setField(system, "statsOutboundUplink", true);
+  setField(system, "statsOutboundDownlink", true);
+}
+
+/**
+ * Opens Xray's API on a unix socket and returns the inbound that leads there. An inbound does it in every version;
+ * `api.listen` takes a path only since 26.5.3. Must come after the routing is patched.
+ */
+export function patchApi(root: JsonObject, socketPath: string): JsonObject {
+  const api = ensureObject(root, "api", "api");
+  const tag = stringField(api, "tag", "api.tag") || "API";
+  const services = getField(api, "services") ?? [];
+  if (!Array.isArray(services)) throw new ConfigRefused("api.services must be a list");
+  const observed = getField(root, "observatory") !== undefined || getField(root, "burstObservatory") !== undefined;
+  const offered = [...neededServices, "ReflectionService", ...(observed ? ["ObservatoryService"] : [])];
+  const wanted = new Set(services.map((service) => String(service).toLowerCase()));
+  if (observed) wanted.add("observatoryservice");
+  setField(api, "tag", tag);
+  // Without an observatory ObservatoryService crashes Xray.
+  setField(
+    api,
+    "services",
+    offered.filter((service) => neededServices.includes(service) || wanted.has(service.toLowerCase())),
+  );
+  // With an address of its own the API cannot be routed to.
+  dropField(api, "listen");
+
+  const outbounds = ensureObjects(root, "outbounds", "outbounds");
+  const taken = outbounds.findIndex((outbound) => getField(outbound, "tag") === tag);
+  if (taken >= 0) throw new ConfigRefused(`outbounds[${taken}].tag "${tag}" is the tag of the API`);
+  // Without any outbound the API itself becomes the default one, open to every user.
+  if (outbounds.length === 0) setField(root, "outbounds", [{ protocol: "blackhole" }]);
+
+  const routing = ensureObject(root, "routing", "routing");
+  const rules = ensureObjects(routing, "rules", "routing.rules");
+  setField(routing, "rules", [{ type: "field", inboundTag: [apiInboundTag], outboundTag: tag }, ...rules]);
+  return {
+    tag: apiInboundTag,
+    listen: `${socketPath},0600`,
+    protocol: "dokodemo-door",
+    // Without the network named 26.3.27 opens nothing, and says nothing.
+    settings: { address: "127.0.0.1", port: 1, network: "tcp,unix" },
+  };
+}
+
+const neededServices = ["HandlerService", "LoggerService", "StatsService", "RoutingService"];
+
+/** Takes outbounds that lead nowhere out of what is observed: they would be reported dead. */
+export function patchObservatories(root: JsonObject): void {
+  const idle = new Set(
+    ensureObjects(root, "outbounds", "outbounds")
+      .filter((outbound) => idleProtocols.includes(String(getField(outbound, "protocol")).toLowerCase()))
+      .map((outbound) => getField(outbound, "tag")),
+  );
+  for (const name of ["observatory", "burstObservatory"]) {
+    const observatory = objectField(root, name, name);
+    const selectors = observatory && getField(observatory, "subjectSelector");
+    if (observatory === undefined || !Array.isArray(selectors)) continue;
+    const kept = selectors.filter((selector) => !idle.has(selector));
+    setField(observatory, "subjectSelector", kept);
+  }
+}
+
+const idleProtocols = ["blackhole", "block", "dns", "loopback"];
+
+/**
+ * Makes the rules independent of geoip.dat where they name private networks, and sends domains that no resolver could
+ * take to the first blackhole, if there is one.
+ */
+export function patchRouting(root: JsonObject): void {
+  const routing = ensureObject(root, "routing", "routing");
+  const rules = ensureObjects(routing, "rules", "routing.rules").filter(
+    (rule) => getField(rule, "outboundTag") !== "API" && getField(rule, "ruleTag") !== malformedDomainGuard,
+  );
+  for (const rule of rules) {
+    for (const name of ["ip", "source", "sourceIP", "localIP"]) {
+      const addresses = getField(rule, name);
+      const list = typeof addresses === "string" ? addresses.split(",") : addresses;
+      if (Array.isArray(list)) setField(rule, name, list.flatMap(withoutGeoFile));
+    }
+  }
+  const blackholes = ensureObjects(root, "outbounds", "outbounds")
+    .filter((outbound) => ["blackhole", "block"].includes(String(getField(outbound, "protocol")).toLowerCase()))
+    .map((outbound) => stringField(outbound, "tag", "outbounds[].tag"))
+    .filter((tag) => tag !== "");
+  const [blackhole] = blackholes.sort();
+  if (blackhole !== undefined) {
+    rules.unshift({
+      type: "field",
+      domain: ["regexp:^.{254,}$", "regexp:[^.]{64,}"],
+      outboundTag: blackhole,
+      ruleTag: malformedDomainGuard,
+    });
+  }
+  setField(routing, "rules", rules);
+}
+
+const malformedDomainGuard = "PG_NODE_MALFORMED_DOMAIN_GUARD";
+
+function withoutGeoFile(address: Json): Json[] {
+  const isPrivate = typeof address === "string" && address.trim().toLowerCase() === "geoip:private";
+  return isPrivate ? privateNetworks : [address];
+}
+
+const privateNetworks = [
+  "0.0.0.0/8",
+  "10.0.0.0/8",
+  "100.64.0.0/10",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "172.16.0.0/12",
+  "192.0.0.0/24",
+  "192.168.0.0/16",
+  "198.18.0.0/15",
+  "224.0.0.0/4",
+  "240.0.0.0/4",
+  "::/128",
+  "::1/128",
+  "fc00::/7",
+  "fe80::/10",
+];

@@ -1,0 +1,132 @@
+import { createHash } from "node:crypto";
+import { ConfigRefused } from "../engine-error.ts";
+import { type AccountKind, createAccountKinds } from "./accounts.ts";
+import {
+  apiInboundTag,
+  patchApi,
+  patchCounting,
+  patchLog,
+  patchObservatories,
+  patchRouting,
+} from "./config-sections.ts";
+import {
+  asObject,
+  canonicalText,
+  dropField,
+  ensureObjects,
+  type Json,
+  type JsonObject,
+  objectField,
+  setField,
+  stringField,
+} from "./json-object.ts";
+
+/** An admin's config made ready to be run by this node. */
+export interface XrayConfig {
+  /** The same for configs that Xray would run the same way, whoever their users are. */
+  readonly fingerprint: string;
+  /** Inbounds whose users the node sets. Only those with a tag: others can have no users. */
+  readonly inbounds: readonly UserInbound[];
+  readonly inboundTags: ReadonlySet<string>;
+  readonly outboundTags: ReadonlySet<string>;
+  /** Unix sockets that Xray opens, the API's among them. */
+  readonly sockets: readonly string[];
+  /** The document for Xray, with these clients on each inbound. */
+  render(clientsOf: (inbound: UserInbound) => JsonObject[]): string;
+}
+
+/** An inbound whose users the node sets. */
+export interface UserInbound {
+  readonly tag: string;
+  readonly kind: AccountKind;
+}
+
+/** What else shapes a config. */
+export interface ConfigOptions {
+  /** Tags of inbounds that stay exactly as written. */
+  readonly excludeInbounds: readonly string[];
+  /** Where Xray's API is opened. */
+  readonly apiSocket: string;
+}
+
+/**
+ * Reads an admin's config: patches what the node needs (API, counters, log, routing) and keeps everything else as it
+ * is, keys that nobody knows included. Throws {@link ConfigRefused}, which says what is wrong and where.
+ */
+export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: ConfigOptions): XrayConfig {
+  const root = parse(text);
+  const inbounds = readTagged(root, "inbounds").filter(({ tag }) => tag !== apiInboundTag);
+  const outbounds = readTagged(root, "outbounds");
+  const kindOf = createAccountKinds();
+  const managed = inbounds.flatMap(({ object: inbound, tag, path }) => {
+    if (excludeInbounds.includes(tag)) return [];
+    const settings = objectField(inbound, "settings", `${path}.settings`) ?? {};
+    const kind = kindOf(stringField(inbound, "protocol", `${path}.protocol`), settings);
+    if (kind === undefined) return [];
+    // Newer versions of Xray read the clients under this name, too.
+    dropField(settings, "users");
+    setField(settings, "clients", []);
+    setField(inbound, "settings", settings);
+    return [{ inbound, settings, users: { tag, kind } }];
+  });
+
+  patchLog(root);
+  patchCounting(root);
+  patchObservatories(root);
+  patchRouting(root);
+  const apiInbound = patchApi(root, apiSocket);
+  const written = inbounds.map(({ object }) => object);
+  setField(root, "inbounds", [apiInbound, ...written]);
+
+  const tagged = managed.map(({ users }) => users).filter(({ tag }) => tag !== "");
+  return {
+    fingerprint: createHash("sha256")
+      .update(canonicalText([root, tagged.map(({ tag }) => tag)]))
+      .digest("hex"),
+    inbounds: tagged,
+    inboundTags: new Set(inbounds.map(({ tag }) => tag)),
+    outboundTags: new Set(outbounds.map(({ tag }) => tag)),
+    sockets: [apiInbound, ...written].flatMap(socketOf),
+    render(clientsOf) {
+      const filled = new Map(
+        managed.map(({ inbound, settings, users }) => {
+          const clients = users.tag === "" ? [] : clientsOf(users);
+          const placeholder = clients.length === 0 ? users.kind.placeholder?.() : undefined;
+          return [inbound, { ...inbound, settings: { ...settings, clients: placeholder ? [placeholder] : clients } }];
+        }),
+      );
+      return JSON.stringify({
+        ...root,
+        inbounds: [apiInbound, ...written.map((inbound) => filled.get(inbound) ?? inbound)],
+      });
+    },
+  };
+}
+
+function parse(text: string): JsonObject {
+  let root: Json;
+  try {
+    root = JSON.parse(text);
+  } catch (error) {
+    throw new ConfigRefused(`the config is not valid JSON: ${error instanceof Error ? error.message : error}`);
+  }
+  return asObject(root, "the config");
+}
+
+/** The objects of a list with their tags, empty where they have none. No tag may occur twice. */
+function readTagged(root: JsonObject, list: string): { object: JsonObject; tag: string; path: string }[] {
+  const seen = new Set<string>();
+  return ensureObjects(root, list, list).map((object, index) => {
+    const path = `${list}[${index}]`;
+    const tag = stringField(object, "tag", `${path}.tag`);
+    if (tag !== "" && seen.has(tag)) throw new ConfigRefused(`${path}.tag "${tag}" occurs twice`);
+    seen.add(tag);
+    return { object, tag, path };
+  });
+}
+
+/** The path of the unix socket that an inbound listens on. What follows a comma are its permissions. */
+function socketOf(inbound: JsonObject): string[] {
+  const [path = ""] = stringField(inbound, "listen", "inbounds[].listen").split(",");
+  return path.startsWith("/") ? [path] : [];
+}

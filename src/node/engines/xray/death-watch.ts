@@ -1,0 +1,27 @@
+import { spawn } from "node:child_process";
+import { startTicks } from "./proc.ts";
+
+/**
+ * Sees to it that a process does not outlive this one, however this one ends: a small shell holds a pipe to it, and
+ * kills the process when the pipe breaks. Close the watch when the process is gone.
+ */
+export function watchOver(pid: number, onTrouble: (text: string) => void): { close(): void } {
+  const shell = spawn("/bin/sh", ["-c", watcher, "garrison-watch", `${pid}`, startTicks(pid)], {
+    stdio: ["pipe", "ignore", "ignore"],
+    env: {},
+    detached: true,
+  });
+  shell.on("error", (error) => onTrouble(`cannot watch over xray, it would outlive a killed node: ${error.message}`));
+  shell.stdin.on("error", () => undefined);
+  return { close: () => shell.stdin.end("released\n") };
+}
+
+// A line means that the process is gone; the end of the pipe without one, that the node is. A pid may have been given
+// to another process since: the start time, field 22 of its stat, tells. What follows the name in parentheses begins
+// with field 3, which is $3 here.
+const watcher = `
+read -r _ && exit
+read -r stat < "/proc/$1/stat" || exit
+set -- "$1" "$2" \${stat##*) }
+[ "\${22}" = "$2" ] && kill -9 "$1"
+`;
