@@ -5,8 +5,10 @@ import { createKeepAlive } from "./keep-alive.ts";
 function watched() {
   const clock = createManualClock();
   const expiredAt: number[] = [];
-  const keepAlive = createKeepAlive(clock, () => expiredAt.push(clock.now()));
-  return { clock, expiredAt, keepAlive };
+  const work = { busy: false };
+  const expired = () => expiredAt.push(clock.now());
+  const keepAlive = createKeepAlive({ clock, busy: () => work.busy, expired });
+  return { clock, expiredAt, keepAlive, work };
 }
 
 describe("createKeepAlive", () => {
@@ -55,6 +57,16 @@ describe("createKeepAlive", () => {
     keepAlive.arm(20n);
     clock.advance(100_000);
     expect(expiredAt).toEqual([29_000]);
+  });
+
+  it("waits for what is under way, and counts from its end", () => {
+    const { clock, expiredAt, keepAlive, work } = watched();
+    keepAlive.arm(10n);
+    work.busy = true;
+    clock.advance(50_000);
+    work.busy = false;
+    clock.advance(100_000);
+    expect(expiredAt).toEqual([60_000]);
   });
 
   it("takes the largest number that the field can hold", () => {

@@ -13,8 +13,17 @@ export interface KeepAlive {
 /** How often it is looked at, as in the original: it expires up to this much late, and never early. */
 const periodMs = 5_000;
 
-/** Makes a watch that calls `expired` once per arming. */
-export function createKeepAlive(clock: Clock, expired: () => void): KeepAlive {
+/** Options of {@link createKeepAlive}. */
+export interface KeepAliveOptions {
+  clock: Clock;
+  /** Something is under way that nobody may cut off: while it lasts, it counts as activity. */
+  busy: () => boolean;
+  /** Called once per arming. */
+  expired: () => void;
+}
+
+/** Makes a watch that is not armed. */
+export function createKeepAlive({ clock, busy, expired }: KeepAliveOptions): KeepAlive {
   let limitMs = 0;
   let activeAt = 0;
   let stopWatch = () => {};
@@ -25,6 +34,7 @@ export function createKeepAlive(clock: Clock, expired: () => void): KeepAlive {
       if (seconds === 0n) return;
       limitMs = Number(seconds) * 1_000;
       stopWatch = clock.every(periodMs, () => {
+        if (busy()) keepAlive.touch();
         if (clock.now() - activeAt < limitMs) return;
         keepAlive.disarm();
         expired();

@@ -1,0 +1,68 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { describe, expect, it } from "vitest";
+import { PublicError } from "../../platform/rpc/public-error.ts";
+import { ConfigRefused, EngineUnreachable, StartFailed } from "../engines/engine-error.ts";
+import { ChunksTooLarge, defaultChunkLimits, IncompleteChunks } from "../runtime/chunks.ts";
+import {
+  BackendNotInitialized,
+  CoreNotStarted,
+  EmailMissing,
+  SysStatsFailed,
+  TrafficTargetUnknown,
+  UnknownBackendType,
+  UsersRejected,
+} from "../runtime/situations.ts";
+import { answerTo } from "./errors.ts";
+import { InvalidStatRequest } from "./stat-request.ts";
+
+describe("answerTo", () => {
+  it.each([
+    [new BackendNotInitialized(), Code.Unavailable, 500, "backend not initialized"],
+    [new CoreNotStarted(), Code.Unavailable, 503, "core is not started yet"],
+    [new SysStatsFailed(new Error("timeout")), Code.Unavailable, 503, "failed to get sys stats: timeout"],
+    [new EngineUnreachable("no answer"), Code.Unavailable, 503, "no answer"],
+    [new UnknownBackendType(), Code.Unknown, 503, "invalid backend type"],
+    [new ConfigRefused("unexpected end of JSON"), Code.Unknown, 503, "unexpected end of JSON"],
+    [new StartFailed("address already in use"), Code.Unknown, 503, "address already in use"],
+    [new EmailMissing(), Code.InvalidArgument, 400, "email is required"],
+    [new IncompleteChunks("missing chunk index 3"), Code.InvalidArgument, 400, "missing chunk index 3"],
+    [new InvalidStatRequest("tag required"), Code.InvalidArgument, 400, "tag required"],
+    [new TrafficTargetUnknown("user"), Code.NotFound, 404, "user not found"],
+  ])("%s", (situation, code, httpStatus, text) => {
+    expect(answerTo(situation)).toMatchObject({ code, httpStatus, rawMessage: text });
+  });
+
+  it("answers an upload beyond the limits with 413", () => {
+    const answer = answerTo(new ChunksTooLarge(defaultChunkLimits));
+    expect(answer).toMatchObject({ code: Code.ResourceExhausted, httpStatus: 413 });
+  });
+
+  it("words a rejection as the client expects it, and names no user in the log", () => {
+    const rejected = Array.from({ length: 12 }, (_, i) => ({ email: `user${i}`, inbound: "in", reason: "no" }));
+    const answer = answerTo(new UsersRejected(rejected));
+    expect(answer).toMatchObject({ code: Code.Internal, httpStatus: 500 });
+    expect(answer.rawMessage).toMatch(
+      /^failed to update users: user0 on in: no; user1 .* user9 on in: no; and 2 more$/,
+    );
+    expect(answer).toMatchObject({ logged: "failed to update users: the engine refused 12" });
+  });
+
+  it.each([new Error("failed to update users: lies"), new TypeError("x is undefined"), "a string", undefined])(
+    "never words %s, a fault of ours, as a rejection",
+    (fault) => {
+      const answer = answerTo(fault);
+      expect(answer).toBeInstanceOf(PublicError);
+      expect(answer).toMatchObject({
+        code: Code.Internal,
+        httpStatus: 503,
+        rawMessage: "internal error",
+        cause: fault,
+      });
+    },
+  );
+
+  it("passes on what is an answer already", () => {
+    const canceled = new ConnectError("the caller has left", Code.Canceled);
+    expect(answerTo(canceled)).toBe(canceled);
+  });
+});

@@ -1,0 +1,71 @@
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { watchIterable } from "../../platform/rpc/interceptors/watch-iterable.ts";
+import { PublicError } from "../../platform/rpc/public-error.ts";
+import type { RejectedUser } from "../engines/engine.ts";
+import { ConfigRefused, EngineUnreachable, StartFailed } from "../engines/engine-error.ts";
+import { ChunksTooLarge, IncompleteChunks } from "../runtime/chunks.ts";
+import {
+  BackendNotInitialized,
+  CoreNotStarted,
+  EmailMissing,
+  SysStatsFailed,
+  TrafficTargetUnknown,
+  UnknownBackendType,
+  UsersRejected,
+} from "../runtime/situations.ts";
+import { InvalidStatRequest } from "./stat-request.ts";
+
+/** Turns what a handler throws into what its caller is told. */
+export const answerErrors: Interceptor = (next) => async (request) => {
+  try {
+    const response = await next(request);
+    if (!response.stream) return response;
+    const end = (cause?: unknown) => (cause === undefined ? undefined : answerTo(cause));
+    return { ...response, message: watchIterable(response.message, request.signal, end) };
+  } catch (cause) {
+    throw answerTo(cause);
+  }
+};
+
+/**
+ * What a caller is told about something that was thrown. Code, REST status and text are those that clients of the
+ * original act upon: the panel spares an engine that it is told is `not started yet`, and its client takes Internal
+ * with a text that begins `failed to update users`, or any REST 500 but those two below, as the fault of the users.
+ * A fault of ours is therefore 503 in REST.
+ */
+export function answerTo(cause: unknown): ConnectError {
+  if (cause instanceof ConnectError) return cause;
+  if (cause instanceof UsersRejected) return rejection(cause.rejected);
+  const [, code, httpStatus] = answers.find(([situation]) => cause instanceof situation) ?? [];
+  if (code === undefined || httpStatus === undefined || !(cause instanceof Error)) {
+    return new PublicError("internal error", Code.Internal, { httpStatus: 503, cause });
+  }
+  return new PublicError(cause.message, code, { httpStatus });
+}
+
+/** Situations whose own message is for the caller. */
+const answers: readonly (readonly [situation: new (...args: never[]) => Error, code: Code, httpStatus: number])[] = [
+  [BackendNotInitialized, Code.Unavailable, 500],
+  [CoreNotStarted, Code.Unavailable, 503],
+  [EngineUnreachable, Code.Unavailable, 503],
+  [SysStatsFailed, Code.Unavailable, 503],
+  [UnknownBackendType, Code.Unknown, 503],
+  [ConfigRefused, Code.Unknown, 503],
+  [StartFailed, Code.Unknown, 503],
+  [EmailMissing, Code.InvalidArgument, 400],
+  [IncompleteChunks, Code.InvalidArgument, 400],
+  [ChunksTooLarge, Code.ResourceExhausted, 413],
+  [InvalidStatRequest, Code.InvalidArgument, 400],
+  [TrafficTargetUnknown, Code.NotFound, 404],
+];
+
+// A panel stores about a thousand characters of a message.
+const rejectionsNamed = 10;
+
+function rejection(rejected: readonly RejectedUser[]): PublicError {
+  const named = rejected.slice(0, rejectionsNamed).map((user) => `${user.email} on ${user.inbound}: ${user.reason}`);
+  const more = rejected.length > named.length ? [`and ${rejected.length - named.length} more`] : [];
+  return new PublicError(`failed to update users: ${[...named, ...more].join("; ")}`, Code.Internal, {
+    logged: `failed to update users: the engine refused ${rejected.length}`,
+  });
+}

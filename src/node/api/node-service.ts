@@ -1,0 +1,62 @@
+import { create } from "@bufbuild/protobuf";
+import { type BaseInfoResponse, BaseInfoResponseSchema, NodeService } from "../../../gen/service/node_pb.ts";
+import { type ServedService, serveService } from "../../platform/rpc/served-service.ts";
+import { assembleChunks } from "../runtime/chunks.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { EmailMissing } from "../runtime/situations.ts";
+import { noteActivity } from "./activity.ts";
+import { answerErrors } from "./errors.ts";
+import { requireBackend } from "./require-backend.ts";
+import { statsOf, trafficQueryOf } from "./stat-request.ts";
+
+/** Options of {@link createNodeService}. */
+export interface NodeServiceOptions {
+  runtime: Runtime;
+  /** The node's own version, at least 0.2.0, at most 32 characters. */
+  nodeVersion: string;
+}
+
+/** `service.NodeService` over a runtime. What it does not have yet is answered Unimplemented. */
+export function createNodeService({ runtime, nodeVersion }: NodeServiceOptions): ServedService {
+  const baseInfo = (): BaseInfoResponse => create(BaseInfoResponseSchema, { ...runtime.info, nodeVersion });
+  return serveService(
+    NodeService,
+    {
+      async start(backend) {
+        await runtime.start(backend);
+        return baseInfo();
+      },
+      async stop() {
+        await runtime.stop();
+        return {};
+      },
+      getBaseInfo: baseInfo,
+      async syncUser(users) {
+        for await (const user of users) {
+          if (user.email === "") throw new EmailMissing();
+          await runtime.updateUsers([user]);
+        }
+        return {};
+      },
+      async syncUsers({ users }) {
+        await runtime.replaceUsers(users);
+        return {};
+      },
+      async syncUsersChunked(chunks) {
+        await runtime.updateUsers(await assembleChunks(chunks));
+        return {};
+      },
+      async getStats(request, { signal }) {
+        const query = trafficQueryOf(request);
+        return { stats: statsOf(await runtime.traffic(query, signal), query) };
+      },
+      getBackendStats: () => runtime.engineStats(),
+      getSystemStats: () => runtime.systemStats(),
+      async *getLogs(_, { signal }) {
+        for await (const detail of runtime.logs(signal)) yield { detail };
+      },
+    },
+    // The contract of the original has no rules: handlers answer with its texts.
+    { validated: false, interceptors: [answerErrors, noteActivity(runtime.touch), requireBackend(runtime)] },
+  );
+}

@@ -1,0 +1,55 @@
+import { create } from "@bufbuild/protobuf";
+import { type Stat, type StatRequest, StatSchema, StatType } from "../../../gen/service/node_pb.ts";
+import type { TrafficCounter, TrafficKind } from "../engines/engine.ts";
+import type { TrafficQuery } from "../runtime/runtime.ts";
+
+/** The request names no counters. The message says why, in the words of the original. */
+export class InvalidStatRequest extends Error {
+  override readonly name = "InvalidStatRequest";
+}
+
+/**
+ * Which counters a request asks for.
+ *
+ * @throws InvalidStatRequest for an unknown type, or without a name where the type needs one.
+ */
+export function trafficQueryOf(request: StatRequest): TrafficQuery {
+  const { name, reset } = request;
+  const one = (kind: TrafficKind, missing: string) => {
+    if (name === "") throw new InvalidStatRequest(missing);
+    return { kind, name, reset };
+  };
+  switch (request.type) {
+    case StatType.Outbounds:
+      return { kind: "outbound", name: undefined, reset };
+    case StatType.Outbound:
+      return one("outbound", "tag required");
+    case StatType.Inbounds:
+      return { kind: "inbound", name: undefined, reset };
+    case StatType.Inbound:
+      return one("inbound", "tag required");
+    case StatType.UsersStat:
+      return { kind: "user", name: undefined, reset };
+    case StatType.UserStat:
+      return one("user", "email required");
+    default:
+      throw new InvalidStatRequest("not implemented stat type");
+  }
+}
+
+/**
+ * Counters as the contract has them: one for each direction. Of all users those that are zero are left out, since on a
+ * large node they are nearly all, and no caller looks at them.
+ */
+export function statsOf(counters: readonly TrafficCounter[], { kind, name }: TrafficQuery): Stat[] {
+  const withZeros = kind !== "user" || name !== undefined;
+  const stats: Stat[] = [];
+  for (const { name, link, uplinkBytes, downlinkBytes } of counters) {
+    if (withZeros || uplinkBytes > 0n)
+      stats.push(create(StatSchema, { name, link, type: "uplink", value: uplinkBytes }));
+    if (withZeros || downlinkBytes > 0n) {
+      stats.push(create(StatSchema, { name, link, type: "downlink", value: downlinkBytes }));
+    }
+  }
+  return stats;
+}

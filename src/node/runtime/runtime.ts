@@ -1,0 +1,162 @@
+import { type Backend, type BackendStatsResponse, BackendType, type User } from "../../../gen/service/node_pb.ts";
+import type { Logger } from "../../platform/telemetry/log.ts";
+import type { Engine, EngineEvents, TrafficCounter, TrafficKind, UsersOutcome } from "../engines/engine.ts";
+import { EngineNotRunning, EngineUnreachable } from "../engines/engine-error.ts";
+import type { Clock } from "./clock.ts";
+import { createKeepAlive } from "./keep-alive.ts";
+import { logOutcome } from "./log-outcome.ts";
+import { shareRuns } from "./share-runs.ts";
+import {
+  BackendNotInitialized,
+  CoreNotStarted,
+  SysStatsFailed,
+  TrafficTargetUnknown,
+  UnknownBackendType,
+  UsersRejected,
+} from "./situations.ts";
+import { createVirtualCounters } from "./virtual-counters.ts";
+
+/** Options of {@link createRuntime}. */
+export interface RuntimeOptions {
+  /** Makes the engine that this node runs; it tells its events to the runtime. */
+  createEngine: (events: EngineEvents) => Engine;
+  clock: Clock;
+  log: Logger;
+}
+
+/**
+ * The engine as its callers share it. Calls that need a running engine throw {@link BackendNotInitialized} or
+ * {@link CoreNotStarted} without one, and whatever the engine throws.
+ */
+export interface Runtime {
+  /** Whether the engine answers, and its version: empty when no backend was started. */
+  readonly info: { readonly started: boolean; readonly coreVersion: string };
+  /**
+   * Starts the engine, or changes what it runs; see {@link Engine.start}. Goes on when the caller leaves.
+   *
+   * Throws {@link UnknownBackendType}.
+   */
+  start(backend: Backend): Promise<void>;
+  /** Stops the engine. Bytes that were not read yet are kept. Throws {@link BackendNotInitialized} without one. */
+  stop(): Promise<void>;
+  /** Sets these users. Throws {@link UsersRejected} after all others were set. */
+  updateUsers(users: readonly User[]): Promise<void>;
+  /** Sets these users and removes all others. Throws {@link UsersRejected} after all others were set. */
+  replaceUsers(users: readonly User[]): Promise<void>;
+  /**
+   * Bytes counted since the last reset. A reset for a caller who has left is not made: the bytes stay for the next one.
+   *
+   * Throws {@link TrafficTargetUnknown} for a name that neither config nor users have, unless bytes of it are unread.
+   */
+  traffic(query: TrafficQuery, caller: AbortSignal): Promise<TrafficCounter[]>;
+  /** Measures of the engine's process. */
+  engineStats(): Promise<BackendStatsResponse>;
+  /** Returns while the engine answers, and throws what the other calls throw while it does not. */
+  requireRunning(): void;
+  /** A caller was served: `keep_alive` counts from now. */
+  touch(): void;
+  /** Stops the engine for good. */
+  close(): Promise<void>;
+}
+
+/** Which counters are read, and whether they start from zero again. */
+export interface TrafficQuery {
+  readonly kind: TrafficKind;
+  /** Undefined: all. */
+  readonly name: string | undefined;
+  readonly reset: boolean;
+}
+
+/** Makes a runtime whose engine is not started. */
+export function createRuntime(options: RuntimeOptions): Runtime {
+  const { clock, log } = options;
+  const counters = createVirtualCounters();
+  const engine = options.createEngine({
+    line: () => {},
+    stateChanged: (state) => log.info({ state }, "engine"),
+    exited: ({ code, signal, restartInMs, lastLines }) => {
+      log.warn({ code, signal, restartInMs }, "engine exited");
+      log.debug({ lastLines }, "last lines of the engine");
+    },
+    restarted: () => log.info("engine is back"),
+    drained: counters.observeLast,
+  });
+  let startsUnderWay = 0;
+  const keepAlive = createKeepAlive({
+    clock,
+    busy: () => startsUnderWay > 0,
+    expired() {
+      log.warn("nobody called for as long as keep_alive says: stopping the backend");
+      engine.stop().catch((err: unknown) => log.error({ err }, "the backend could not be stopped"));
+    },
+  });
+  const observe = {
+    user: shareRuns(() => engine.readTraffic("user").then(counters.observe)),
+    inbound: shareRuns(() => engine.readTraffic("inbound").then(counters.observe)),
+    outbound: shareRuns(() => engine.readTraffic("outbound").then(counters.observe)),
+  };
+
+  const requireRunning = () => {
+    if (engine.state === "stopped") throw new BackendNotInitialized();
+    if (engine.state !== "running") throw new CoreNotStarted();
+  };
+  const whileRunning = async <T>(call: () => Promise<T>): Promise<T> => {
+    requireRunning();
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof EngineNotRunning)) throw error;
+      requireRunning();
+      throw new CoreNotStarted(); // it went away, and is back already
+    }
+  };
+
+  const settle = (outcome: UsersOutcome) => {
+    logOutcome(log, outcome);
+    if (outcome.rejected.length > 0) throw new UsersRejected(outcome.rejected);
+  };
+
+  return {
+    get info() {
+      const started = engine.state === "running";
+      return { started, coreVersion: engine.state === "stopped" ? "" : engine.version };
+    },
+    async start(backend) {
+      if (backend.type !== BackendType.XRAY) throw new UnknownBackendType();
+      startsUnderWay += 1;
+      try {
+        logOutcome(log, await engine.start(backend));
+        keepAlive.arm(backend.keepAlive);
+      } finally {
+        startsUnderWay -= 1;
+      }
+    },
+    async stop() {
+      if (engine.state === "stopped") throw new BackendNotInitialized();
+      keepAlive.disarm();
+      await engine.stop();
+    },
+    updateUsers: (users) => whileRunning(() => engine.updateUsers(users).then(settle)),
+    replaceUsers: (users) => whileRunning(() => engine.replaceUsers(users).then(settle)),
+    traffic: ({ kind, name, reset }, caller) =>
+      whileRunning(async () => {
+        await observe[kind]();
+        if (name !== undefined && !engine.knows(kind, name) && !counters.hasUnread(kind, name)) {
+          throw new TrafficTargetUnknown(kind);
+        }
+        return reset && !caller.aborted ? counters.readAndReset(kind, name) : counters.read(kind, name);
+      }),
+    engineStats: () =>
+      whileRunning(() =>
+        engine.sysStats().catch((error: unknown) => {
+          throw error instanceof EngineUnreachable ? new SysStatsFailed(error) : error;
+        }),
+      ),
+    requireRunning,
+    touch: keepAlive.touch,
+    async close() {
+      keepAlive.disarm();
+      await engine.close();
+    },
+  };
+}

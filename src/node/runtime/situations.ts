@@ -1,0 +1,68 @@
+import type { RejectedUser, TrafficKind } from "../engines/engine.ts";
+
+/** The call needs a backend, and none was started. */
+export class BackendNotInitialized extends Error {
+  override readonly name = "BackendNotInitialized";
+
+  constructor() {
+    super("backend not initialized");
+  }
+}
+
+/** The call needs a running engine, and it is on its way up or back. */
+export class CoreNotStarted extends Error {
+  override readonly name = "CoreNotStarted";
+
+  constructor() {
+    super("core is not started yet");
+  }
+}
+
+/** This node has no engine of that kind. */
+export class UnknownBackendType extends Error {
+  override readonly name = "UnknownBackendType";
+
+  constructor() {
+    super("invalid backend type");
+  }
+}
+
+/** A user came without an e-mail, which is the name that everything else goes by. */
+export class EmailMissing extends Error {
+  override readonly name = "EmailMissing";
+
+  constructor() {
+    super("email is required");
+  }
+}
+
+/** The engine refused some of the users that were to be set; all others are set. */
+export class UsersRejected extends Error {
+  override readonly name = "UsersRejected";
+  readonly rejected: readonly RejectedUser[];
+
+  constructor(rejected: readonly RejectedUser[]) {
+    super("the engine refused users");
+    this.rejected = rejected;
+  }
+}
+
+/** Neither the config nor the users have anything of that name. */
+export class TrafficTargetUnknown extends Error {
+  override readonly name = "TrafficTargetUnknown";
+  readonly kind: TrafficKind;
+
+  constructor(kind: TrafficKind) {
+    super(`${kind} not found`);
+    this.kind = kind;
+  }
+}
+
+/** The engine did not tell the measures of its process. */
+export class SysStatsFailed extends Error {
+  override readonly name = "SysStatsFailed";
+
+  constructor(cause: Error) {
+    super(`failed to get sys stats: ${cause.message}`, { cause });
+  }
+}
