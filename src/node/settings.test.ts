@@ -1,0 +1,116 @@
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Env } from "../platform/config/env-file.ts";
+import { SettingsRefused } from "../platform/config/variables.ts";
+import { readNodeSettings } from "./settings.ts";
+
+let files = "";
+beforeAll(async () => {
+  files = await mkdtemp(join(tmpdir(), "garrison-settings-"));
+  for (const name of ["cert.pem", "key.pem", "xray"]) await writeFile(join(files, name), "");
+  await chmod(join(files, "xray"), 0o755);
+});
+afterAll(() => rm(files, { recursive: true }));
+
+const at = (name: string) => join(files, name);
+const read = (env: Env) =>
+  readNodeSettings({ GARRISON_CACHE_DIR: at("cache"), ...env }, { isRoot: false, home: "/home/ann" });
+const problemsOf = async (env: Env) => {
+  const refusal = await read(env).catch((error: unknown) => error);
+  if (!(refusal instanceof SettingsRefused)) throw new Error(`not refused: ${JSON.stringify(refusal)}`);
+  return refusal.problems;
+};
+
+test("without any variable the node has the original's defaults", async () => {
+  expect(await read({})).toMatchObject({
+    host: "0.0.0.0",
+    port: 62050,
+    tls: true,
+    dataDir: "/home/ann/.local/share/garrison",
+    logBufferLines: 10_000,
+    startupLogLines: 200,
+    xray: { assets: "/usr/local/share/xray" },
+  });
+  expect(await read({})).not.toHaveProperty("apiKey");
+  expect(await read({})).not.toHaveProperty("generatedConfigDir");
+});
+
+test("every variable has its effect", async () => {
+  const env = {
+    SERVICE_PORT: "8443",
+    NODE_HOST: "::",
+    SERVICE_PROTOCOL: "rest",
+    API_KEY: "7f9c2f4e-2f0b-4c0d-9f57-3a3f5a1f6f10",
+    SSL_CERT_FILE: at("cert.pem"),
+    SSL_KEY_FILE: at("key.pem"),
+    XRAY_EXECUTABLE_PATH: at("xray"),
+    XRAY_ASSETS_PATH: "/assets",
+    GENERATED_CONFIG_PATH: "/generated",
+    DEBUG: "true",
+    LOG_BUFFER_SIZE: "5",
+    STARTUP_LOG_TAIL_SIZE: "7",
+  };
+  expect(await read(env)).toMatchObject({
+    host: "::",
+    port: 8443,
+    apiKey: "7f9c2f4e-2f0b-4c0d-9f57-3a3f5a1f6f10",
+    certificate: { certFile: at("cert.pem"), keyFile: at("key.pem") },
+    xray: { executable: at("xray"), installed: true, assets: "/assets" },
+    generatedConfigDir: "/generated",
+    logBufferLines: 5,
+    startupLogLines: 7,
+  });
+});
+
+test.each(["0", "-3"])("LOG_BUFFER_SIZE %s counts as 1, as in the original", async (size) => {
+  expect((await read({ LOG_BUFFER_SIZE: size, STARTUP_LOG_TAIL_SIZE: size })).logBufferLines).toBe(1);
+});
+
+test("without TLS it listens on this machine only, and certificate files are left alone", async () => {
+  const settings = await read({ GARRISON_TLS: "off", SSL_CERT_FILE: at("cert.pem") });
+  expect(settings.host).toBe("127.0.0.1");
+  expect(settings).not.toHaveProperty("certificate");
+  expect((await read({ GARRISON_TLS: "off", GARRISON_INSECURE: "1" })).host).toBe("0.0.0.0");
+});
+
+test("variables of the original's other program, and of engines that are not here, do no harm", async () => {
+  const env = { API_PORT: "x", APP_NAME: "pg-node", STATS_UPDATE_INTERVAL_SECONDS: "0", PG_NODE_WG_HOST_ROUTING: "x" };
+  expect(await read(env)).toEqual(await read({}));
+});
+
+describe("the node refuses to start, naming the variable, the value and what would be right", () => {
+  test.each([
+    ["SERVICE_PORT", "gRPC", 'SERVICE_PORT is "gRPC": it must be a whole number from 0 to 65535'],
+    ["NODE_HOST", "example.org", 'NODE_HOST is "example.org": it must be an IPv4 or IPv6 address, not a name'],
+    ["DEBUG", "maybe", 'DEBUG is "maybe": it must be `on` or `off` (also true, false, 1, 0, yes, no)'],
+    ["LOG_BUFFER_SIZE", "1k", 'LOG_BUFFER_SIZE is "1k": it must be a whole number; below 1 counts as 1'],
+    ["SSL_CERT_FILE", "/no/cert", 'SSL_CERT_FILE is "/no/cert": it must be the path of a file that can be read'],
+    [
+      "XRAY_EXECUTABLE_PATH",
+      "/no/xray",
+      'XRAY_EXECUTABLE_PATH is "/no/xray": it must be the path of an executable file',
+    ],
+    ["API_KEY", "secret", 'API_KEY is "s…" (6 characters): it must be a UUID, and not the nil one'],
+    [
+      "API_KEY",
+      "00000000-0000-0000-0000-000000000000",
+      'API_KEY is "0000…" (36 characters): it must be a UUID, and not the nil one',
+    ],
+  ])("%s=%s", async (name, value, problem) => {
+    expect(await problemsOf({ [name]: value })).toEqual([problem]);
+  });
+
+  test("all at once", async () => {
+    expect(await problemsOf({ SERVICE_PORT: "x", API_KEY: "x", GARRISON_TLS: "x" })).toHaveLength(3);
+  });
+
+  test("when a certificate is named without its key, or a key without its certificate", async () => {
+    expect(await problemsOf({ SSL_CERT_FILE: at("cert.pem") })).toEqual([
+      "SSL_KEY_FILE is not set, and /var/lib/pg-node/certs/ssl_key.pem cannot be read: " +
+        `it must name what belongs to the certificate ${at("cert.pem")}`,
+    ]);
+    expect((await problemsOf({ SSL_KEY_FILE: at("key.pem") }))[0]).toMatch(/^SSL_CERT_FILE is not set/);
+  });
+});
