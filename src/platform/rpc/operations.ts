@@ -54,7 +54,9 @@ export function mountOperations(app: FastifyInstance, options: OperationsOptions
     } catch (error) {
       return fail(request, reply, error);
     }
-    return fail(request, reply, new PublicError("404 page not found", Code.NotFound));
+    // To a caller of RPCs it is a method that is not implemented.
+    const unknown = { httpStatus: 404, machineCode: "NOT_FOUND" };
+    return fail(request, reply, new PublicError("404 page not found", Code.Unimplemented, unknown));
   });
 }
 

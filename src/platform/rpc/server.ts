@@ -116,7 +116,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       gate({
         header: new Headers(
           Object.entries(request.headers).flatMap(([name, value]) =>
-            typeof value === "string" ? [[name, value]] : [],
+            typeof value === "string" && !name.startsWith(":") ? [[name, value]] : [],
           ),
         ),
         values: contextValues(request.raw, request.headers),

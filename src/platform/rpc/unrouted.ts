@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { httpStatusOf, PublicError } from "./public-error.ts";
+import { PublicError } from "./public-error.ts";
 
 /** Answers an error in REST, in the form that the API documents. */
 export type RestErrorWriter = (request: FastifyRequest, reply: FastifyReply, error: PublicError) => unknown;
@@ -30,7 +30,7 @@ export function answerUnrouted(
   if (type.startsWith("application/connect+") || type === "application/proto" || isConnect(request)) {
     const code = Code[error.code].replace(/(?<=[a-z])(?=[A-Z])/g, "_").toLowerCase();
     const body = JSON.stringify({ code, message: error.rawMessage });
-    return reply.code(httpStatusOf(error.code)).type("application/json").send(body);
+    return reply.code(error.httpStatus).type("application/json").send(body);
   }
   return rest(request, reply, error);
 }

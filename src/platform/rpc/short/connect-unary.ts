@@ -37,7 +37,12 @@ export function openConnectUnary(
   if (spec.kind !== "unary") return undefined;
   const { acceptCompression, maxTimeoutMs, requireConnectProtocolHeader } = serving.limits;
   const accepted = field(headers, "accept-encoding");
-  const encoding = compressionNegotiate(acceptCompression, field(headers, "content-encoding"), accepted, "");
+  const encoding = compressionNegotiate(
+    acceptCompression,
+    field(headers, "content-encoding"),
+    accepted,
+    "accept-encoding",
+  );
   const timeout = parseTimeout(field(headers, "connect-timeout-ms"), maxTimeoutMs);
   if (encoding.error !== undefined || timeout.error !== undefined) return undefined;
   if (requireConnectProtocolHeader && headers["connect-protocol-version"] !== "1") return undefined;

@@ -66,10 +66,10 @@ export class GrpcReply {
     const error = cause instanceof ConnectError ? cause : new ConnectError("internal error", Code.Internal);
     setTrailerStatus(responseTrailer, error);
     const header = responseHeader.toFields();
-    const trailer = responseTrailer.toFields();
     const nothingSent = !this.#stream.headersSent && this.#batch.length === 0;
-    if (nothingSent && Object.keys(trailer).every((name) => header[name] === undefined)) {
-      this.#stream.respond(sendable({ ...header, ...trailer }), { endStream: true });
+    if (nothingSent && Object.keys(header).every((name) => ours.has(name))) {
+      // In one piece, so that no client waits for more, or misses the status when it stops listening early.
+      this.#stream.respond(sendable({ ...header, ...responseTrailer.toFields() }), { endStream: true });
       leaveRequest(this.#stream);
     } else {
       this.#open();
@@ -162,3 +162,5 @@ export class GrpcReply {
 }
 
 const waitForTrailers = { waitForTrailers: true };
+// What a header has without the handler's doing.
+const ours = new Set([":status", "content-type", "grpc-encoding", "x-request-id"]);

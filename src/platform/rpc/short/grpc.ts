@@ -23,7 +23,12 @@ export function serveGrpc(
 ): boolean {
   const { acceptCompression, compressMinBytes, maxTimeoutMs, readMaxBytes } = serving.limits;
   const accepted = field(headers, "grpc-accept-encoding");
-  const encoding = compressionNegotiate(acceptCompression, field(headers, "grpc-encoding"), accepted, "");
+  const encoding = compressionNegotiate(
+    acceptCompression,
+    field(headers, "grpc-encoding"),
+    accepted,
+    "grpc-accept-encoding",
+  );
   const timeout = parseTimeout(field(headers, "grpc-timeout"), maxTimeoutMs);
   if (encoding.error !== undefined || timeout.error !== undefined) return false;
 

@@ -33,34 +33,33 @@ export function createShortPath(options: ShortPathOptions): EarlyHandlers {
   const serving: Serving = { gate, contextValues, log, limits };
   const methods = compileMethods({ ...options, limits });
   const origins = createOrigins();
-  return {
-    stream(stream, headers) {
-      const method = methods.get(String(headers[":path"]));
-      if (method === undefined || headers[":method"] !== "POST" || !isPlain(headers)) return false;
-      const origin = origins(headers[":scheme"], headers[":authority"]);
-      if (origin === undefined || shutdown.streams.aborted) return false;
-      switch (headers["content-type"]) {
-        case "application/grpc":
-        case "application/grpc+proto":
-          return serveGrpc(serving, method, stream, headers, origin + method.path);
-        case "application/proto":
-        case "application/json":
-          return serveConnectHttp2(serving, method, stream, headers, origin + method.path);
-        default:
-          return false;
-      }
-    },
-    request(request, response) {
-      const { headers, method: verb, url = "" } = request;
-      const method = methods.get(url);
-      if (method === undefined || verb !== "POST" || !isPlain(headers)) return false;
-      const type = headers["content-type"];
-      if (type !== "application/proto" && type !== "application/json") return false;
-      const origin = origins("encrypted" in request.socket ? "https" : "http", headers.host);
-      if (origin === undefined || shutdown.streams.aborted) return false;
-      return serveConnectHttp1(serving, method, request, response, origin + method.path);
-    },
+  const fromStream: NonNullable<EarlyHandlers["stream"]> = (stream, headers) => {
+    const method = methods.get(String(headers[":path"]));
+    if (method === undefined || headers[":method"] !== "POST" || !isPlain(headers)) return false;
+    const origin = origins(headers[":scheme"], headers[":authority"]);
+    if (origin === undefined || shutdown.streams.aborted) return false;
+    switch (headers["content-type"]) {
+      case "application/grpc":
+      case "application/grpc+proto":
+        return serveGrpc(serving, method, stream, headers, origin + method.path);
+      case "application/proto":
+      case "application/json":
+        return serveConnectHttp2(serving, method, stream, headers, origin + method.path);
+      default:
+        return false;
+    }
   };
+  const fromRequest: NonNullable<EarlyHandlers["request"]> = (request, response) => {
+    const { headers, method: verb, url = "" } = request;
+    const method = methods.get(url);
+    if (method === undefined || verb !== "POST" || !isPlain(headers)) return false;
+    const type = headers["content-type"];
+    if (type !== "application/proto" && type !== "application/json") return false;
+    const origin = origins("encrypted" in request.socket ? "https" : "http", headers.host);
+    if (origin === undefined || shutdown.streams.aborted) return false;
+    return serveConnectHttp1(serving, method, request, response, origin + method.path);
+  };
+  return { stream: fromStream, request: fromRequest };
 }
 
 function isPlain(headers: IncomingHttpHeaders): boolean {
