@@ -1,12 +1,15 @@
 import { spawn } from "node:child_process";
-import { startTicks } from "./proc.ts";
+import type { XrayProcess } from "./process.ts";
 
 /**
  * Sees to it that a process does not outlive this one, however this one ends: a small shell holds a pipe to it, and
  * kills the process when the pipe breaks. Close the watch when the process is gone.
  */
-export function watchOver(pid: number, onTrouble: (text: string) => void): { close(): void } {
-  const shell = spawn("/bin/sh", ["-c", watcher, "garrison-watch", `${pid}`, startTicks(pid)], {
+export function watchOver(
+  { pid, startTicks }: Pick<XrayProcess, "pid" | "startTicks">,
+  onTrouble: (text: string) => void,
+): { close(): void } {
+  const shell = spawn("/bin/sh", ["-c", watcher, "garrison-watch", `${pid}`, startTicks], {
     stdio: ["pipe", "ignore", "ignore"],
     env: {},
     detached: true,

@@ -18,6 +18,8 @@ export interface XrayProgram {
 /** A process of Xray. */
 export interface XrayProcess {
   readonly pid: number;
+  /** See {@link startTicks}. */
+  readonly startTicks: string;
   readonly incarnation: Incarnation;
   /** Resolves when the process is gone and all that it wrote was read. */
   readonly ended: Promise<ProcessEnd>;
@@ -62,11 +64,12 @@ export async function spawnXray(
   child.stdin.on("error", () => undefined);
   await once(child, "spawn");
   const pid = child.pid ?? 0;
-  const incarnation = `${bootId()}/${pid}/${startTicks(pid)}`;
+  const ticks = startTicks(pid);
   child.stdin.end(config);
   return {
     pid,
-    incarnation,
+    startTicks: ticks,
+    incarnation: `${bootId()}/${pid}/${ticks}`,
     ended,
     lastLines: () => recent,
     async terminate(graceMs) {

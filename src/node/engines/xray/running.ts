@@ -1,0 +1,130 @@
+import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.ts";
+import { ConfigRefused, EngineUnreachable, StartFailed } from "../engine-error.ts";
+import { XrayApi } from "./api.ts";
+import { watchOver } from "./death-watch.ts";
+import { failureLine, spawnXray, type XrayProcess, type XrayProgram } from "./process.ts";
+import { removeStaleSockets } from "./sockets.ts";
+
+/** An Xray that answers. */
+export interface RunningXray {
+  /** Such as `26.3.27`. */
+  readonly version: string;
+  readonly process: XrayProcess;
+  readonly api: XrayApi;
+  /** Ends the process; resolves when it is gone. */
+  end(): Promise<void>;
+}
+
+/** What to run. */
+export interface Launch {
+  readonly program: XrayProgram;
+  /** The document for Xray. */
+  readonly config: string;
+  /** The unix sockets that it opens. */
+  readonly sockets: readonly string[];
+  readonly apiSocket: string;
+  /** How many of the last lines are told when it does not come up. */
+  readonly keepLines: number;
+  /** After this time an Xray that does not answer is given up. */
+  readonly timeoutMs: number;
+  readonly onLine: (line: string) => void;
+}
+
+/**
+ * Starts Xray and waits until its API answers, which is when all its inbounds listen. Throws {@link StartFailed} with
+ * its own words when it ends before that, does not answer in time or is not wanted any more; then it is gone.
+ */
+export async function runXray(launch: Launch, signal: AbortSignal): Promise<RunningXray> {
+  await removeStaleSockets(launch.sockets);
+  if (existsSync(launch.apiSocket)) throw new StartFailed(`${launch.apiSocket} is in use: another node runs there`);
+  let version: string | undefined;
+  const onLine = (line: string) => {
+    version ??= /^Xray (\d+\.\d+\.\d+)/.exec(line)?.[1];
+    launch.onLine(line);
+  };
+  const { keepLines } = launch;
+  const process = await spawnXray(launch.program, launch.config, { keepLines, onLine }).catch((error) => {
+    throw new StartFailed(`xray executable cannot be run: ${error.message}`);
+  });
+  const watch = watchOver(process, onLine);
+  const api = new XrayApi(launch.apiSocket);
+  const gone = process.ended.then(async () => {
+    watch.close();
+    api.close();
+    await removeStaleSockets(launch.sockets);
+  });
+  const end = async () => {
+    await process.terminate(terminationGraceMs);
+    await gone;
+  };
+
+  const waiting = new AbortController();
+  try {
+    await Promise.race([
+      untilReady(api, waiting.signal),
+      process.ended.then(({ code, signal }) => {
+        throw new StartFailed(whyItEnded(process.lastLines(), `exit ${signal ?? code}`));
+      }),
+      sleep(launch.timeoutMs, undefined, { signal: waiting.signal }).then(() => {
+        throw new StartFailed(withLines(`xray did not answer within ${launch.timeoutMs} ms`, process.lastLines()));
+      }),
+      aborted(signal, waiting.signal),
+    ]);
+    // It is the first thing that Xray says.
+    if (version === undefined) throw new StartFailed("could not parse Xray version");
+    return { version, process, api, end };
+  } catch (error) {
+    await end();
+    throw error;
+  } finally {
+    waiting.abort();
+  }
+}
+
+/** Has Xray read a config without running it. Throws {@link ConfigRefused} with its own words. */
+export async function testConfig({ program, config, keepLines, timeoutMs }: Launch): Promise<void> {
+  const process = await spawnXray(program, config, { keepLines, test: true }).catch((error) => {
+    throw new ConfigRefused(`xray executable cannot be run: ${error.message}`);
+  });
+  const timer = setTimeout(() => void process.terminate(terminationGraceMs), timeoutMs);
+  const { code, signal } = await process.ended;
+  clearTimeout(timer);
+  if (code !== 0) throw new ConfigRefused(whyItEnded(process.lastLines(), `exit ${signal ?? code}`));
+}
+
+/** Xray ends within milliseconds of SIGTERM; one that hangs is killed. */
+const terminationGraceMs = 5_000;
+/** How often a starting Xray is asked whether it answers. */
+const probeIntervalMs = 20;
+
+async function untilReady(api: XrayApi, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await api.call(StatsService.method.getSysStats, {}, 1_000);
+      return;
+    } catch (error) {
+      if (!(error instanceof EngineUnreachable)) throw error;
+      await sleep(probeIntervalMs);
+    }
+  }
+}
+
+function aborted(signal: AbortSignal, done: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const abort = () => reject(new StartFailed("stopped while xray was starting"));
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { signal: done });
+  });
+}
+
+function whyItEnded(lines: readonly string[], how: string): string {
+  const line = failureLine(lines);
+  if (line !== undefined) return `failed to start xray: ${line}`;
+  return withLines(`xray process stopped before API became ready (${how})`, lines);
+}
+
+function withLines(text: string, lines: readonly string[]): string {
+  return lines.length === 0 ? text : `${text}; recent xray logs: ${lines.join("\n")}`;
+}

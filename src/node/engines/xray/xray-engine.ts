@@ -1,0 +1,257 @@
+import { chmod, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { type BackendStatsResponse, BackendStatsResponseSchema, type User } from "../../../../gen/service/node_pb.ts";
+import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.ts";
+import type {
+  Engine,
+  EngineEvents,
+  EngineState,
+  StartRequest,
+  TrafficKind,
+  TrafficReading,
+  UsersOutcome,
+} from "../engine.ts";
+import { EngineNotRunning } from "../engine-error.ts";
+import { applyChanges } from "./apply.ts";
+import { readXrayConfig, type XrayConfig } from "./config.ts";
+import type { ProcessEnd, XrayProgram } from "./process.ts";
+import { createRestartPace } from "./restart-pace.ts";
+import { type Launch, type RunningXray, runXray, testConfig } from "./running.ts";
+import { readCounters } from "./traffic.ts";
+import { UserTable } from "./users.ts";
+
+/** Options of {@link createXrayEngine}. */
+export interface XrayEngineOptions extends XrayProgram {
+  /** The directory of the API's socket: made, and closed to other users. Two engines may not share it. */
+  readonly runDir: string;
+  readonly events: EngineEvents;
+  /** How many of Xray's last lines are told when it does not come up. Default: 200. */
+  readonly startupLogLines?: number;
+  /** After this time an Xray that does not answer is given up. Default: 60 s. */
+  readonly startTimeoutMs?: number;
+}
+
+/** Makes an engine that runs Xray; nothing runs before its first start. */
+export function createXrayEngine(options: XrayEngineOptions): Engine {
+  const apiSocket = join(options.runDir, "xray-api.sock");
+  if (Buffer.byteLength(apiSocket) > longestSocketPath) {
+    throw new Error(`${apiSocket} is too long for a unix socket: at most ${longestSocketPath} bytes`);
+  }
+  return new XrayEngine(options, apiSocket);
+}
+
+// The kernel's limit is 108 with the closing zero.
+const longestSocketPath = 107;
+
+/** What is to run, now and after every exit. */
+interface Plan {
+  readonly config: XrayConfig;
+  readonly table: UserTable;
+}
+
+class XrayEngine implements Engine {
+  readonly #options: XrayEngineOptions;
+  readonly #apiSocket: string;
+  readonly #pace = createRestartPace(() => performance.now());
+  #state: EngineState = "stopped";
+  #version = "";
+  #plan: Plan | undefined;
+  #running: RunningXray | undefined;
+  #restart: NodeJS.Timeout | undefined;
+  // Whatever changes the engine waits for what came before; stop() and close() hurry a start along.
+  #last: Promise<unknown> = Promise.resolve();
+  #startWanted = new AbortController();
+
+  constructor(options: XrayEngineOptions, apiSocket: string) {
+    this.#options = options;
+    this.#apiSocket = apiSocket;
+  }
+
+  get state(): EngineState {
+    return this.#state;
+  }
+
+  get version(): string {
+    return this.#version;
+  }
+
+  start(request: StartRequest): Promise<UsersOutcome> {
+    return this.#inTurn(async () => {
+      const config = readXrayConfig(request.config, { ...request, apiSocket: this.#apiSocket });
+      if (this.#running !== undefined && this.#plan?.config.fingerprint === config.fingerprint) {
+        return this.#sync(request.users, true);
+      }
+      const table = new UserTable(config.inbounds);
+      const { changes, skipped, rejected } = table.diff(request.users, true);
+      table.settle(changes);
+      await this.#replace({ config, table });
+      return { skipped, rejected };
+    });
+  }
+
+  stop(): Promise<void> {
+    this.#startWanted.abort();
+    return this.#inTurn(async () => {
+      clearTimeout(this.#restart);
+      this.#plan = undefined;
+      this.#enter("stopped");
+      await this.#end();
+    });
+  }
+
+  close(): Promise<void> {
+    return this.stop();
+  }
+
+  async updateUsers(users: readonly User[]): Promise<UsersOutcome> {
+    this.#requireRunning();
+    return this.#inTurn(() => this.#sync(users, false));
+  }
+
+  async replaceUsers(users: readonly User[]): Promise<UsersOutcome> {
+    this.#requireRunning();
+    return this.#inTurn(() => this.#sync(users, true));
+  }
+
+  knows(kind: TrafficKind, name: string): boolean {
+    if (this.#plan === undefined) return false;
+    const { config, table } = this.#plan;
+    if (kind === "user") return table.has(name);
+    return (kind === "inbound" ? config.inboundTags : config.outboundTags).has(name);
+  }
+
+  async readTraffic(kind?: TrafficKind): Promise<TrafficReading> {
+    return readTraffic(this.#requireRunning(), kind, 30_000);
+  }
+
+  async sysStats(): Promise<BackendStatsResponse> {
+    const { api } = this.#requireRunning();
+    const { $typeName: _, ...measures } = await api.call(StatsService.method.getSysStats, {}, 3_000);
+    return create(BackendStatsResponseSchema, measures);
+  }
+
+  #requireRunning(): RunningXray {
+    if (this.#running === undefined || this.#state !== "running") throw new EngineNotRunning("core is not started yet");
+    return this.#running;
+  }
+
+  async #sync(users: readonly User[], replace: boolean): Promise<UsersOutcome> {
+    const { api } = this.#requireRunning();
+    if (this.#plan === undefined) throw new EngineNotRunning("core is not started yet");
+    const { table } = this.#plan;
+    const { changes, skipped, rejected } = table.diff(users, replace);
+    return { skipped, rejected: [...rejected, ...(await applyChanges(api, table, changes))] };
+  }
+
+  /** Runs a plan instead of the one before, which comes back when the new one does not run. */
+  async #replace(plan: Plan): Promise<void> {
+    const wanted = new AbortController();
+    this.#startWanted = wanted;
+    if (this.#running !== undefined) await testConfig(this.#launchOf(plan));
+    const before = this.#plan;
+    clearTimeout(this.#restart);
+    this.#enter(before === undefined ? "starting" : "restarting");
+    await this.#end();
+    try {
+      await this.#bringUp(plan, wanted.signal);
+    } catch (error) {
+      if (before === undefined) this.#enter("stopped");
+      else if (!wanted.signal.aborted) await this.#bringBack();
+      throw error;
+    }
+  }
+
+  async #bringUp(plan: Plan, wanted: AbortSignal): Promise<void> {
+    await mkdir(this.#options.runDir, { recursive: true, mode: 0o700 });
+    await chmod(this.#options.runDir, 0o700);
+    const running = await runXray(this.#launchOf(plan), wanted);
+    this.#plan = plan;
+    this.#version = running.version;
+    this.#running = running;
+    this.#enter("running");
+    void running.process.ended.then((end) => this.#onEnded(running, end));
+  }
+
+  /** Runs the plan again that was in force; when that fails, again and again. */
+  async #bringBack(): Promise<boolean> {
+    if (this.#plan === undefined || this.#running !== undefined) return false;
+    const wanted = new AbortController();
+    this.#startWanted = wanted;
+    try {
+      await this.#bringUp(this.#plan, wanted.signal);
+      return true;
+    } catch (error) {
+      if (wanted.signal.aborted) return false;
+      const delayMs = this.#pace.afterFailure();
+      this.#options.events.line(`xray did not come back, again in ${delayMs / 1000} s: ${error}`);
+      this.#bringBackIn(delayMs);
+      return false;
+    }
+  }
+
+  #bringBackIn(delayMs: number): void {
+    clearTimeout(this.#restart);
+    this.#restart = setTimeout(() => {
+      void this.#inTurn(async () => {
+        if ((await this.#bringBack()) && this.#running !== undefined) {
+          this.#options.events.restarted(this.#running.process.incarnation);
+        }
+      });
+    }, delayMs);
+  }
+
+  #onEnded(running: RunningXray, end: ProcessEnd): void {
+    // Ended on purpose.
+    if (this.#running !== running) return;
+    this.#running = undefined;
+    const restartInMs = this.#pace.afterExit();
+    this.#enter("restarting");
+    const { incarnation, lastLines } = running.process;
+    this.#options.events.exited({ ...end, incarnation, lastLines: lastLines().slice(-10), restartInMs });
+    this.#bringBackIn(restartInMs);
+  }
+
+  /** Ends the running process, if any, after a last look at its counters. */
+  async #end(): Promise<void> {
+    const running = this.#running;
+    if (running === undefined) return;
+    this.#running = undefined;
+    // One that does not answer any more takes what it counted with it.
+    const reading = await readTraffic(running, undefined, 3_000).catch(() => undefined);
+    if (reading !== undefined) this.#options.events.drained(reading);
+    await running.end();
+  }
+
+  #launchOf({ config, table }: Plan): Launch {
+    return {
+      program: this.#options,
+      config: config.render((inbound) => table.clientsOf(inbound)),
+      sockets: config.sockets,
+      apiSocket: this.#apiSocket,
+      keepLines: this.#options.startupLogLines ?? 200,
+      timeoutMs: this.#options.startTimeoutMs ?? 60_000,
+      onLine: (line) => this.#options.events.line(line),
+    };
+  }
+
+  #enter(state: EngineState): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#options.events.stateChanged(state);
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+}
+
+async function readTraffic(
+  { api, process }: RunningXray,
+  kind: TrafficKind | undefined,
+  timeoutMs: number,
+): Promise<TrafficReading> {
+  return { incarnation: process.incarnation, counters: await readCounters(api, kind, timeoutMs) };
+}
