@@ -188,7 +188,7 @@ describe.each([{ shortPath: true }, { shortPath: false }])("a server, short path
       `x-api-key: ${key}`,
     ]);
     expect(JSON.parse(withKey.stdout)).toEqual({ started: true, coreVersion: "1.2.3", nodeVersion: "0.3.0" });
-    await expect(run("buf", [...args, "--header", `x-api-key: ${key}`])).rejects.toThrow(/no key/);
+    await expect(run("buf", [...args, "--header", `x-api-key: ${key}`])).rejects.toThrow(/failed to find service/);
   });
 
   test("pages of an allowed origin may call and read the headers; others get no permission", async () => {
