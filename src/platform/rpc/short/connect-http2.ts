@@ -1,7 +1,7 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { clientLeft } from "./client-left.ts";
 import { openConnectUnary } from "./connect-unary.ts";
-import { leaveRequest, sendable } from "./http2-answer.ts";
+import { sendable } from "./http2-answer.ts";
 import type { ShortMethod } from "./methods.ts";
 import { readBody } from "./read-body.ts";
 import type { Serving } from "./serving.ts";
@@ -27,7 +27,7 @@ export function serveConnectHttp2(
       if (stream.closed || stream.destroyed) return;
       stream.respond(sendable({ ":status": status, ...fields }));
       stream.end(body);
-      leaveRequest(stream);
+      if (!stream.readableEnded) stream.resume();
     })
     .catch((error: unknown) => {
       serving.log.debug({ err: error, method: method.path }, "answer not delivered");

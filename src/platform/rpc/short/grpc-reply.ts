@@ -4,7 +4,7 @@ import { type Compression, compressedFlag } from "@connectrpc/connect/protocol";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { Call } from "./call.ts";
 import { joinFrames, prefixBytes } from "./frames.ts";
-import { leaveRequest, sendable } from "./http2-answer.ts";
+import { sendable } from "./http2-answer.ts";
 
 // What one write carries, unless a single message is larger.
 const batchMaxBytes = 16 * 1024;
@@ -57,6 +57,7 @@ export class GrpcReply {
     if (this.closed) return;
     this.#open();
     this.#end();
+    if (!this.#stream.readableEnded) this.#stream.resume();
   }
 
   /** Ends with a status that says what went wrong. What was not meant for the client becomes an internal error. */
@@ -70,11 +71,11 @@ export class GrpcReply {
     if (nothingSent && Object.keys(header).every((name) => ours.has(name))) {
       // In one piece, so that no client waits for more, or misses the status when it stops listening early.
       this.#stream.respond(sendable({ ...header, ...responseTrailer.toFields() }), { endStream: true });
-      leaveRequest(this.#stream);
     } else {
       this.#open();
       this.#end();
     }
+    if (!this.#stream.readableEnded) this.#stream.resume();
   }
 
   /** Gives up on a client that cannot be answered properly. */
@@ -148,7 +149,6 @@ export class GrpcReply {
     this.#stream.on("wantTrailers", () => {
       try {
         this.#stream.sendTrailers(sendable(this.#options.call.responseTrailer.toFields()));
-        leaveRequest(this.#stream);
       } catch {
         this.reset(); // a trailer that HTTP/2 refuses
       }
