@@ -1,0 +1,56 @@
+import { IncomingMessage, type ServerResponse } from "node:http";
+
+/** An HTTP/1.1 request whose connection outlives a handler that stops reading early. */
+export class Http1Request extends IncomingMessage {
+  /** Answered before it was read to its end: the rest is thrown away. */
+  abandoned = false;
+
+  /**
+   * As Node's, but leaving the loop early does not destroy the request, and with it the connection. A reader that is
+   * still there when the request is answered gets an error: for it, the body has no end.
+   */
+  override [Symbol.asyncIterator](): NodeJS.AsyncIterator<Buffer> {
+    const pieces: NodeJS.AsyncIterator<Buffer> = this.iterator({ destroyOnReturn: false });
+    const intact = () => {
+      if (this.abandoned) throw new Error("the request was answered before its body was read");
+    };
+    return {
+      next: async () => {
+        intact();
+        const piece = await pieces.next();
+        intact();
+        return piece;
+      },
+      return: async () => (await pieces.return?.()) ?? { done: true, value: undefined },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+      [Symbol.asyncDispose]: () => pieces[Symbol.asyncDispose](),
+    };
+  }
+}
+
+/**
+ * Reads what is left of a body once its request is answered, so that the next request on the connection is seen. Closes
+ * the connection when that takes longer than `timeoutMs`.
+ */
+export function readLeftover(request: Http1Request, response: ServerResponse, timeoutMs: number): void {
+  response.once("finish", () => {
+    if (request.readableEnded || request.destroyed) return;
+    request.abandoned = true;
+    // Whoever read stays subscribed: flowing takes no effect before they are gone.
+    request.removeAllListeners("readable");
+    request.unpipe();
+    request.resume();
+    if (request.complete) return;
+    const { socket } = request;
+    const timer = setTimeout(() => socket.destroy(), timeoutMs);
+    request.once("close", () => clearTimeout(timer));
+  });
+}
+
+/** The head announces a body. */
+export function hasBody(request: IncomingMessage): boolean {
+  const { "content-length": length, "transfer-encoding": encoding } = request.headers;
+  return encoding !== undefined || (length !== undefined && length !== "0");
+}

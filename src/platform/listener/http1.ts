@@ -1,0 +1,90 @@
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { bindConnection, type Connection, connectionOf } from "./connection.ts";
+import type { Connections } from "./connections.ts";
+import { Http1Request, hasBody, readLeftover } from "./http1-body.ts";
+import { checkIntervalMs, type ListenerLimits } from "./limits.ts";
+import { plainAnswer } from "./refusals.ts";
+
+/** Where HTTP/1.1 connections are handed to. */
+export interface Http1 {
+  /** Speaks HTTP/1.1 on the socket of a connection. */
+  accept(connection: Connection, socket: Duplex): void;
+  /** Closes connections between requests now, and the others after the answers that they wait for. */
+  close(): void;
+}
+
+/** Makes the HTTP/1.1 side of a listener. */
+export function createHttp1(
+  limits: ListenerLimits,
+  { budget, nowMs }: Connections,
+  handle: (request: Http1Request, response: ServerResponse) => void,
+): Http1 {
+  let closing = false;
+  const server: Server<typeof Http1Request> = createServer(
+    {
+      IncomingMessage: Http1Request,
+      maxHeaderSize: limits.maxHeaderBytes,
+      headersTimeout: limits.firstHeadTimeoutMs,
+      // Bodies are held to their progress, not to a time in total: a long upload is no fault.
+      requestTimeout: 0,
+      connectionsCheckingInterval: checkIntervalMs(limits),
+      keepAliveTimeout: limits.http1IdleTimeoutMs,
+    },
+    (request, response) => {
+      const connection = connectionOf(request.socket);
+      if (connection !== undefined) {
+        connection.headSeen = true;
+        connection.request = request;
+        connection.response = response;
+        if (!connection.trusted) {
+          budget.charge(connection, request);
+          response.once("close", () => budget.discharge(connection, request));
+        }
+      }
+      if (closing) response.shouldKeepAlive = false;
+      if (hasBody(request)) readLeftover(request, response, limits.leftoverTimeoutMs);
+      handle(request, response);
+    },
+  );
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    const connection = connectionOf(socket);
+    const answering = connection?.response?.headersSent && !connection.response.writableFinished;
+    const answer = answering ? undefined : refusalOf(error);
+    if (answer === undefined) socket.destroy();
+    else connection?.end(answer, nowMs());
+  });
+  server.on("connect", (_request, socket) => {
+    connectionOf(socket)?.end(plainAnswer(405, "CONNECT is not served here."), nowMs());
+  });
+  // It never listens by itself. Unless it believes so it tracks no connections: no head times out, none is idle.
+  server.emit("listening");
+
+  return {
+    accept(connection, socket) {
+      bindConnection(socket, connection);
+      server.emit("connection", socket);
+      // The look at the first bytes has paused it.
+      socket.resume();
+    },
+    close() {
+      closing = true;
+      // A client that is never idle would keep its connection for as long as it has something to ask.
+      server.keepAliveTimeout = 1;
+      server.keepAliveTimeoutBuffer = 0;
+      server.close();
+    },
+  };
+}
+
+const refusals = new Map([
+  ["HPE_HEADER_OVERFLOW", plainAnswer(431, "The request head is too large.")],
+  ["HPE_CHUNK_EXTENSIONS_OVERFLOW", plainAnswer(413, "The chunk extensions are too large.")],
+  ["ERR_HTTP_REQUEST_TIMEOUT", plainAnswer(408, "The request head took too long.")],
+]);
+const malformed = plainAnswer(400, "This is not a request of HTTP/1.1.");
+
+// Undefined when the connection broke: there is nobody to answer.
+function refusalOf({ code = "" }: NodeJS.ErrnoException): string | undefined {
+  return refusals.get(code) ?? (code.startsWith("HPE_") ? malformed : undefined);
+}

@@ -1,0 +1,64 @@
+import {
+  constants,
+  createServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type IncomingHttpHeaders,
+  performServerHandshake,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { Duplex } from "node:stream";
+import { bindConnection, type Connection } from "./connection.ts";
+import { hasArrived } from "./held-answer.ts";
+import { watchBody } from "./http2-body.ts";
+import type { ListenerLimits } from "./limits.ts";
+import type { UntrustedBudget } from "./untrusted-budget.ts";
+import { firstSettings } from "./windows.ts";
+
+/** Where HTTP/2 connections are handed to. */
+export interface Http2 {
+  /** Speaks HTTP/2 on the socket of a connection. */
+  accept(connection: Connection, socket: Duplex): void;
+}
+
+/** Takes a stream before the HTTP framework sees it: true when it has taken it. */
+export type EarlyStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => boolean;
+
+/** Makes the HTTP/2 side of a listener. */
+export function createHttp2(
+  limits: ListenerLimits,
+  budget: UntrustedBudget,
+  early: EarlyStream | undefined,
+  handle: (request: Http2ServerRequest, response: Http2ServerResponse) => void,
+): Http2 {
+  // Makes requests and answers of streams; it never sees a socket. Its own server would insist on the negotiated
+  // protocol, which is not what every client then speaks.
+  const requests = createServer(handle);
+  const settings = firstSettings(limits);
+  return {
+    accept(connection, socket) {
+      const session = performServerHandshake(socket, { settings });
+      connection.session = session;
+      bindConnection(session, connection);
+      session.setLocalWindowSize(limits.untrustedWindows.connection);
+      session.on("error", ignore);
+      session.on("stream", (stream, headers, flags, rawHeaders) => {
+        connection.headSeen = true;
+        if (stream.destroyed) return;
+        // Without a listener, a reset from the other end would be an uncaught exception.
+        stream.on("error", ignore);
+        if (!connection.trusted) {
+          budget.charge(connection, stream);
+          stream.once("close", () => budget.discharge(connection, stream));
+        }
+        if ((flags & constants.NGHTTP2_FLAG_END_STREAM) === 0 && !hasArrived(stream)) {
+          const answered = () => budget.discharge(connection, stream);
+          watchBody(connection, stream, headers["content-length"], limits, answered);
+        }
+        if (early?.(stream, headers, flags) !== true) requests.emit("stream", stream, headers, flags, rawHeaders);
+      });
+    },
+  };
+}
+
+function ignore() {}

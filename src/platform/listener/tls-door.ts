@@ -1,0 +1,56 @@
+import type { Socket } from "node:net";
+import { createSecureContext, createServer, type SecureContextOptions, type TLSSocket } from "node:tls";
+import type { Connection } from "./connection.ts";
+import type { KeyPair, TlsOptions } from "./listener.ts";
+
+/** Where TLS is spoken. */
+export interface TlsDoor {
+  /** Shakes hands on the socket of a connection, and calls `opened` with the plain text side. */
+  accept(connection: Connection, opened: (socket: TLSSocket) => void): void;
+  /** From the next handshake on. Throws when certificate and key are not a pair. */
+  replace(pair: KeyPair): void;
+}
+
+/** Makes the TLS side of a listener. */
+export function createTlsDoor({ pair, clientCa }: TlsOptions, handshakeTimeoutMs: number): TlsDoor {
+  const context = ({ cert, key }: KeyPair): SecureContextOptions => ({
+    cert,
+    key,
+    minVersion: "TLSv1.2",
+    ...(clientCa !== undefined && { ca: clientCa }),
+  });
+  const waiting = new Map<string, (socket: TLSSocket) => void>();
+  const server = createServer({
+    ...context(pair),
+    handshakeTimeout: handshakeTimeoutMs,
+    requestCert: clientCa !== undefined,
+    rejectUnauthorized: clientCa !== undefined,
+    // Echo what is offered: the first bytes decide, since some clients offer only h2 and then speak HTTP/1.1. Without a
+    // protocol in common the handshake fails (RFC 7301 §3.2).
+    ALPNCallback: ({ protocols }) => ["h2", "http/1.1"].find((protocol) => protocols.includes(protocol)),
+  });
+  server.on("secureConnection", (socket) => waiting.get(endpoints(socket))?.(socket));
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
+
+  return {
+    accept({ socket }, opened) {
+      const key = endpoints(socket);
+      waiting.set(key, (secured) => {
+        waiting.delete(key);
+        opened(secured);
+      });
+      socket.once("close", () => waiting.delete(key));
+      server.emit("connection", socket);
+    },
+    replace(next) {
+      // Throws before anything has changed; setting the context would leave half of it behind.
+      createSecureContext(context(next));
+      server.setSecureContext(context(next));
+    },
+  };
+}
+
+// Node does not tell which socket a TLS socket was made around. Both know their ends, and no two connections share both.
+function endpoints(socket: Socket): string {
+  return [socket.localAddress, socket.localPort, socket.remoteAddress, socket.remotePort].join(" ");
+}

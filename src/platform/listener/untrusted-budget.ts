@@ -1,0 +1,112 @@
+import type { Readable } from "node:stream";
+import type { Connection } from "./connection.ts";
+import type { ListenerLimits } from "./limits.ts";
+
+/**
+ * Bounds the memory that callers can take before they have shown a credential. What they send is charged to them until
+ * it is answered. HTTP/2's windows alone bound nothing here: Node returns the connection's window at once, so a
+ * connection may leave a full window unread on each of its streams.
+ */
+export interface UntrustedBudget {
+  /** Charges a request, and all that comes in of its body, until `discharge`. Nothing for trusted connections. */
+  charge(connection: Connection, body: Readable): void;
+  /** The request is answered, or its stream closed. */
+  discharge(connection: Connection, body: Readable): void;
+  /** The connection is trusted, or closed: nothing is charged to it any more. */
+  release(connection: Connection): void;
+}
+
+// A request costs its objects and header fields, and every piece of a body the object that holds it: many tiny pieces
+// weigh more than their bytes.
+const bytesPerRequest = 4 * 1024;
+const bytesPerPiece = 256;
+// One read from a socket, which cannot be stopped half-way, can hold this many times a connection's share.
+const overshoot = 4;
+
+/** Makes the budget of a listener. `cut` ends a connection that holds far more than it may. */
+export function createUntrustedBudget(
+  limits: ListenerLimits,
+  nowMs: () => number,
+  cut: (connection: Connection) => void,
+): UntrustedBudget {
+  const held = new Map<Connection, number>();
+  const paused = new Set<Connection>();
+  let total = 0;
+
+  function add(connection: Connection, body: Readable, bytes: number) {
+    const request = connection.unanswered.get(body);
+    if (request === undefined) return;
+    request.bytes += bytes;
+    total += bytes;
+    const own = (held.get(connection) ?? 0) + bytes;
+    held.set(connection, own);
+    if (own <= allowance()) return;
+    if (own > overshoot * limits.untrustedBytesPerConnection || total > 2 * limits.untrustedBytes) cut(connection);
+    else pause(connection);
+  }
+
+  function subtract(connection: Connection, bytes: number) {
+    total -= bytes;
+    const own = (held.get(connection) ?? 0) - bytes;
+    held.set(connection, own);
+    if (own <= allowance()) resume(connection);
+  }
+
+  function allowance() {
+    return total > limits.untrustedBytes ? limits.untrustedBytesAssured : limits.untrustedBytesPerConnection;
+  }
+
+  // Node reads on by itself after a write, and after a read from an HTTP/1.1 body: every piece that comes then stops it again.
+  function pause(connection: Connection) {
+    paused.add(connection);
+    readingHandle(connection)?.readStop();
+  }
+
+  function resume(connection: Connection) {
+    if (paused.delete(connection)) readingHandle(connection)?.readStart();
+  }
+
+  return {
+    charge(connection, body) {
+      if (connection.trusted) return;
+      connection.unanswered.set(body, { sinceMs: nowMs(), bytes: 0 });
+      add(connection, body, bytesPerRequest + body.readableLength);
+      // The one place that every piece passes, read or not. It is Node's own again once the connection is trusted.
+      body.push = (piece: Buffer | null, encoding?: BufferEncoding) => {
+        if (piece !== null) {
+          if (connection.overSinceMs !== undefined) return false;
+          add(connection, body, piece.length + bytesPerPiece);
+        }
+        return Object.getPrototypeOf(body).push.call(body, piece, encoding);
+      };
+    },
+    discharge(connection, body) {
+      const request = connection.unanswered.get(body);
+      if (request === undefined) return;
+      forget(connection, body);
+      subtract(connection, request.bytes);
+    },
+    release(connection) {
+      for (const body of connection.unanswered.keys()) forget(connection, body);
+      total -= held.get(connection) ?? 0;
+      held.delete(connection);
+      resume(connection);
+    },
+  };
+}
+
+function forget(connection: Connection, body: Readable) {
+  connection.unanswered.delete(body);
+  Reflect.deleteProperty(body, "push");
+}
+
+/** The part of a handle of Node that stops and starts reading. */
+interface ReadingHandle {
+  readStop(): void;
+  readStart(): void;
+}
+
+// Sockets that an HTTP/2 session has taken over refuse `pause`, and nothing public is in its place.
+function readingHandle({ socket }: Connection): ReadingHandle | undefined {
+  return (socket as unknown as { _handle?: ReadingHandle })._handle;
+}
