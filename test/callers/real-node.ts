@@ -1,0 +1,88 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { connect } from "node:tls";
+import { freePorts } from "../support/ports.ts";
+import { xrayPath } from "../xray-path.ts";
+
+/** The command's own process, as an operator starts it: a node with TLS, its own certificate and its own key. */
+export interface RealNode {
+  /** `https://127.0.0.1:<port>` */
+  readonly url: string;
+  readonly key: string;
+  /** The file with the node's own certificate, PEM. */
+  readonly certificate: string;
+  /** Base64 of the SHA-256 of the certificate's public key, which browsers can be told to trust. */
+  readonly publicKeyPin: string;
+  /** A directory that is removed with the node. */
+  readonly directory: string;
+  readonly pid: number;
+  /** The lines that it has logged so far. */
+  readonly log: readonly string[];
+  /** Ends it, and waits until it has. */
+  close(): Promise<void>;
+}
+
+const root = new URL("../..", import.meta.url).pathname;
+const key = "6ba1b9de-5c6b-4c9c-9d5d-0c2b1f2a7f10";
+
+/** Starts `garrison node` with these variables besides those that it needs. */
+export async function startRealNode(variables: Record<string, string> = {}): Promise<RealNode> {
+  const directory = await mkdtemp(join(tmpdir(), "garrison-caller-"));
+  const [port] = await freePorts(1);
+  const env = {
+    PATH: process.env.PATH,
+    HOME: process.env.HOME,
+    XRAY_EXECUTABLE_PATH: await xrayPath(),
+    NODE_HOST: "127.0.0.1",
+    SERVICE_PORT: String(port),
+    API_KEY: key,
+    GARRISON_DATA_DIR: join(directory, "data"),
+    ...variables,
+  };
+  const child = spawn(join(root, "bin/garrison"), ["node"], { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"] });
+  const log: string[] = [];
+  createInterface(child.stderr).on("line", (line) => log.push(line));
+  const ended = once(child, "close");
+  const lines = createInterface(child.stdout);
+  const [line] = await Promise.race([once(lines, "line"), ended.then(() => [""])]);
+  if (line === "") throw new Error(`garrison node ended before it was ready:\n${log.join("\n")}`);
+  const { url, fingerprint } = JSON.parse(line) as { url: string; fingerprint: string };
+  const served = await servedCertificate(url);
+  const printed = fingerprint.replaceAll(":", "").toLowerCase();
+  if (served.fingerprint256.replaceAll(":", "").toLowerCase() !== printed)
+    throw new Error(`${url} serves the certificate ${served.fingerprint256}, but ${fingerprint} was printed`);
+  const certificate = join(directory, "node.pem");
+  await writeFile(certificate, served.toString());
+  return {
+    url,
+    key,
+    certificate,
+    publicKeyPin: await pinOf(served.publicKey.export({ type: "spki", format: "der" })),
+    directory,
+    pid: child.pid ?? 0,
+    log,
+    async close() {
+      child.kill("SIGTERM");
+      await ended;
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+async function servedCertificate(url: string) {
+  const { hostname, port } = new URL(url);
+  const socket = connect({ host: hostname, port: Number(port), rejectUnauthorized: false });
+  await once(socket, "secureConnect");
+  const certificate = socket.getPeerX509Certificate();
+  socket.destroy();
+  if (certificate === undefined) throw new Error(`${url} showed no certificate`);
+  return certificate;
+}
+
+async function pinOf(publicKey: Buffer): Promise<string> {
+  return Buffer.from(await crypto.subtle.digest("SHA-256", new Uint8Array(publicKey))).toString("base64");
+}
