@@ -1,7 +1,10 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
-/** A TCP server that answers an upload of announced length with an announced number of bytes made from it. */
+/**
+ * A TCP server that answers an upload of announced length with an announced number of bytes made from it. It answers
+ * the announcement by itself: Xray's Trojan client fails when the first bytes of a connection fill its buffer.
+ */
 export interface ByteTarget {
   readonly port: number;
   close(): Promise<void>;
@@ -29,7 +32,8 @@ export async function startByteTarget(): Promise<ByteTarget> {
 }
 
 /**
- * Sends `up` bytes to a target through the SOCKS5 proxy on `proxyPort`, and takes `down` bytes from it. Throws when the
+ * Sends `up` bytes to a target through the SOCKS5 proxy on `proxyPort`, and takes `down` bytes from it, at least 8 of
+ * each. Throws when the
  * proxy refuses, the connection ends or stands still, or the bytes are not those that the target must have sent.
  */
 export async function exchange(proxyPort: number, target: ByteTarget, up: number, down: number): Promise<void> {
@@ -47,8 +51,11 @@ export async function exchange(proxyPort: number, target: ByteTarget, up: number
     crypto.getRandomValues(upload.subarray(0, Math.min(up, 65_536)));
     upload.writeUInt32BE(up, 0);
     upload.writeUInt32BE(down, 4);
-    socket.write(upload);
-    expectBytes(await reader.take(down), replyTo(upload, down));
+    const reply = replyTo(upload, down);
+    socket.write(upload.subarray(0, headBytes));
+    expectBytes(await reader.take(headBytes), reply.subarray(0, headBytes));
+    socket.write(upload.subarray(headBytes));
+    expectBytes(await reader.take(down - headBytes), reply.subarray(headBytes));
     socket.end();
   } finally {
     socket.destroy();
@@ -58,8 +65,10 @@ export async function exchange(proxyPort: number, target: ByteTarget, up: number
 async function answerUpload(socket: Socket): Promise<void> {
   const reader = readerOf(socket);
   const head = await reader.take(headBytes);
+  socket.write(head);
   const rest = await reader.take(head.readUInt32BE(0) - headBytes);
-  socket.end(replyTo(Buffer.concat([head, rest]), head.readUInt32BE(4)));
+  const reply = replyTo(Buffer.concat([head, rest]), head.readUInt32BE(4));
+  socket.end(reply.subarray(headBytes));
 }
 
 function replyTo(upload: Buffer, bytes: number): Buffer {
