@@ -55,10 +55,19 @@ export function createHttp2(
           const answered = () => budget.discharge(connection, stream);
           watchBody(connection, stream, headers["content-length"], limits, answered);
         }
-        if (early?.(stream, headers, flags) !== true) requests.emit("stream", stream, headers, flags, rawHeaders);
+        if (headBytes(rawHeaders) > limits.maxHeaderBytes) {
+          // Node holds the other end to this itself, but only once that has acknowledged the settings.
+          stream.respond({ ":status": 431 }, { endStream: true });
+        } else if (early?.(stream, headers, flags) !== true)
+          requests.emit("stream", stream, headers, flags, rawHeaders);
       });
     },
   };
+}
+
+// As RFC 9113 §6.5.2 counts it.
+function headBytes(rawHeaders: readonly string[]): number {
+  return rawHeaders.reduce((bytes, text) => bytes + text.length + 16, 0);
 }
 
 function ignore() {}

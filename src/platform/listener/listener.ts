@@ -80,7 +80,11 @@ export function createListener(options: ListenerOptions): Listener {
   const tls = options.tls && createTlsDoor(options.tls, limits.firstHeadTimeoutMs);
   const connections = createConnections(limits, onRefused);
 
+  let serves = false;
+
   function serve(handler: (request: Request, response: Response) => void): Server {
+    if (serves) throw new Error("the listener serves already");
+    serves = true;
     const http2 = createHttp2(limits, connections.budget, early?.stream, handler);
     const http1 = createHttp1(limits, connections, (request, response) => {
       if (early?.request?.(request, response) !== true) handler(request, response);
