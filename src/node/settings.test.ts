@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,6 +26,8 @@ const problemsOf = async (env: Env) => {
 
 test("without any variable the node has the original's defaults", async () => {
   expect(await read({})).toMatchObject({
+    apiKey: undefined,
+    generatedConfigDir: undefined,
     host: "0.0.0.0",
     port: 62050,
     tls: true,
@@ -33,8 +36,6 @@ test("without any variable the node has the original's defaults", async () => {
     startupLogLines: 200,
     xray: { assets: "/usr/local/share/xray" },
   });
-  expect(await read({})).not.toHaveProperty("apiKey");
-  expect(await read({})).not.toHaveProperty("generatedConfigDir");
 });
 
 test("every variable has its effect", async () => {
@@ -57,11 +58,20 @@ test("every variable has its effect", async () => {
     port: 8443,
     apiKey: "7f9c2f4e-2f0b-4c0d-9f57-3a3f5a1f6f10",
     certificate: { certFile: at("cert.pem"), keyFile: at("key.pem") },
-    xray: { executable: at("xray"), installed: true, assets: "/assets" },
+    xray: { executable: at("xray"), assets: "/assets" },
     generatedConfigDir: "/generated",
     logBufferLines: 5,
     startupLogLines: 7,
+    notes: [],
   });
+});
+
+test("a machine without Xray can have a node, which says what is missing", async () => {
+  const { xray, notes } = await read({ PATH: at("nowhere") });
+  expect(xray.executable).toBe("/usr/local/bin/xray");
+  // The machine may have one there.
+  const missing = ["Xray is not installed: run `garrison engines install xray`"];
+  expect(notes).toEqual(existsSync("/usr/local/bin/xray") ? [] : missing);
 });
 
 test.each(["0", "-3"])("LOG_BUFFER_SIZE %s counts as 1, as in the original", async (size) => {
@@ -71,7 +81,8 @@ test.each(["0", "-3"])("LOG_BUFFER_SIZE %s counts as 1, as in the original", asy
 test("without TLS it listens on this machine only, and certificate files are left alone", async () => {
   const settings = await read({ GARRISON_TLS: "off", SSL_CERT_FILE: at("cert.pem") });
   expect(settings.host).toBe("127.0.0.1");
-  expect(settings).not.toHaveProperty("certificate");
+  expect(settings.certificate).toBeUndefined();
+  expect(settings.notes).toContain("TLS is off, so it listens on 127.0.0.1 only; GARRISON_INSECURE=1 lifts that");
   expect((await read({ GARRISON_TLS: "off", GARRISON_INSECURE: "1" })).host).toBe("0.0.0.0");
 });
 
@@ -106,11 +117,18 @@ describe("the node refuses to start, naming the variable, the value and what wou
     expect(await problemsOf({ SERVICE_PORT: "x", API_KEY: "x", GARRISON_TLS: "x" })).toHaveLength(3);
   });
 
-  test("when a certificate is named without its key, or a key without its certificate", async () => {
-    expect(await problemsOf({ SSL_CERT_FILE: at("cert.pem") })).toEqual([
-      "SSL_KEY_FILE is not set, and /var/lib/pg-node/certs/ssl_key.pem cannot be read: " +
-        `it must name what belongs to the certificate ${at("cert.pem")}`,
+  test("when a key is named without its certificate", async () => {
+    expect(await problemsOf({ SSL_KEY_FILE: at("key.pem") })).toEqual([
+      "SSL_CERT_FILE is not set, and /var/lib/pg-node/certs/ssl_cert.pem cannot be read: " +
+        `it must name the certificate of ${at("key.pem")}`,
     ]);
-    expect((await problemsOf({ SSL_KEY_FILE: at("key.pem") }))[0]).toMatch(/^SSL_CERT_FILE is not set/);
   });
+});
+
+test("SSL_CERT_FILE alone names the authorities that OpenSSL trusts, on many machines, and no certificate of ours", async () => {
+  const settings = await read({ SSL_CERT_FILE: at("cert.pem"), XRAY_EXECUTABLE_PATH: at("xray") });
+  expect(settings.certificate).toBeUndefined();
+  expect(settings.notes).toEqual([
+    "SSL_CERT_FILE is set without SSL_KEY_FILE: it is taken for a list of authorities, and not used",
+  ]);
 });

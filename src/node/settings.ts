@@ -16,13 +16,14 @@ import {
   type ValueType,
   variable,
 } from "../platform/config/variables.ts";
+import type { CertificateFiles } from "../platform/identity/certificate-files.ts";
 import { isFile } from "../platform/is-file.ts";
 import { parseUuid } from "./api/api-key.ts";
 import { installVariables } from "./engines/install/install-variables.ts";
 import { findXray, findXrayAssets, usualXrayAssets, usualXrayPath } from "./engines/install/locate.ts";
 
 /** Where the original's installer puts certificate and key. */
-export const usualCertificate: CertificateFiles = {
+const usualCertificate: CertificateFiles = {
   certFile: "/var/lib/pg-node/certs/ssl_cert.pem",
   keyFile: "/var/lib/pg-node/certs/ssl_key.pem",
 };
@@ -34,6 +35,18 @@ const apiKey: ValueType<string> = anyText
 const atLeastOne: ValueType<number> = wholeNumber(Number.MIN_SAFE_INTEGER)
   .transform((lines) => Math.max(1, lines))
   .describe("a whole number; below 1 counts as 1");
+
+/** The variables that name the certificate of the node. */
+export const certificateVariables = {
+  SSL_CERT_FILE: optional(readableFile, {
+    about: "The certificate, PEM, with its chain. A changed file is picked up without a restart.",
+    absent: `\`${usualCertificate.certFile}\` where it exists, else one is made and kept in the data directory`,
+  }),
+  SSL_KEY_FILE: optional(readableFile, {
+    about: "The private key of the certificate, PEM.",
+    absent: `\`${usualCertificate.keyFile}\` where it exists, else one is made and kept in the data directory`,
+  }),
+};
 
 /** The variables of the node: those of the original with its defaults, and Garrison's own. */
 export const nodeVariables = {
@@ -48,14 +61,7 @@ export const nodeVariables = {
     absent: "one is made, kept in the data directory and printed once",
     secret: true,
   }),
-  SSL_CERT_FILE: optional(readableFile, {
-    about: "The certificate, PEM, with its chain. A changed file is picked up without a restart.",
-    absent: `\`${usualCertificate.certFile}\` where it exists, else one is made and kept in the data directory`,
-  }),
-  SSL_KEY_FILE: optional(readableFile, {
-    about: "The private key of the certificate, PEM.",
-    absent: `\`${usualCertificate.keyFile}\` where it exists, else one is made and kept in the data directory`,
-  }),
+  ...certificateVariables,
   XRAY_EXECUTABLE_PATH: installVariables.XRAY_EXECUTABLE_PATH,
   XRAY_ASSETS_PATH: optional(path, {
     about: "The directory of geoip.dat and geosite.dat.",
@@ -78,32 +84,26 @@ export const nodeVariables = {
   ...commonVariables,
 };
 
-/** Paths of a certificate and its key, PEM, absolute. */
-export interface CertificateFiles {
-  readonly certFile: string;
-  readonly keyFile: string;
-}
-
 /** The settings of the node. */
 export interface NodeSettings extends CommonSettings {
   readonly host: string;
   readonly port: number;
   /** Absent: one has to be made. */
-  readonly apiKey?: string;
+  readonly apiKey: string | undefined;
   /** Absent: one has to be made, unless TLS is off. */
-  readonly certificate?: CertificateFiles;
+  readonly certificate: CertificateFiles | undefined;
   readonly xray: {
-    /** Absolute. */
+    /** Absolute. There may be nothing yet. */
     readonly executable: string;
-    /** False: there is nothing that can be run at this path, nor anywhere else that was looked at. */
-    readonly installed: boolean;
     /** Directory of geoip.dat and geosite.dat, absolute. */
     readonly assets: string;
   };
   /** While debugging, the directory for the generated config. */
-  readonly generatedConfigDir?: string;
+  readonly generatedConfigDir: string | undefined;
   readonly logBufferLines: number;
   readonly startupLogLines: number;
+  /** What the operator should know of how the variables were understood, in sentences. */
+  readonly notes: readonly string[];
 }
 
 /**
@@ -114,45 +114,53 @@ export interface NodeSettings extends CommonSettings {
 export async function readNodeSettings(env: Env, owner: ProcessOwner): Promise<NodeSettings> {
   const values = await readVariables(nodeVariables, env);
   const common = commonSettings(values, env, owner);
+  const host = listenAddress(values.NODE_HOST, common);
   const certificate = common.tls ? await certificateFiles(values) : undefined;
   const found = await findXray({ env });
   const executable = found ?? usualXrayPath;
+  const notes: string[] = [];
+  if (host !== values.NODE_HOST)
+    notes.push(`TLS is off, so it listens on ${host} only; GARRISON_INSECURE=1 lifts that`);
+  if (common.tls && values.SSL_CERT_FILE !== undefined && certificate === undefined)
+    notes.push("SSL_CERT_FILE is set without SSL_KEY_FILE: it is taken for a list of authorities, and not used");
+  if (found === undefined) notes.push("Xray is not installed: run `garrison engines install xray`");
   return {
     ...common,
-    host: listenAddress(values.NODE_HOST, common),
+    host,
     port: values.SERVICE_PORT,
-    ...(values.API_KEY !== undefined && { apiKey: values.API_KEY }),
-    ...(certificate !== undefined && { certificate }),
+    apiKey: values.API_KEY,
+    certificate,
     xray: {
       executable,
-      installed: found !== undefined,
       assets: values.XRAY_ASSETS_PATH ?? (await findXrayAssets(executable)),
     },
-    ...(values.DEBUG && { generatedConfigDir: values.GENERATED_CONFIG_PATH }),
+    generatedConfigDir: values.DEBUG ? values.GENERATED_CONFIG_PATH : undefined,
     logBufferLines: values.LOG_BUFFER_SIZE,
     startupLogLines: values.STARTUP_LOG_TAIL_SIZE,
+    notes,
   };
 }
 
-/** Undefined when there is neither of the two files; with one of them the other must be there. */
-async function certificateFiles(
-  { SSL_CERT_FILE, SSL_KEY_FILE }: Values<typeof nodeVariables>,
-  usual = usualCertificate,
-): Promise<CertificateFiles | undefined> {
-  const certFile = SSL_CERT_FILE ?? (await ifReadable(usual.certFile));
-  const keyFile = SSL_KEY_FILE ?? (await ifReadable(usual.keyFile));
-  if (certFile === undefined && keyFile === undefined) return undefined;
-  if (certFile === undefined) throw missing("SSL_CERT_FILE", usual.certFile, `the key ${keyFile}`);
-  if (keyFile === undefined) throw missing("SSL_KEY_FILE", usual.keyFile, `the certificate ${certFile}`);
-  return { certFile, keyFile };
+/**
+ * The files of the certificate that the operator looks after: those that are named, else those in the original's place.
+ * Undefined when there is none, and when only `SSL_CERT_FILE` is set: on many machines it names the bundle of trusted
+ * authorities, for OpenSSL and Go.
+ *
+ * @throws SettingsRefused when there is a key without a certificate
+ */
+export async function certificateFiles({
+  SSL_CERT_FILE,
+  SSL_KEY_FILE,
+}: Values<typeof certificateVariables>): Promise<CertificateFiles | undefined> {
+  const certFile = SSL_CERT_FILE ?? (await ifReadable(usualCertificate.certFile));
+  const keyFile = SSL_KEY_FILE ?? (await ifReadable(usualCertificate.keyFile));
+  if (keyFile === undefined) return undefined;
+  if (certFile !== undefined) return { certFile, keyFile };
+  throw new SettingsRefused([
+    `SSL_CERT_FILE is not set, and ${usualCertificate.certFile} cannot be read: it must name the certificate of ${keyFile}`,
+  ]);
 }
 
 async function ifReadable(file: string): Promise<string | undefined> {
   return (await isFile(file, constants.R_OK)) ? file : undefined;
-}
-
-function missing(name: string, usual: string, other: string): SettingsRefused {
-  return new SettingsRefused([
-    `${name} is not set, and ${usual} cannot be read: it must name what belongs to ${other}`,
-  ]);
 }

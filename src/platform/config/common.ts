@@ -1,3 +1,4 @@
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { type LogLevel, logLevels } from "../telemetry/log.ts";
 import type { Env } from "./env-file.ts";
@@ -53,7 +54,7 @@ export interface CommonSettings {
   readonly tls: boolean;
   readonly insecure: boolean;
   readonly corsOrigins: readonly string[];
-  readonly metricsToken?: string;
+  readonly metricsToken: string | undefined;
   readonly shortPath: boolean;
   readonly logLevel: LogLevel;
 }
@@ -64,23 +65,33 @@ export interface ProcessOwner {
   readonly home: string;
 }
 
+/** Who runs this process. */
+export function processOwner(): ProcessOwner {
+  return { isRoot: process.geteuid?.() === 0, home: homedir() };
+}
+
+/** The data directory of all services. */
+export function dataDirOf(
+  values: Pick<Values<typeof commonVariables>, "GARRISON_DATA_DIR">,
+  env: Env,
+  owner: ProcessOwner,
+): string {
+  if (values.GARRISON_DATA_DIR !== undefined) return values.GARRISON_DATA_DIR;
+  if (owner.isRoot) return "/var/lib/garrison";
+  return join(env.XDG_DATA_HOME || join(owner.home, ".local/share"), "garrison");
+}
+
 /** Shapes the values of {@link commonVariables}. */
 export function commonSettings(values: Values<typeof commonVariables>, env: Env, owner: ProcessOwner): CommonSettings {
-  const token = values.METRICS_TOKEN;
   return {
-    dataDir: values.GARRISON_DATA_DIR ?? defaultDataDir(env, owner),
+    dataDir: dataDirOf(values, env, owner),
     tls: values.GARRISON_TLS,
     insecure: values.GARRISON_INSECURE,
     corsOrigins: values.GARRISON_CORS_ORIGINS ?? [],
-    ...(token !== undefined && { metricsToken: token }),
+    metricsToken: values.METRICS_TOKEN,
     shortPath: values.GARRISON_SHORT_PATH,
     logLevel: values.GARRISON_LOG_LEVEL,
   };
-}
-
-function defaultDataDir(env: Env, owner: ProcessOwner): string {
-  if (owner.isRoot) return "/var/lib/garrison";
-  return join(env.XDG_DATA_HOME || join(owner.home, ".local/share"), "garrison");
 }
 
 /**

@@ -8,22 +8,43 @@ export class UnusableDataDir extends Error {
 }
 
 /**
- * Makes the data directory, and in it the directory of one service, for the eyes of this user only (mode 0700).
- * An empty directory that others can see into is closed to them; one that holds something is refused, for it may be
- * one that others need.
+ * Makes the data directory of all services, for the eyes of this user only (mode 0700). An empty directory that others
+ * can see into is closed to them; one that holds something is refused, for it may be one that others need.
  *
- * @param root the data directory of all services, absolute
+ * @param root absolute
+ * @throws UnusableDataDir
+ */
+export async function openDataDir(root: string): Promise<void> {
+  await usable(root, async () => {
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    await closeToOthers(root);
+  });
+}
+
+/**
+ * Makes the data directory as {@link openDataDir} does, and in it the directory of one service.
+ *
  * @returns the directory of the service
  * @throws UnusableDataDir
  */
-export async function openDataDir(root: string, service: string): Promise<string> {
-  try {
-    await mkdir(root, { recursive: true, mode: 0o700 });
-    await closeToOthers(root);
-    const directory = join(root, service);
+export async function openServiceDir(root: string, service: string): Promise<string> {
+  await openDataDir(root);
+  const directory = join(root, service);
+  await usable(root, async () => {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await chmod(directory, 0o700);
-    return directory;
+  });
+  return directory;
+}
+
+/** Where services keep the certificate that they made. They share it: all are reached by the same names. */
+export function certificateDir(root: string): string {
+  return join(root, "certificate");
+}
+
+async function usable(root: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new UnusableDataDir(wrongValue("GARRISON_DATA_DIR", root, `cannot be used: ${reason}`), { cause: error });

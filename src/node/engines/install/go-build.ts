@@ -52,7 +52,14 @@ export async function buildWithGo(options: GoBuildOptions): Promise<void> {
 async function go(args: readonly string[], { workDir, env, signal, progress }: GoBuildOptions): Promise<string> {
   const child = spawn("go", args, {
     cwd: workDir,
-    env: { ...env, CGO_ENABLED: "0", GOFLAGS: "", GOWORK: "off" },
+    env: {
+      ...env,
+      // To Go it is a list of authorities, to the node its own certificate, which has a key beside it.
+      SSL_CERT_FILE: env.SSL_KEY_FILE ? undefined : env.SSL_CERT_FILE,
+      CGO_ENABLED: "0",
+      GOFLAGS: "",
+      GOWORK: "off",
+    },
     stdio: ["ignore", "pipe", "pipe"],
     signal,
     killSignal: "SIGINT", // Go then removes its own temporary files

@@ -1,0 +1,50 @@
+# What a developer does with Garrison, by verb. Everything runs on the Node that package.json pins.
+
+# npm replaces the Node in node_modules, so it must not run on it.
+MACHINE_PATH := $(PATH)
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install xray gen fmt lint test conformance bench run
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+# npm writes this file at the end of an installation. Its output goes to stderr: stdout is for what a verb is about.
+node_modules/.package-lock.json: package.json package-lock.json
+	@PATH='$(MACHINE_PATH)' npm ci --no-fund --no-audit 1>&2
+	@touch $@
+
+install: node_modules/.package-lock.json ## install the dependencies, when they have changed
+
+xray: install
+	@bin/garrison engines install xray >/dev/null
+
+gen: install ## generate code from the contract, and the README's table of variables
+	buf generate
+	node scripts/readme-variables.ts
+
+fmt: install ## format everything
+	buf format -w
+	biome check --write
+
+lint: install ## check style, types, layers, dead code and the contract
+	buf lint
+	buf format -d --exit-code
+	biome ci --error-on-warnings
+	tsc --noEmit
+	knip
+
+test: xray ## run everything that CI runs
+	@scripts/test-packages
+	@node test/run.ts
+
+conformance: install ## run the official Connect conformance suite
+	@node test/conformance/run.ts
+
+bench: xray ## run the benchmarks; each prints ratios of one run
+	@node bench/run.ts
+
+# The recipe becomes the node, which so gets the signals that make hands on.
+run: xray ## start a node in the foreground, with a key and a certificate of its own, and show how to call it
+	@exec bin/garrison node --examples --data-dir '$(CURDIR)/data'

@@ -1,0 +1,144 @@
+import { hostname, networkInterfaces } from "node:os";
+import { join } from "node:path";
+import { createNode, type Node } from "../node/node.ts";
+import { type NodeSettings, nodeVariables, readNodeSettings } from "../node/settings.ts";
+import { processOwner } from "../platform/config/common.ts";
+import { certificateDir, openServiceDir } from "../platform/config/data-dir.ts";
+import type { Env } from "../platform/config/env-file.ts";
+import { variablesAsText, wrongValue } from "../platform/config/variables.ts";
+import { isErrno } from "../platform/errno.ts";
+import { namesOfMachine } from "../platform/identity/certificate-names.ts";
+import { type OpenCertificate, openCertificate } from "../platform/identity/certificate-watch.ts";
+import { createServer, type Server } from "../platform/rpc/server.ts";
+import { createLog, type Logger } from "../platform/telemetry/log.ts";
+import { createMetrics } from "../platform/telemetry/metrics.ts";
+import { type Command, refuseWords } from "./command.ts";
+import { nodeExamples } from "./node-examples.ts";
+import { type Running, serve } from "./serve.ts";
+import { garrisonVersion } from "./version.ts";
+
+/** `garrison node` */
+export const nodeCommand: Command = {
+  usage: "garrison node [--examples] [--data-dir <path>]",
+  about: [
+    "Runs the node in the foreground until SIGTERM or SIGINT: gRPC, gRPC-Web, Connect and REST on one port.",
+    "When it is ready, stdout gets one line of JSON: ready, service, url, fingerprint. Logs go to stderr.",
+  ].join("\n"),
+  options: {
+    examples: { type: "boolean", about: "print commands that call the node, on stderr, when it is ready" },
+    "data-dir": { type: "string", value: "<path>", about: "the data directory, unless GARRISON_DATA_DIR names one" },
+  },
+  details: `Environment variables:\n${variablesAsText(nodeVariables)}`,
+  async run({ words, flags, texts }, surroundings) {
+    refuseWords(words);
+    const variables = await surroundings.readEnv();
+    const env = { ...variables, GARRISON_DATA_DIR: variables.GARRISON_DATA_DIR || texts["data-dir"] };
+    const settings = await readNodeSettings(env, processOwner());
+    const dataDir = await openServiceDir(settings.dataDir, "node");
+    let certFile: string | undefined;
+    const start = async () => {
+      const started = await startNode(settings, dataDir, env);
+      certFile = started.certificate?.files.certFile;
+      if (started.madeApiKey !== undefined)
+        surroundings.stderr.write(madeKeyNotice(started.madeApiKey, apiKeyFile(dataDir)));
+      return started;
+    };
+    return serve("node", start, surroundings, ({ url }) => {
+      if (!flags.examples) return;
+      const keyFile = settings.apiKey === undefined ? apiKeyFile(dataDir) : undefined;
+      surroundings.stderr.write(`\n${nodeExamples({ url, keyFile, certFile, buf })}\n`);
+    });
+  },
+};
+
+const buf = join(import.meta.dirname, "../../node_modules/.bin/buf");
+
+function apiKeyFile(dataDir: string): string {
+  return join(dataDir, "api-key");
+}
+
+function madeKeyNotice(key: string, file: string): string {
+  return `\nThe node made an API key. It is shown only now, and kept in ${file}:\n\n    ${key}\n\n`;
+}
+
+interface StartedNode extends Running {
+  readonly madeApiKey: string | undefined;
+  readonly certificate: OpenCertificate | undefined;
+}
+
+/** The node cannot listen where its settings say. The message names the variable. */
+class CannotListen extends Error {
+  override readonly name = "CannotListen";
+}
+
+async function startNode(settings: NodeSettings, dataDir: string, env: Env): Promise<StartedNode> {
+  const log = createLog("node", settings.logLevel);
+  for (const note of settings.notes) log.warn(note);
+  const node = await createNode(settings, { dataDir, version: await garrisonVersion(), env, log });
+  let certificate: OpenCertificate | undefined;
+  let server: Server | undefined;
+  const close = async () => {
+    await Promise.all([server?.close(), certificate?.close()]);
+    await node.close();
+  };
+  try {
+    certificate = await openNodeCertificate(settings, log, (changed) => server?.replaceCertificate(changed));
+    server = await listen(settings, node, certificate, log);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const fingerprint = certificate?.current.fingerprint ?? null;
+  return { url: server.url, fingerprint, madeApiKey: node.madeApiKey, certificate, close };
+}
+
+async function openNodeCertificate(
+  settings: NodeSettings,
+  log: Logger,
+  replace: Server["replaceCertificate"],
+): Promise<OpenCertificate | undefined> {
+  if (!settings.tls) return undefined;
+  const certificate = await openCertificate({
+    files: settings.certificate,
+    directory: certificateDir(settings.dataDir),
+    names: namesOfMachine(hostname(), networkInterfaces()),
+    now: () => new Date(),
+    onChange(changed) {
+      replace(changed);
+      log.info({ fingerprint: changed.fingerprint }, "the certificate has changed");
+    },
+    onProblem: (problem) => log.warn({ problem }, "the certificate has not changed: the new one cannot be used"),
+  });
+  const { fingerprint, validTo } = certificate.current;
+  log.info({ fingerprint, validTo, file: certificate.files.certFile, made: certificate.made }, "certificate");
+  return certificate;
+}
+
+async function listen(
+  settings: NodeSettings,
+  node: Node,
+  certificate: OpenCertificate | undefined,
+  log: Logger,
+): Promise<Server> {
+  const { host, port, corsOrigins, metricsToken, shortPath } = settings;
+  const tls = certificate && { pair: certificate.current };
+  const metrics = createMetrics("node");
+  const { services, gate } = node;
+  try {
+    return await createServer({ services, gate, host, port, tls, corsOrigins, metricsToken, shortPath, log, metrics });
+  } catch (error) {
+    if (isErrno(error, "EADDRINUSE"))
+      throw new CannotListen(
+        wrongValue(
+          "SERVICE_PORT",
+          `${port}`,
+          `is taken on ${host}: name another, or end the program that listens there`,
+        ),
+      );
+    if (isErrno(error, "EACCES"))
+      throw new CannotListen(wrongValue("SERVICE_PORT", `${port}`, "needs more rights: it must be 1024 or above"));
+    if (isErrno(error, "EADDRNOTAVAIL"))
+      throw new CannotListen(wrongValue("NODE_HOST", host, "must be an address of this machine"));
+    throw error;
+  }
+}

@@ -1,0 +1,78 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Surroundings } from "./command.ts";
+
+/** A service that runs. */
+export interface Running {
+  /** Where it listens: scheme, address and port. */
+  readonly url: string;
+  /** SHA-256 of its certificate; null without TLS. */
+  readonly fingerprint: string | null;
+  /** Ends it and everything that belongs to it. */
+  close(): Promise<void>;
+}
+
+/** What a service prints on stdout when it is ready: one line of JSON. */
+export interface ReadyLine {
+  readonly ready: true;
+  readonly service: string;
+  /** An address that it can be called at from this machine. */
+  readonly url: string;
+  readonly fingerprint: string | null;
+}
+
+// A service ends its streams and calls within 10 s, its engines some seconds later.
+const closeMs = 20_000;
+// Ctrl-C reaches the service twice where its parent hands signals on.
+const sameRequestMs = 500;
+
+/**
+ * Runs a service in the foreground until SIGTERM, SIGINT, or the end of the process that supervises it; a second signal
+ * ends it at once. Prints the ready line, and calls `ready` after it.
+ *
+ * @returns the exit code
+ */
+export async function serve(
+  service: string,
+  start: () => Promise<Running>,
+  { stdout, stderr }: Surroundings,
+  ready: (line: ReadyLine) => void = () => undefined,
+): Promise<number> {
+  const stop = stopRequest();
+  const running = await start();
+  if (!stop.requested()) {
+    const line: ReadyLine = { ready: true, service, url: reachable(running.url), fingerprint: running.fingerprint };
+    stdout.write(`${JSON.stringify(line)}\n`);
+    ready(line);
+  }
+  await stop.first;
+  const closed = running.close().then(() => 0);
+  const code = await Promise.race([closed, sleep(closeMs, 1, { ref: false })]);
+  if (code !== 0) stderr.write(`garrison ${service}: not closed after ${closeMs / 1_000} s, so it is ended\n`);
+  return code;
+}
+
+interface StopRequest {
+  readonly first: Promise<void>;
+  requested(): boolean;
+}
+
+function stopRequest(): StopRequest {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let requestedAt: number | undefined;
+  const request = () => {
+    requestedAt ??= performance.now();
+    resolve();
+  };
+  const signalled = () => {
+    if (requestedAt !== undefined && performance.now() - requestedAt > sameRequestMs) process.exit(1);
+    request();
+  };
+  // `disconnect`: under `garrison up`, the supervisor is gone.
+  process.on("SIGTERM", signalled).on("SIGINT", signalled).once("disconnect", request);
+  return { first: promise, requested: () => requestedAt !== undefined };
+}
+
+/** Who listens on every address can be called at the loopback one, and that is in the certificate. */
+function reachable(url: string): string {
+  return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
+}
