@@ -1,0 +1,97 @@
+import { isUtf8 } from "node:buffer";
+import { create, type DescField, fromBinary, type Message } from "@bufbuild/protobuf";
+import type { FastifyRequest } from "fastify";
+import { malformedBody } from "./bad-request.ts";
+import type { RestBinding } from "./binding.ts";
+import { expectEnd, peek, readString } from "./json/cursor.ts";
+import { JsonFault } from "./json/json-fault.ts";
+import { openText, type Readers } from "./json/reader.ts";
+import type { Fields } from "./json/rules.ts";
+import { createPathReader, createQueryReader } from "./parameters.ts";
+
+/** Makes a request message of what HTTP has brought. Throws InvalidArgument for what is malformed. */
+export type RequestReader = (request: FastifyRequest, body: Buffer | undefined) => Message;
+
+/** Compiles the reader of a route's requests: body, then query, then path. */
+export function createRequestReader(binding: RestBinding, readers: Readers): RequestReader {
+  const { input } = binding.method;
+  const readBody = binding.codec === "json" ? jsonBody(binding, readers) : protobufBody(binding);
+  const readQuery = createQueryReader(binding, readers);
+  const readPath = binding.pathFields.length > 0 ? createPathReader(binding, readers) : undefined;
+  return (request, body) => {
+    const message = body === undefined || body.length === 0 ? create(input) : readBody(body);
+    // The shapes that Fastify's router and query parser make.
+    readQuery?.(request.query as Parameters<typeof readQuery>[0], message);
+    readPath?.(request.params as Parameters<typeof readPath>[0], message);
+    return message;
+  };
+}
+
+type BodyReader = (body: Buffer) => Message;
+
+function protobufBody({ method, body, errors }: RestBinding): BodyReader {
+  const field = typeof body === "string" ? undefined : body;
+  return (bytes) => {
+    try {
+      if (field === undefined) return fromBinary(method.input, bytes);
+      if (field.fieldKind !== "message") throw new TypeError(`${field} is a body, but no message`);
+      return setField(create(method.input), field, fromBinary(field.message, bytes));
+    } catch (cause) {
+      throw malformedBody(errors.sentences, cause instanceof Error ? cause.message : String(cause));
+    }
+  };
+}
+
+function setField(message: Message, field: DescField, value: Message): Message {
+  const fields = message as unknown as Fields; // by local name, which the descriptor knows
+  if (field.oneof) fields[field.oneof.localName] = { case: field.localName, value };
+  else fields[field.localName] = value;
+  return message;
+}
+
+function jsonBody(binding: RestBinding, readers: Readers): BodyReader {
+  const readText = jsonText(binding, readers);
+  const { sentences } = binding.errors;
+  return (body) => {
+    if (!isUtf8(body)) throw malformedBody(sentences, "it is not UTF-8");
+    try {
+      return readText(body.toString("utf8"));
+    } catch (cause) {
+      throw cause instanceof JsonFault ? malformedBody(sentences, cause.message) : cause;
+    }
+  };
+}
+
+function jsonText(binding: RestBinding, readers: Readers): (text: string) => Message {
+  const { input } = binding.method;
+  const { body, arrayBody, quotedBody } = binding;
+  const field = typeof body === "string" ? undefined : body;
+  const readWhole = field === undefined ? readers.message(input) : undefined;
+  const readField = field && readers.field(field);
+  const readArray = arrayBody && readers.field(arrayBody);
+  const holder = field?.message ?? input;
+  return (text) => {
+    let cursor = openText(text);
+    if (quotedBody && peek(cursor) === quote) {
+      const inner = readString(cursor);
+      expectEnd(cursor);
+      cursor = openText(inner);
+    }
+    let message: Message;
+    if (readArray && peek(cursor) === openBracket) {
+      const held = create(holder);
+      readArray(cursor, held);
+      message = field === undefined ? held : setField(create(input), field, held);
+    } else if (readWhole) {
+      message = readWhole(cursor);
+    } else {
+      message = create(input);
+      readField?.(cursor, message);
+    }
+    expectEnd(cursor);
+    return message;
+  };
+}
+
+const quote = 0x22;
+const openBracket = 0x5b;

@@ -1,0 +1,217 @@
+import { fromBinary, type Message } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ContextValues, type Interceptor, type MethodImplSpec } from "@connectrpc/connect";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Response } from "../listener/listener.ts";
+import { kRequestId } from "../rpc/call-context.ts";
+import { type Gate, passGate } from "../rpc/gate.ts";
+import { PublicError } from "../rpc/public-error.ts";
+import { adoptTrailer, invokeStream, invokeUnary, type StreamSpec, type UnarySpec } from "../rpc/short/invoke.ts";
+import type { RunningCalls } from "../rpc/short/running-calls.ts";
+import { filled } from "./bad-request.ts";
+import type { RestBinding } from "./binding.ts";
+import { cutDelimited } from "./delimited.ts";
+import type { ErrorWriter, WrittenError } from "./error-writer.ts";
+import { etagOf, isKnown } from "./etag.ts";
+import { createFramer } from "./event-stream.ts";
+import type { Readers } from "./json/reader.ts";
+import type { Writers } from "./json/writer.ts";
+import { checkContentType, hasBody, readBody } from "./request-body.ts";
+import { createRequestReader } from "./request-reader.ts";
+import { createResponseWriter } from "./response-writer.ts";
+import { openRestCall, type RestCall } from "./rest-call.ts";
+import { answerStream } from "./stream-answer.ts";
+
+/** What a route is made of. */
+export interface RouteOptions {
+  binding: RestBinding;
+  spec: MethodImplSpec;
+  gate: Gate;
+  /** Outermost first. */
+  interceptors: readonly Interceptor[];
+  contextValues: (request: FastifyRequest) => ContextValues;
+  running: RunningCalls;
+  readers: Readers;
+  writers: Writers;
+  writeError: ErrorWriter;
+  /** Told of errors that no interceptor has seen. */
+  onDefect: (cause: unknown) => void;
+  streams: StreamTimes;
+}
+
+/** The times of streams. */
+export interface StreamTimes {
+  /** Silence after which a keep-alive comment is sent. */
+  readonly keepAliveMs: number;
+  /** How long the first message, or an error in its place, is waited for before the head is sent. */
+  readonly headAfterMs: number;
+}
+
+/** Answers the requests of a route. Never rejects. */
+export type Route = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+
+/** Compiles a route: gate, body, interceptors and implementation, answer. */
+export function createRoute(options: RouteOptions): Route {
+  const { binding, gate, writeError, onDefect } = options;
+  const answer =
+    options.spec.kind === "unary" ? createUnary(options, options.spec) : createStream(options, options.spec);
+  return async (request, reply) => {
+    const call = openRestCall(request, reply, binding.method, options.contextValues(request), options.running);
+    try {
+      const pending = passGate(gate, call.context);
+      if (pending !== undefined) await pending;
+      await answer(call, request, reply);
+    } catch (cause) {
+      try {
+        if (!(cause instanceof ConnectError)) onDefect(cause);
+        if (!call.hasLeft()) sendError(reply, call, writeError(cause, call.context.values.get(kRequestId)));
+      } catch (defect) {
+        onDefect(defect);
+        reply.raw.destroy();
+      }
+    } finally {
+      call.end();
+    }
+  };
+}
+
+type Answer = (call: RestCall, request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+
+function createUnary({ binding, interceptors, readers, writers }: RouteOptions, spec: UnarySpec): Answer {
+  const readRequest = createBodyAndRequestReader(binding, readers);
+  const send = createSender(binding, writers);
+  return async (call, request, reply) => {
+    const input = await readRequest(request);
+    send(call, request, reply, await invokeUnary(spec, interceptors, call.context, input));
+  };
+}
+
+function createStream(options: RouteOptions, spec: StreamSpec): Answer {
+  const { binding, interceptors, readers, writers, writeError, streams } = options;
+  const readRequest = createBodyAndRequestReader(binding, readers);
+  const readMessages = createDelimitedReader(binding);
+  const framerFor = createFramer(binding, createResponseWriter(binding, writers));
+  const send = createSender(binding, writers);
+  return async (call, request, reply) => {
+    const { context } = call;
+    const messages = binding.delimitedRequest ? readMessages(request) : only(await readRequest(request));
+    const response = await invokeStream(spec, interceptors, context, messages);
+    if (binding.responseFraming === undefined) {
+      const output = await single(response.message, binding);
+      adoptTrailer(response, context);
+      send(call, request, reply, output);
+      return;
+    }
+    const framer = framerFor(request);
+    await answerStream({
+      ...streams,
+      framer,
+      messages: response.message,
+      signal: context.signal,
+      writeError: (cause) => writeError(cause, context.values.get(kRequestId)).body,
+      begin: () => beginStream(binding, call, reply, framer.header),
+    });
+  };
+}
+
+/** Reads the one message of a request. */
+function createBodyAndRequestReader(binding: RestBinding, readers: Readers) {
+  const read = createRequestReader(binding, readers);
+  const takesBody = binding.body !== "none";
+  return async (request: FastifyRequest): Promise<Message> => {
+    if (!takesBody || !hasBody(request)) return read(request, undefined);
+    checkContentType(request, binding);
+    return read(request, await readBody(request, binding));
+  };
+}
+
+function createDelimitedReader(binding: RestBinding) {
+  const { input } = binding.method;
+  const { sentences } = binding.errors;
+  return async function* (request: FastifyRequest): AsyncGenerator<Message, void, undefined> {
+    checkContentType(request, binding);
+    // A handler that has seen enough must not end the connection with the body.
+    for await (const bytes of cutDelimited(request.raw.iterator({ destroyOnReturn: false }), binding)) {
+      let message: Message;
+      try {
+        message = fromBinary(input, bytes);
+      } catch (cause) {
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        throw new PublicError(filled(sentences.malformedMessage, reason), Code.InvalidArgument);
+      }
+      yield message;
+    }
+  };
+}
+
+type Sender = (call: RestCall, request: FastifyRequest, reply: FastifyReply, message: Message) => void;
+
+/** Sends one message. */
+function createSender(binding: RestBinding, writers: Writers): Sender {
+  const writer = createResponseWriter(binding, writers);
+  const { successStatus, cacheControl, etag } = binding;
+  const hasNoBody = successStatus === 204 || successStatus === 205;
+  return (call, request, reply, message) => {
+    if (call.hasLeft()) return;
+    copyHeader(call, reply);
+    if (cacheControl !== undefined) reply.header("cache-control", cacheControl);
+    reply.code(successStatus);
+    if (hasNoBody) {
+      reply.send();
+      return;
+    }
+    const body = writer.write(message);
+    if (etag) {
+      const tag = call.responseHeader.get("etag") ?? etagOf(body);
+      reply.header("etag", tag);
+      if (isKnown(request.headers["if-none-match"], tag)) {
+        reply.code(304).send();
+        return;
+      }
+    }
+    reply.header("content-type", writer.contentType).send(body);
+  };
+}
+
+function beginStream(
+  { successStatus, cacheControl }: RestBinding,
+  call: RestCall,
+  reply: FastifyReply,
+  header: Readonly<Record<string, string>>,
+): Response {
+  reply.headers(header);
+  if (cacheControl !== undefined) reply.header("cache-control", cacheControl);
+  copyHeader(call, reply);
+  reply.hijack();
+  const response: Response = reply.raw;
+  response.statusCode = successStatus;
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (value !== undefined) response.setHeader(name, value);
+  }
+  response.flushHeaders();
+  return response;
+}
+
+function sendError(reply: FastifyReply, call: RestCall, { status, header, body }: WrittenError): void {
+  copyHeader(call, reply);
+  reply.code(status).headers(header).send(body);
+}
+
+function copyHeader({ responseHeader }: RestCall, reply: FastifyReply): void {
+  const fields = responseHeader.toFields();
+  for (const name in fields) {
+    const value = fields[name];
+    if (value !== undefined) reply.header(name, value);
+  }
+}
+
+async function* only<T>(value: T): AsyncGenerator<T, void, undefined> {
+  yield value;
+}
+
+/** The one message of a response that is no stream. Read to the end, which is when interceptors are done. */
+async function single(messages: AsyncIterable<Message>, { method }: RestBinding): Promise<Message> {
+  const received = await Array.fromAsync(messages);
+  const [message] = received;
+  if (message === undefined || received.length > 1) throw new TypeError(`${method} did not answer exactly one message`);
+  return message;
+}
