@@ -35,17 +35,6 @@ export async function preparePythonCaller(directory: string): Promise<string> {
   return python;
 }
 
-/** grpcurl, the version that the README names. */
-export async function grpcurl(version: string): Promise<string> {
-  const directory = join(cache, `grpcurl-${version}`);
-  const path = join(directory, "grpcurl");
-  if (!existsSync(path)) {
-    const install = ["install", `github.com/fullstorydev/grpcurl/cmd/grpcurl@${version}`];
-    await run("go", install, { cwd: root, env: { ...env, GOBIN: directory } });
-  }
-  return path;
-}
-
 // A virtual environment that is complete has a file that says so: an interrupted one is made again.
 async function pythonWithGrpc(): Promise<string> {
   const requirements = join(root, "test/callers/python/requirements.txt");
