@@ -1,0 +1,117 @@
+import { Kysely } from "kysely";
+import type { Engine, EngineName } from "./connection.ts";
+import type { EventBus } from "./event-bus.ts";
+import type { Migration } from "./migrations.ts";
+import { type BuildStatement, prepareStatement, type Statement } from "./statements.ts";
+import type { StorageLog } from "./subscribers.ts";
+import { realTiming, type Timing } from "./timing.ts";
+import { TransactionScope } from "./transaction-scope.ts";
+import { createTransact, type Transact } from "./transactions.ts";
+
+/**
+ * The database of one service, on either engine, with the same behaviour: the same SQL through Kysely gives the same
+ * rows and fails with the same errors (`errors.ts`).
+ *
+ * | written as                    | SQLite    | PostgreSQL                            | read as                              |
+ * |-------------------------------|-----------|---------------------------------------|--------------------------------------|
+ * | number, bigint                | `integer` | `smallint`, `integer`, `bigint`       | number, or bigint for `int64` columns|
+ * | boolean, which becomes 0 or 1 | `integer` | `smallint`; `boolean` results as well | 0 or 1                               |
+ * | number                        | `real`    | `double precision`                    | number                               |
+ * | string                        | `text`    | `text`; `json` as its text            | string                               |
+ * | Uint8Array                    | `blob`    | `bytea`                               | Uint8Array                           |
+ *
+ * Integers are numbers because ids, counts and times are, and a bigint among them spreads into all code that touches
+ * them; the few columns that can pass 2^53 (the bytes of a busy node within months) are named in `int64` and always
+ * bigint. Any other integer beyond 2^53 is an `IntegerOutOfRange`: nothing is ever rounded. Times are integers of
+ * milliseconds since 1970.
+ */
+export interface Database<S> {
+  readonly engine: EngineName;
+  /** Queries outside of transactions. Rows cannot be streamed: page through them by key. */
+  readonly db: Kysely<S>;
+  readonly events: EventBus;
+  readonly transaction: Transact<S>;
+  /** Compiles a query once, for hot paths. Call it at start, not per request. */
+  prepare<Args extends object, Row>(build: BuildStatement<S, Args, Row>): Statement<S, Args, Row>;
+  /** Waits for what is running, refuses what comes later with `DatabaseClosed`, ends all subscriptions. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Options of {@link openDatabase}, besides where the database is. */
+export interface StorageOptions {
+  /** In the order in which they are applied. */
+  migrations: readonly Migration[];
+  /** Names of result columns, aliases included, that are read as bigint. Default: none. */
+  int64?: readonly string[];
+  /**
+   * The PostgreSQL schema that holds the tables, made when it is missing, so that services can share one server
+   * database. Default: what the server's `search_path` says. SQLite has a file for each service instead.
+   */
+  schema?: string;
+  /** `full`, the default, survives a power cut; `normal` may lose the last commits to one, never more. SQLite only. */
+  synchronous?: "full" | "normal";
+  /** PostgreSQL connections at most, one for events besides. Default: 10. */
+  maxConnections?: number;
+  /** How long to wait at start for a server that starts, or for another process that migrates. Default: 60,000. */
+  openTimeoutMs?: number;
+  /** How long a transaction is tried again, and how long a lock of another process is waited for. Default: 5,000. */
+  retryForMs?: number;
+  /** Default: problems in the background are not logged. */
+  log?: StorageLog;
+  /** Default: this process's. */
+  timing?: Timing;
+}
+
+/** Where the database is: a PostgreSQL URL, or an SQLite file (made with mode 0600; `:memory:` keeps nothing). */
+export type DatabaseLocation = { url: string; file?: undefined } | { file: string; url?: undefined };
+
+/**
+ * Opens the database and applies missing migrations; several processes may do so at once, each migration is applied
+ * once. Throws `DatabaseUnavailable`, `DatabaseBusy`, `DatabaseNewer`, `MigrationChanged` or `MigrationFailed`.
+ */
+export async function openDatabase<S>(options: DatabaseLocation & StorageOptions): Promise<Database<S>> {
+  const scope = new TransactionScope();
+  const complete = withDefaults(options);
+  const engine = await openEngine(options, complete, scope);
+  const db = new Kysely<S>({ dialect: engine.dialect });
+  const { retryForMs, timing } = complete;
+  return {
+    engine: engine.name,
+    db,
+    events: engine.events,
+    transaction: createTransact({ db, scope, timing, retryForMs }),
+    prepare: (build) => prepareStatement(db, build),
+    close: () => engine.close(),
+  };
+}
+
+/** {@link StorageOptions} as the engines get them. */
+export type CompleteStorageOptions = ReturnType<typeof withDefaults>;
+
+function withDefaults(options: StorageOptions) {
+  return {
+    migrations: options.migrations,
+    int64: new Set(options.int64),
+    schema: options.schema,
+    synchronous: options.synchronous ?? "full",
+    maxConnections: options.maxConnections ?? 10,
+    openTimeoutMs: options.openTimeoutMs ?? 60_000,
+    retryForMs: options.retryForMs ?? 5_000,
+    log: options.log ?? { warn: () => undefined },
+    timing: options.timing ?? realTiming,
+  };
+}
+
+// Imported only when used: a service carries one engine.
+async function openEngine(
+  location: DatabaseLocation,
+  options: CompleteStorageOptions,
+  scope: TransactionScope,
+): Promise<Engine> {
+  if (location.url !== undefined) {
+    const { openPostgres } = await import("./postgres/open.ts");
+    return openPostgres(location.url, options, scope);
+  }
+  const { openSqlite } = await import("./sqlite/open.ts");
+  return openSqlite(location.file, options, scope);
+}
