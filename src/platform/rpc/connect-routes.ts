@@ -1,7 +1,9 @@
+import { constants } from "node:http2";
 import { type ContextValues, createConnectRouter, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalHandlerOptions } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Response } from "../listener/listener.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { type Gate, passGate } from "./gate.ts";
 import type { ServedService } from "./served-service.ts";
@@ -63,8 +65,13 @@ async function answer(
     }
     await universalResponseToNodeResponse(response, reply.raw);
   } catch (error) {
-    // The answer was under way: the client has left, or the stream was reset. The call itself was observed.
+    // The answer was under way: the client has left, or a header was refused. The call itself was observed.
     options.log.debug({ err: error, method: handler.method.name }, "answer not delivered");
-    reply.raw.destroy();
+    giveUp(reply.raw);
   }
+}
+
+function giveUp(response: Response): void {
+  if ("stream" in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  else response.destroy();
 }

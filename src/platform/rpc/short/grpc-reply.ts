@@ -67,8 +67,7 @@ export class GrpcReply {
     const error = cause instanceof ConnectError ? cause : new ConnectError("internal error", Code.Internal);
     setTrailerStatus(responseTrailer, error);
     const header = responseHeader.toFields();
-    const nothingSent = !this.#stream.headersSent && this.#batch.length === 0;
-    if (nothingSent && Object.keys(header).every((name) => ours.has(name))) {
+    if (!this.#stream.headersSent && Object.keys(header).every((name) => ours.has(name))) {
       // In one piece, so that no client waits for more, or misses the status when it stops listening early.
       this.#stream.respond(sendable({ ...header, ...responseTrailer.toFields() }), { endStream: true });
     } else {
@@ -94,6 +93,8 @@ export class GrpcReply {
   }
 
   #add(flags: number, data: Uint8Array): void {
+    // Whatever the handler sets in the header from now on is too late, as it is on any other path.
+    this.#open();
     const size = prefixBytes + data.length;
     if (this.#batchBytes > 0 && this.#batchBytes + size > batchMaxBytes) this.#flush();
     this.#batch.push({ flags, data });
@@ -107,11 +108,7 @@ export class GrpcReply {
       this.#ticking = true;
       process.nextTick(() => {
         this.#ticking = false;
-        try {
-          this.#flush();
-        } catch {
-          this.reset(); // a header that HTTP/2 refuses
-        }
+        this.#flush();
       });
     }
     if (!this.#stream.writableNeedDrain) return undefined;
@@ -129,11 +126,8 @@ export class GrpcReply {
 
   #flush(): void {
     if (this.#batch.length === 0) return;
-    if (this.closed) this.#take();
-    else {
-      this.#open();
-      this.#stream.write(this.#take());
-    }
+    const bytes = this.#take();
+    if (!this.closed) this.#stream.write(bytes);
   }
 
   #take(): Uint8Array {

@@ -11,12 +11,12 @@ export function readBody(
   readMaxBytes: number,
   contentLength: string | undefined,
 ): Promise<Uint8Array> {
-  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
   const announced = Number.parseInt(contentLength ?? "", 10);
-  if (announced > readMaxBytes) {
-    reject(tooLarge(`message size ${announced} is`, readMaxBytes));
-    return promise;
-  }
+  if (announced > readMaxBytes) return Promise.reject(tooLarge(`message size ${announced} is`, readMaxBytes));
+  // An empty body may have ended, and the client may have left, while the gate was asked.
+  if (source.readableEnded) return Promise.resolve(new Uint8Array());
+  if (source.destroyed) return Promise.reject(clientLeft());
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
   const chunks: Uint8Array[] = [];
   let size = 0;
   const onData = (chunk: Uint8Array) => {

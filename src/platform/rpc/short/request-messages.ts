@@ -61,10 +61,13 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
   #read(): void {
     this.#reading = true;
     const { stream } = this.#options;
-    if (stream.destroyed) {
-      this.#stop({ error: clientLeft() });
-      return;
-    }
+    // An empty body may have ended, or the stream may have closed, while the gate was asked.
+    if (stream.readableEnded) this.#finish({});
+    else if (stream.destroyed) this.#stop({ error: clientLeft() });
+    else this.#listen(stream);
+  }
+
+  #listen(stream: ServerHttp2Stream): void {
     stream.on("data", (chunk: Uint8Array) => {
       if (this.#end === undefined) this.#arriving(() => this.#reader.push(chunk));
     });
