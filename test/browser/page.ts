@@ -26,7 +26,7 @@ export interface PageResult {
 /** What the page offers to the test. */
 export interface PageGlobals {
   callNode(task: PageTask): Promise<PageResult>;
-  /** The page has got a line of the log. */
+  /** The page has got a line of the log, or a call has failed. */
   following?: true;
 }
 
@@ -48,6 +48,7 @@ async function callNode({ url, key, protocol, until }: PageTask): Promise<PageRe
     }
   } catch (error) {
     result.error = ConnectError.from(error).message;
+    globals.following = true;
   }
   return result;
 }
