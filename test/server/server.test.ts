@@ -135,11 +135,20 @@ describe.each([{ shortPath: true }, { shortPath: false }])("a server, short path
     expect(await answer.text()).toBe("404 page not found\n");
   });
 
+  test("a path that is no path needs the key too, and says nothing of the inside", async () => {
+    const broken = `${server.url}/%zz`;
+    expect((await fetch(broken)).status).toBe(401);
+    const answer = await fetch(broken, { headers });
+    expect(answer.status).toBe(404);
+    expect(await answer.text()).toBe("404 page not found\n");
+  });
+
   test("an unknown method answers Unimplemented in gRPC and Connect, behind the key", async () => {
     const Unknown = { ...NodeService, typeName: "service.Nobody" } as typeof NodeService;
     const methods = { ...Unknown.method.getBaseInfo, parent: Unknown } as typeof NodeService.method.getBaseInfo;
     for (const transport of Object.values(transports)) {
-      const call = (init?: Record<string, string>) => transport(server.url).unary(methods, undefined, undefined, init, {});
+      const call = (init?: Record<string, string>) =>
+        transport(server.url).unary(methods, undefined, undefined, init, {});
       await expect(call()).rejects.toMatchObject({ code: Code.Unauthenticated });
       await expect(call(headers)).rejects.toMatchObject({ code: Code.Unimplemented });
     }

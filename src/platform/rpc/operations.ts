@@ -1,9 +1,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { Code } from "@connectrpc/connect";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { HealthState } from "./health.ts";
-import { PublicError } from "./public-error.ts";
+import type { PublicError } from "./public-error.ts";
 
 /** Options of {@link mountOperations}. */
 export interface OperationsOptions {
@@ -15,13 +14,15 @@ export interface OperationsOptions {
   openapi: () => object;
   /** Asks the gate about a path that is no RPC; throws when it refuses. */
   admit: (request: FastifyRequest) => void | Promise<void>;
-  /** Answers an error in the form that the API documents. */
+  /** What is wrong with a request that no route takes. */
+  missing: (request: FastifyRequest) => PublicError;
+  /** Answers an error in the form that the caller's protocol expects. */
   fail: (request: FastifyRequest, reply: FastifyReply, cause: unknown) => unknown;
 }
 
 /** What every service has for those who operate it: `/healthz`, `/metrics`, `/openapi.json`. */
 export function mountOperations(app: FastifyInstance, options: OperationsOptions): void {
-  const { health, metrics, metricsToken, admit, fail } = options;
+  const { health, metrics, metricsToken, admit, missing, fail } = options;
   const admitted = async (request: FastifyRequest, reply: FastifyReply) => {
     try {
       await admit(request);
@@ -46,6 +47,7 @@ export function mountOperations(app: FastifyInstance, options: OperationsOptions
     document ??= JSON.stringify(options.openapi());
     return reply.type("application/json").send(document);
   });
+  app.setErrorHandler((error, request, reply) => fail(request, reply, error));
   // Unknown paths are told from known ones only to callers who passed the gate, before any body is read.
   app.addHook("onRequest", async (request, reply) => {
     if (!request.is404) return;
@@ -54,9 +56,7 @@ export function mountOperations(app: FastifyInstance, options: OperationsOptions
     } catch (error) {
       return fail(request, reply, error);
     }
-    // To a caller of RPCs it is a method that is not implemented.
-    const unknown = { httpStatus: 404, machineCode: "NOT_FOUND" };
-    return fail(request, reply, new PublicError("404 page not found", Code.Unimplemented, unknown));
+    return fail(request, reply, missing(request));
   });
 }
 

@@ -2,12 +2,13 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "@bufbuild/protobuf";
-import { createContextValues, type Interceptor } from "@connectrpc/connect";
+import { ConnectError, createContextValues, type Interceptor } from "@connectrpc/connect";
 import type { UniversalHandlerOptions } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 import fastify from "fastify";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { createListener, type KeyPair, peerOf, type Request } from "../listener/listener.ts";
+import { mountRest } from "../rest/mount-rest.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { kPeer, kRequestId } from "./call-context.ts";
@@ -23,7 +24,7 @@ import { createRequestIds } from "./request-ids.ts";
 import type { ServedService } from "./served-service.ts";
 import { createShortPath } from "./short/short-path.ts";
 import { createShutdown } from "./shutdown.ts";
-import { answerUnrouted } from "./unrouted.ts";
+import { answerRpcError, isRpc, unknownMethod } from "./unrouted.ts";
 
 /** Options of {@link createServer}. */
 export interface ServerOptions {
@@ -95,7 +96,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const app = fastify({
     serverFactory: (handler) => listener.serve(handler as Parameters<typeof listener.serve>[0]),
     logger: false,
-    routerOptions: { ignoreTrailingSlash: false },
+    rewriteUrl: ({ url = "/" }) => (isDecodable(url) ? url : "/"),
   });
   await mountCors(app, options.corsOrigins ?? []);
   mountConnect(app, {
@@ -107,25 +108,28 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     shutdown,
     log,
   });
+  const rest = mountRest(app, {
+    services: options.services,
+    gate,
+    interceptors,
+    contextValues: ({ raw }) => contextValues(raw, raw.headers),
+    shutdown,
+    log,
+  });
   mountOperations(app, {
     health,
     metrics,
     metricsToken: options.metricsToken,
     openapi: () => ({}),
-    admit: (request) =>
-      gate({
-        header: new Headers(
-          Object.entries(request.headers).flatMap(([name, value]) =>
-            typeof value === "string" && !name.startsWith(":") ? [[name, value]] : [],
-          ),
-        ),
-        values: contextValues(request.raw, request.headers),
-        path: request.url.replace(/\?.*/s, ""),
-      }),
-    fail: (request, reply, cause) =>
-      answerUnrouted(request, reply, cause, (_request, answer, error) =>
-        answer.code(error.httpStatus).type("text/plain; charset=utf-8").send(`${error.rawMessage}\n`),
-      ),
+    admit: ({ raw, url, headers }) =>
+      gate({ header: headersOf(headers), values: contextValues(raw, headers), path: url.replace(/\?.*/s, "") }),
+    missing: (request) => (isRpc(request) ? unknownMethod() : rest.errorOf(request)),
+    fail: (request, reply, cause) => {
+      const id = requestIds(request.headers["x-request-id"]);
+      if (!(cause instanceof ConnectError)) log.error({ err: cause, request: id }, "request failed");
+      reply.header("x-request-id", id);
+      return isRpc(request) ? answerRpcError(request, reply, cause) : rest.answer(request, reply, cause, id);
+    },
   });
 
   await app.listen({ host: options.host, port: options.port });
@@ -158,4 +162,23 @@ async function createInterceptors({ services, log, metrics }: ServerOptions) {
     ...(service.validated ? [rules].flat() : []),
     ...service.interceptors,
   ];
+}
+
+// Fastify answers an undecodable path before any hook: as a path that nobody serves it meets the gate like all others.
+function isDecodable(url: string): boolean {
+  if (!url.includes("%")) return true;
+  try {
+    decodeURI(url);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function headersOf(fields: IncomingHttpHeaders): Headers {
+  const header = new Headers();
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined && !name.startsWith(":")) header.set(name, Array.isArray(value) ? value.join(", ") : value);
+  }
+  return header;
 }

@@ -1,46 +1,35 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { PublicError } from "./public-error.ts";
+import { httpStatusOf, machineCodeOf, PublicError } from "./public-error.ts";
 
-/** Answers an error in REST, in the form that the API documents. */
-export type RestErrorWriter = (request: FastifyRequest, reply: FastifyReply, error: PublicError) => unknown;
+/** The caller speaks gRPC, gRPC-Web or Connect, whatever it has called. */
+export function isRpc({ headers }: FastifyRequest): boolean {
+  const type = headers["content-type"] ?? "";
+  return (
+    type.startsWith("application/grpc") ||
+    type.startsWith("application/connect+") ||
+    type === "application/proto" ||
+    headers["connect-protocol-version"] !== undefined
+  );
+}
 
-/**
- * Answers a request that reached no handler with an error, in the form that its caller's protocol expects: a gRPC or
- * gRPC-Web status, a Connect error, else the form of the REST API.
- */
-export function answerUnrouted(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  cause: unknown,
-  rest: RestErrorWriter,
-): unknown {
-  const error = cause instanceof PublicError ? cause : toPublic(cause);
+/** To a caller of RPCs a path that nobody serves is a method without an implementation. */
+export function unknownMethod(): PublicError {
+  return new PublicError("unknown method: reflection lists what there is", Code.Unimplemented, { httpStatus: 404 });
+}
+
+/** Answers a call that reached no handler with an error: a gRPC or gRPC-Web status, or a Connect error. */
+export function answerRpcError(request: FastifyRequest, reply: FastifyReply, cause: unknown): FastifyReply {
+  const error = cause instanceof ConnectError ? cause : new ConnectError("internal error", Code.Internal);
   const type = request.headers["content-type"] ?? "";
   if (type.startsWith("application/grpc")) {
+    const status = { "grpc-status": String(error.code), "grpc-message": encodeURIComponent(error.rawMessage) };
     return reply
       .code(200)
-      .headers({
-        "content-type": type,
-        "grpc-status": String(error.code),
-        "grpc-message": encodeURIComponent(error.rawMessage),
-      })
+      .headers({ "content-type": type, ...status })
       .send();
   }
-  if (type.startsWith("application/connect+") || type === "application/proto" || isConnect(request)) {
-    const code = Code[error.code].replace(/(?<=[a-z])(?=[A-Z])/g, "_").toLowerCase();
-    const body = JSON.stringify({ code, message: error.rawMessage });
-    return reply.code(error.httpStatus).type("application/json").send(body);
-  }
-  return rest(request, reply, error);
-}
-
-function isConnect(request: FastifyRequest): boolean {
-  return request.headers["connect-protocol-version"] !== undefined;
-}
-
-function toPublic(cause: unknown): PublicError {
-  return cause instanceof ConnectError
-    ? new PublicError(cause.rawMessage, cause.code)
-    : new PublicError("internal error", Code.Internal, { cause });
+  const body = JSON.stringify({ code: machineCodeOf(error.code).toLowerCase(), message: error.rawMessage });
+  const status = error instanceof PublicError ? error.httpStatus : httpStatusOf(error.code);
+  return reply.code(status).type("application/json").send(body);
 }
