@@ -17,8 +17,6 @@ export interface Account {
   readonly secret: string;
   /** The flow of VLESS, the cipher of Shadowsocks; else empty. */
   readonly detail: string;
-  /** By which the protocol finds its user. Xray loses both accounts when one of two with the same identity goes. */
-  readonly identity: string;
 }
 
 /**
@@ -28,6 +26,8 @@ export interface Account {
 export interface AccountKind {
   /** The user's account, or why there can be none. The reason contains no credential. */
   account(user: User): Account | string;
+  /** By which the protocol finds its user. Xray loses both accounts when one of two with the same identity goes. */
+  identity(account: Account): string;
   /** The account as an entry of `settings.clients`. */
   client(account: Account): JsonObject;
   /** The account as it goes through the API. */
@@ -86,8 +86,9 @@ const makers = new Map<string, Maker>(
             // Through the API Xray does not fill in the inbound's flow: so that a user is the same either way, we do.
             const flow = inboundFlow || (proxies?.vless?.flow ?? "");
             if (flow !== "" && flow !== "xtls-rprx-vision") return "vless flow is unknown";
-            return { email, secret: id, detail: flow, identity: `${id.slice(0, 14)}${id.slice(18)}` };
+            return { email, secret: id, detail: flow };
           },
+          identity: ({ secret }) => `${secret.slice(0, 14)}${secret.slice(18)}`,
           client: ({ email, secret, detail }) => ({ id: secret, flow: detail, email, level: 0 }),
           message: ({ secret, detail }) => typed(VlessSchema, { id: secret, flow: detail, testseed }),
         };
@@ -99,8 +100,9 @@ const makers = new Map<string, Maker>(
         account({ email, proxies }) {
           const id = canonicalUuid(proxies?.vmess?.id ?? "");
           if (id === undefined) return proxies?.vmess?.id ? "vmess id is not a UUID" : "no vmess id";
-          return { email, secret: id, detail: "", identity: id };
+          return { email, secret: id, detail: "" };
         },
+        identity: bySecret,
         client: ({ email, secret }) => ({ id: secret, email, level: 0 }),
         message: ({ secret }) => typed(VmessSchema, { id: secret }),
       }),
@@ -111,8 +113,9 @@ const makers = new Map<string, Maker>(
         account({ email, proxies }) {
           const password = proxies?.trojan?.password ?? "";
           if (password === "") return "no trojan password";
-          return { email, secret: password, detail: "", identity: password };
+          return { email, secret: password, detail: "" };
         },
+        identity: bySecret,
         client: ({ email, secret }) => ({ password: secret, email, level: 0 }),
         message: ({ secret }) => typed(TrojanSchema, { password: secret }),
       }),
@@ -132,8 +135,9 @@ const makers = new Map<string, Maker>(
         account({ email, proxies }) {
           const auth = proxies?.hysteria?.auth ?? "";
           if (auth === "") return "no hysteria password";
-          return { email, secret: auth, detail: "", identity: auth };
+          return { email, secret: auth, detail: "" };
         },
+        identity: bySecret,
         client: ({ email, secret }) => ({ auth: secret, email, level: 0 }),
         message: ({ secret }) => typed(HysteriaSchema, { auth: secret }),
       }),
@@ -147,8 +151,9 @@ const shadowsocks: AccountKind = {
     if (password === "") return "no shadowsocks password";
     const method = (proxies?.shadowsocks?.method ?? "").toLowerCase();
     if (!Object.hasOwn(ciphers, method)) return "shadowsocks cipher is unknown";
-    return { email, secret: password, detail: method, identity: password };
+    return { email, secret: password, detail: method };
   },
+  identity: bySecret,
   client: ({ email, secret, detail }) => ({ password: secret, method: detail, email, level: 0 }),
   message: ({ secret, detail }) => typed(ShadowsocksSchema, { password: secret, cipherType: ciphers[detail] }),
 };
@@ -162,6 +167,9 @@ const ciphers: Record<string, CipherType> = {
   "xchacha20-ietf-poly1305": CipherType.XCHACHA20_POLY1305,
 };
 
+/** Nobody's: its key is random, and forgotten. */
+export const placeholderEmail = "garrison-placeholder";
+
 // The third method, 2022-blake3-chacha20-poly1305, knows no users: only the inbound's own key.
 const shadowsocks2022KeyBytes: Record<string, 16 | 32> = {
   "2022-blake3-aes-128-gcm": 16,
@@ -174,22 +182,30 @@ function shadowsocks2022(keyBytes: 16 | 32): AccountKind {
       const password = proxies?.shadowsocks?.password ?? "";
       if (password === "") return "no shadowsocks password";
       const key = shadowsocks2022Key(password, keyBytes);
-      return { email, secret: key, detail: "", identity: key };
+      return { email, secret: key, detail: "" };
     },
+    identity: bySecret,
     client: ({ email, secret }) => ({ password: secret, email, level: 0 }),
     message: ({ secret }) => typed(Shadowsocks2022Schema, { key: secret }),
     // Without any client Xray opens a server to which the inbound's own key gives access, and that never takes users.
-    placeholder: () => ({ password: randomBytes(keyBytes).toString("base64") }),
+    placeholder: () => ({ email: placeholderEmail, password: randomBytes(keyBytes).toString("base64") }),
   };
+}
+
+function bySecret({ secret }: Account): string {
+  return secret;
 }
 
 /** A UUID in any of its usual spellings, in the one with hyphens and small letters. */
 function canonicalUuid(text: string): string | undefined {
+  if (canonicalForm.test(text)) return text;
   const hex =
     /^(?:urn:uuid:)?(\{)?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})(\})?$/i.exec(text);
   if (hex === null || (hex[1] === undefined) !== (hex[7] === undefined)) return undefined;
   return hex.slice(2, 7).join("-").toLowerCase();
 }
+
+const canonicalForm = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 function typed<T extends DescMessage>(schema: T, init: MessageInitShape<T>): TypedMessage {
   return create(TypedMessageSchema, { type: schema.typeName, value: toBinary(schema, create(schema, init)) });

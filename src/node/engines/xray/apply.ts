@@ -9,7 +9,7 @@ import { EngineUnreachable } from "../engine-error.ts";
 import type { Account } from "./accounts.ts";
 import { type XrayApi, XrayRefusal } from "./api.ts";
 import type { UserInbound } from "./config.ts";
-import type { AccountChange, UserTable } from "./users.ts";
+import { type AccountChange, leavesIdentity, type UserTable } from "./users.ts";
 
 /**
  * Applies changes to the running Xray and notes in the table what it holds then. One user's steps follow one another,
@@ -112,13 +112,11 @@ class Steps {
  * when the other one goes, so that it must have gone before.
  */
 function takeovers(changes: readonly AccountChange[]): (change: AccountChange) => boolean {
-  const leaving = new Map<string, AccountChange>();
-  for (const change of changes) {
-    if (change.before !== undefined && change.before.identity !== change.after?.identity) {
-      leaving.set(`${change.inbound.tag}\n${change.before.identity}`, change);
-    }
-  }
-  return ({ inbound, after }) => after !== undefined && leaving.has(`${inbound.tag}\n${after.identity}`);
+  const key = ({ tag, kind }: UserInbound, account: Account) => `${tag}\n${kind.identity(account)}`;
+  const leaving = new Set(
+    changes.filter(leavesIdentity).flatMap(({ inbound, before }) => (before ? [key(inbound, before)] : [])),
+  );
+  return ({ inbound, after }) => after !== undefined && leaving.size > 0 && leaving.has(key(inbound, after));
 }
 
 function isRefusal(error: unknown, text: RegExp): error is XrayRefusal {

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { ConfigRefused } from "../engine-error.ts";
 import { type AccountKind, createAccountKinds } from "./accounts.ts";
 import {
@@ -31,8 +31,8 @@ export interface XrayConfig {
   readonly outboundTags: ReadonlySet<string>;
   /** Unix sockets that Xray opens, the API's among them. */
   readonly sockets: readonly string[];
-  /** The document for Xray, with these clients on each inbound. */
-  render(clientsOf: (inbound: UserInbound) => JsonObject[]): string;
+  /** The document for Xray, with these clients on each inbound. In pieces: with many users it is many megabytes. */
+  render(clientsOf: (inbound: UserInbound) => JsonObject[]): Iterable<string>;
 }
 
 /** An inbound whose users the node sets. */
@@ -87,21 +87,42 @@ export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: Con
     inboundTags: new Set(inbounds.map(({ tag }) => tag)),
     outboundTags: new Set(outbounds.map(({ tag }) => tag)),
     sockets: [apiInbound, ...written].flatMap(socketOf),
-    render(clientsOf) {
-      const filled = new Map(
-        managed.map(({ inbound, settings, users }) => {
-          const clients = users.tag === "" ? [] : clientsOf(users);
-          const placeholder = clients.length === 0 ? users.kind.placeholder?.() : undefined;
-          return [inbound, { ...inbound, settings: { ...settings, clients: placeholder ? [placeholder] : clients } }];
-        }),
+    *render(clientsOf) {
+      const mark = randomUUID();
+      const marked = new Map(
+        managed.map(({ inbound, settings }, index) => [
+          inbound,
+          { ...inbound, settings: { ...settings, clients: `${mark}-${index}` } },
+        ]),
       );
-      return JSON.stringify({
-        ...root,
-        inbounds: [apiInbound, ...written.map((inbound) => filled.get(inbound) ?? inbound)],
-      });
+      const document = { ...root, inbounds: [apiInbound, ...written.map((inbound) => marked.get(inbound) ?? inbound)] };
+      // The text between the marks, and the index of each mark, by turns.
+      const pieces = JSON.stringify(document).split(new RegExp(`"${mark}-(\\d+)"`));
+      for (const [index, piece] of pieces.entries()) {
+        if (index % 2 === 0) yield piece;
+        else yield* clientsText(managed[Number(piece)]?.users, clientsOf);
+      }
     },
   };
 }
+
+/** A list of clients as JSON, some at a time. */
+function* clientsText(
+  inbound: UserInbound | undefined,
+  clientsOf: (inbound: UserInbound) => JsonObject[],
+): Iterable<string> {
+  if (inbound === undefined) return;
+  const clients = inbound.tag === "" ? [] : clientsOf(inbound);
+  if (clients.length === 0 && inbound.kind.placeholder !== undefined) clients.push(inbound.kind.placeholder());
+  yield "[";
+  for (let start = 0; start < clients.length; start += clientsAtOnce) {
+    const some = JSON.stringify(clients.slice(start, start + clientsAtOnce)).slice(1, -1);
+    yield start === 0 ? some : `,${some}`;
+  }
+  yield "]";
+}
+
+const clientsAtOnce = 500;
 
 function parse(text: string): JsonObject {
   let root: Json;

@@ -79,5 +79,6 @@ function spellings(object: JsonObject, name: string): string[] {
 
 function kindOf(value: Json): string {
   if (value === null) return "null";
-  return Array.isArray(value) ? "a list" : `a ${typeof value}`;
+  if (typeof value !== "object") return `a ${typeof value}`;
+  return Array.isArray(value) ? "a list" : "an object";
 }

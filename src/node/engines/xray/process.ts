@@ -1,6 +1,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
-import type { Readable, Writable } from "node:stream";
+import { Readable, type Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import type { Incarnation } from "../engine.ts";
 import { readLines } from "./lines.ts";
 import { bootId, startTicks } from "./proc.ts";
@@ -41,7 +42,7 @@ export interface ProcessEnd {
  */
 export async function spawnXray(
   { executable, assets, env }: XrayProgram,
-  config: string,
+  config: Iterable<string>,
   options: { test?: boolean; keepLines: number; onLine?: (line: string) => void },
 ): Promise<XrayProcess> {
   const args = ["run", ...(options.test ? ["-test"] : []), "-format", "json", "-c", "stdin:"];
@@ -60,12 +61,11 @@ export async function spawnXray(
   };
   readLines(child.stdout, keep);
   readLines(child.stderr, keep);
-  // A process that ends before it has read everything says why on stdout.
-  child.stdin.on("error", () => undefined);
   await once(child, "spawn");
   const pid = child.pid ?? 0;
   const ticks = startTicks(pid);
-  child.stdin.end(config);
+  // A process that ends before it has read everything says why on stdout.
+  pipeline(Readable.from(config), child.stdin).catch(() => undefined);
   return {
     pid,
     startTicks: ticks,

@@ -20,8 +20,8 @@ export interface RunningXray {
 /** What to run. */
 export interface Launch {
   readonly program: XrayProgram;
-  /** The document for Xray. */
-  readonly config: string;
+  /** The document for Xray, in pieces. */
+  readonly config: Iterable<string>;
   /** The unix sockets that it opens. */
   readonly sockets: readonly string[];
   readonly apiSocket: string;

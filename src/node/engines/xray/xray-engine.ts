@@ -83,7 +83,7 @@ class XrayEngine implements Engine {
         return this.#sync(request.users, true);
       }
       const table = new UserTable(config.inbounds);
-      const { changes, skipped, rejected } = table.diff(request.users, true);
+      const { changes, skipped, rejected } = await table.diff(request.users, true);
       table.settle(changes);
       await this.#replace({ config, table });
       return { skipped, rejected };
@@ -140,7 +140,7 @@ class XrayEngine implements Engine {
     const { api } = this.#requireRunning();
     if (this.#plan === undefined) throw new EngineNotRunning("core is not started yet");
     const { table } = this.#plan;
-    const { changes, skipped, rejected } = table.diff(users, replace);
+    const { changes, skipped, rejected } = await table.diff(users, replace);
     return { skipped, rejected: [...rejected, ...(await applyChanges(api, table, changes))] };
   }
 
