@@ -1,3 +1,4 @@
+import { connect } from "node:http2";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { EchoRequest } from "./gen/garrison/resttest/v1/shelf_service_pb.ts";
 import { key, type Served, serveRest } from "./serve.ts";
@@ -295,9 +296,7 @@ test("an RPC without a route is not served", async () => {
 });
 
 test("over HTTP/2 all is the same", async () => {
-  const other = await serveRest([serveShelf(log)], { http2: true });
-  const { connect } = await import("node:http2");
-  const session = connect(other.url);
+  const session = connect(served.url);
   const ask = (headers: Record<string, string>, body?: string) =>
     new Promise<{ status: unknown; text: string }>((resolve, reject) => {
       const stream = session.request({ "x-api-key": key, ...headers });
@@ -322,5 +321,4 @@ test("over HTTP/2 all is the same", async () => {
   expect(await ask({ ":path": "/api/events?count=2" })).toMatchObject({ status: 200 });
   expect(await ask({ ":path": "/api/nowhere" })).toMatchObject({ status: 404 });
   session.close();
-  await other.close();
 });

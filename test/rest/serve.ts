@@ -2,9 +2,10 @@ import type { AddressInfo } from "node:net";
 import { Code, createContextValues, type Interceptor } from "@connectrpc/connect";
 import fastify, { type FastifyInstance } from "fastify";
 import { pino } from "pino";
+import { createListener, peerOf } from "../../src/platform/listener/listener.ts";
 import { mountRest, type RestOptions } from "../../src/platform/rest/mount-rest.ts";
-import { kRequestId } from "../../src/platform/rpc/call-context.ts";
-import type { Gate } from "../../src/platform/rpc/gate.ts";
+import { kPeer, kRequestId } from "../../src/platform/rpc/call-context.ts";
+import { type Gate, guard } from "../../src/platform/rpc/gate.ts";
 import { PublicError } from "../../src/platform/rpc/public-error.ts";
 import type { ServedService } from "../../src/platform/rpc/served-service.ts";
 import { createShutdown, type Shutdown } from "../../src/platform/rpc/shutdown.ts";
@@ -34,29 +35,31 @@ export interface Served {
   close(): Promise<void>;
 }
 
-/** Serves REST alone, on plain Fastify. */
+/** Serves REST alone, on the platform's listener. */
 export async function serveRest(
   services: readonly ServedService[],
-  options: Partial<RestOptions> & { interceptor?: Interceptor; http2?: boolean } = {},
+  options: Partial<RestOptions> & { interceptor?: Interceptor } = {},
 ): Promise<Served> {
-  const app = (options.http2
-    ? fastify({ http2: true })
-    : fastify({ routerOptions: { maxParamLength: 5000 } })) as unknown as FastifyInstance; // as far as the tests go, one is like the other
+  const listener = createListener({});
+  const app = fastify({
+    serverFactory: (handler) => listener.serve(handler as Parameters<typeof listener.serve>[0]),
+    routerOptions: { maxParamLength: 5000 },
+  });
   const shutdown = createShutdown();
   const logged: string[] = [];
-  const gate = options.gate ?? keyGate;
+  const gate = guard(options.gate ?? keyGate, services);
   let count = 0;
   const rest = mountRest(app, {
     services,
-    gate,
     interceptors: ({ interceptors }) => [...(options.interceptor ? [options.interceptor] : []), ...interceptors],
-    contextValues: () => {
+    contextValues: ({ raw }) => {
       count += 1;
-      return createContextValues().set(kRequestId, `request-${count}`);
+      return createContextValues().set(kPeer, peerOf(raw)).set(kRequestId, `request-${count}`);
     },
     shutdown,
     log: pino({}, { write: (line: string) => logged.push(line) }),
     ...options,
+    gate,
   });
   app.setNotFoundHandler(async (request, reply) => {
     try {

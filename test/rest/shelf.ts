@@ -62,7 +62,7 @@ export function serveShelf(log: ShelfLog = { calls: [], aborted: [] }, options: 
         signal.addEventListener("abort", onAbort, { once: true });
         responseHeader.set("x-after", requestHeader.get("last-event-id") ?? "0");
         try {
-          for (let sequence = 1; count === 0 || sequence <= count; sequence += 1) {
+          for (let sequence = 1; count === 0 ? !fails : sequence <= count; sequence += 1) {
             if (pauseMs > 0) await sleep(pauseMs, undefined, { signal });
             if (signal.aborted) return;
             log.calls.push(sequence);
