@@ -7,7 +7,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { openDatabase } from "../../src/platform/storage/database.ts";
 import { DatabaseUnavailable, ForeignKeyViolation, MigrationFailed } from "../../src/platform/storage/errors.ts";
-import { describeStorage, migrations, openInProcess, type Schema, startInProcess } from "./behaviour.ts";
+import { describeStorage, migrations, type Schema, startInProcess } from "./behaviour.ts";
 
 let directory: string;
 let count = 0;
@@ -101,10 +101,9 @@ describe("SQLite", () => {
       sql: `create table n as
         with recursive c (n) as (select 1 union all select n + 1 from c where n < 500000000) select max(n) as n from c`,
     };
-    const { child } = startInProcess({ file }, [slow]);
-    onTestFinished(() => {
-      child.kill("SIGKILL");
-    });
+    const dying = startInProcess({ file }, [slow]);
+    const opening = dying.open();
+    opening.catch(() => undefined);
     await until(() => {
       const rival = new DatabaseSync(file, { timeout: 0 });
       try {
@@ -113,8 +112,8 @@ describe("SQLite", () => {
         rival.close();
       }
     });
-    child.kill("SIGKILL");
-    expect(await openInProcess({ file }, [{ ...slow, sql: "create table n (n integer)" }])).toBe("opened 1 migrations");
+    dying.kill();
+    await open(file, [{ ...slow, sql: "create table n (n integer)" }]);
   });
 
   test("lets a migration rebuild a table that others refer to", async () => {

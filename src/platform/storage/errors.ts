@@ -90,7 +90,7 @@ export class UniqueViolation extends Error {
   readonly columns: readonly string[];
 
   constructor(table: string, columns: readonly string[]) {
-    super(`there is already a row with this ${columns.join(", ")}${table === "" ? "" : ` in ${table}`}`);
+    super(`there is already a row with this ${columns.join(", ") || "key"} in ${table || "its table"}`);
     this.table = table;
     this.columns = columns;
   }

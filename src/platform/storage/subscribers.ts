@@ -1,3 +1,4 @@
+import { DatabaseClosed } from "./errors.ts";
 import { decodeEvent, type Subscriber, type Subscription } from "./event-bus.ts";
 
 /** Where problems go that no caller waits for; a pino logger is one. */
@@ -9,6 +10,7 @@ export interface StorageLog {
 export class Subscribers {
   readonly #byTopic = new Map<string, Set<Subscriber>>();
   readonly #log: StorageLog;
+  #closed = false;
 
   constructor(log: StorageLog) {
     this.#log = log;
@@ -16,6 +18,7 @@ export class Subscribers {
 
   /** Adds a subscriber; with `listening` it is told to resync as soon as the caller has finished. */
   add(topic: string, { event, resync }: Subscriber, listening: boolean): Subscription {
+    this.assertOpen();
     const entry = { event, resync };
     const entries = this.#byTopic.get(topic) ?? new Set();
     this.#byTopic.set(topic, entries.add(entry));
@@ -53,8 +56,15 @@ export class Subscribers {
     }
   }
 
-  /** Forgets everybody. */
-  clear(): void {
+  assertOpen(): void {
+    if (this.#closed) {
+      throw new DatabaseClosed();
+    }
+  }
+
+  /** Forgets everybody, and takes nobody any more. */
+  close(): void {
+    this.#closed = true;
     for (const entries of this.#byTopic.values()) {
       entries.clear();
     }

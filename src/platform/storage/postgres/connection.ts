@@ -37,7 +37,7 @@ export class PostgresConnection implements StoreConnection {
   async commit(): Promise<void> {
     const failure = this.#transaction?.failure;
     if (failure !== undefined) {
-      await this.rollback();
+      await this.rollback().catch(() => undefined);
       throw new AbortedTransactionError(failure);
     }
     const { command } = await this.#query({ text: "commit" });

@@ -18,13 +18,18 @@ export function translateError(error: unknown): unknown {
 
 /** Why a connection could not be made. */
 export function connectError(target: string, error: unknown): DatabaseUnavailable {
-  const reason = error instanceof Error && error.message !== "" ? error.message : String(codeOf(error) ?? error);
-  const temporary = !permanentStates.test(codeOf(error) ?? "");
+  const code = codeOf(error) ?? "";
+  // An attempt on several addresses fails with a code and an empty message.
+  const reason = (error instanceof Error ? error.message : String(error)) || code;
+  const temporary = passingCodes.test(code) || (code === "" && passingReasons.test(reason));
   return new DatabaseUnavailable(target, reason, { temporary, cause: error });
 }
 
-/** Wrong name or password, no such database, no right to connect, a certificate that is not trusted. */
-const permanentStates = /^(28\w{3}|3D000|42501|CERT_\w+|DEPTH_ZERO_\w+|SELF_SIGNED_\w+|UNABLE_TO_\w+|ERR_TLS_\w+)$/;
+/** Nobody listens there (yet), the network, a name that is not known (yet); a server that starts, stops or is full. */
+const passingCodes =
+  /^(ECONNREFUSED|ECONNRESET|EPIPE|ENOENT|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|08\w{3}|57P0[123]|53300)$/;
+/** `pg` has no codes for its own errors. */
+const passingReasons = /timeout|terminated/i;
 
 /** The statements prepared on a connection before the schema changed cannot be executed there again. */
 export function isStalePlan(error: unknown): boolean {
@@ -62,6 +67,6 @@ const byClass: Record<string, (error: DatabaseError) => Error> = {
 
 /** The detail is `Key (tenant, name)=(7, x) already exists.`, in the server's language. */
 function uniqueViolation({ table, detail }: DatabaseError): UniqueViolation {
-  const columns = /\((.*?)\)=\(/.exec(detail ?? "")?.[1] ?? "";
-  return new UniqueViolation(table ?? "", columns.replaceAll('"', "").split(", "));
+  const columns = /\((.*?)\)=\(/.exec(detail ?? "")?.[1];
+  return new UniqueViolation(table ?? "", columns === undefined ? [] : columns.replaceAll('"', "").split(", "));
 }

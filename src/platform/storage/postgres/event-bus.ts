@@ -3,19 +3,17 @@ import pg from "pg";
 import { type EventBus, encodeEvent, type Subscriber, type Subscription } from "../event-bus.ts";
 import type { StorageLog, Subscribers } from "../subscribers.ts";
 import { backoffMs, type Timing } from "../timing.ts";
-import type { TransactionScope } from "../transaction-scope.ts";
-import { translateError } from "./errors.ts";
+import type { PostgresDriver } from "./driver.ts";
 
 /** Options of {@link PostgresEventBus}. */
 export interface PostgresEventBusOptions {
-  /** What publishes outside of transactions. */
-  pool: pg.Pool;
+  /** Whose connections publish outside of transactions. */
+  driver: PostgresDriver;
   /** How to connect for listening. */
   config: pg.ClientConfig;
   /** The channel that carries all topics; at most 63 bytes. */
   channel: string;
   subscribers: Subscribers;
-  scope: TransactionScope;
   timing: Timing;
   log: StorageLog;
 }
@@ -35,16 +33,18 @@ export class PostgresEventBus implements EventBus {
   }
 
   async publish(topic: string, payload: string, tx?: QueryExecutorProvider): Promise<void> {
-    const { pool, channel, scope } = this.#options;
-    const message = encodeEvent(topic, payload);
+    const { driver, channel } = this.#options;
+    const query = CompiledQuery.raw("select pg_notify($1, $2)", [channel, encodeEvent(topic, payload)]);
     if (tx !== undefined) {
-      await tx.getExecutor().executeQuery(CompiledQuery.raw(notify, [channel, message]));
+      await tx.getExecutor().executeQuery(query);
       return;
     }
-    scope.assertOutside();
-    await pool.query(notify, [channel, message]).catch((error: unknown) => {
-      throw translateError(error);
-    });
+    const connection = await driver.acquireConnection();
+    try {
+      await connection.executeQuery(query);
+    } finally {
+      connection.release();
+    }
   }
 
   subscribe(topic: string, subscriber: Subscriber): Subscription {
@@ -55,7 +55,7 @@ export class PostgresEventBus implements EventBus {
 
   /** Ends all subscriptions and the connection. */
   async close(): Promise<void> {
-    this.#options.subscribers.clear();
+    this.#options.subscribers.close();
     this.#closing.abort();
     await this.#loop;
   }
@@ -108,8 +108,6 @@ export class PostgresEventBus implements EventBus {
     }
   }
 }
-
-const notify = "select pg_notify($1, $2)";
 
 /** A connection that was cut without a word looks quiet: only a question tells. */
 const signOfLifeEveryMs = 15_000;

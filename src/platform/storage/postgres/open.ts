@@ -46,7 +46,7 @@ export async function openPostgres(
   const driver = new PostgresDriver({ pool, target, int64, scope });
   const channel = `garrison_${schema ?? "public"}`;
   const subscribers = new Subscribers(log);
-  const events = new PostgresEventBus({ pool, config, channel, subscribers, scope, timing, log });
+  const events = new PostgresEventBus({ driver, config, channel, subscribers, timing, log });
   let closed: Promise<void> | undefined;
   return {
     name: "postgres",

@@ -6,6 +6,7 @@ import type { TransactionScope } from "../transaction-scope.ts";
 export function createSqliteEventBus(subscribers: Subscribers, scope: TransactionScope): EventBus {
   return {
     async publish(topic, payload, tx) {
+      subscribers.assertOpen();
       const message = encodeEvent(topic, payload);
       // Not at once: nobody who publishes expects that subscribers run before it has gone on.
       const deliver = () => queueMicrotask(() => subscribers.deliver(message));

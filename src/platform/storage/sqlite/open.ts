@@ -43,10 +43,8 @@ export async function openSqlite(
     },
     events: createSqliteEventBus(subscribers, scope),
     close: () => {
-      closed ??= driver.destroy().then(() => {
-        subscribers.clear();
-        database.close();
-      });
+      subscribers.close();
+      closed ??= driver.destroy().then(() => database.close());
       return closed;
     },
   };
