@@ -5,7 +5,7 @@ import { Code } from "@connectrpc/connect";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type User, UserSchema, UsersChunkSchema } from "../../gen/service/node_pb.ts";
 import { type ByteTarget, startByteTarget } from "../support/byte-target.ts";
-import { onlyChildOf } from "../support/child-processes.ts";
+import { engineOf } from "../support/child-processes.ts";
 import { grpcClient, type NodeCaller } from "../support/node-caller.ts";
 import { freePorts } from "../support/ports.ts";
 import { nodeConfig, proxyProtocols, userOf } from "../support/proxy-protocols.ts";
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   await node.grpc.start({ config: nodeConfig(ports) });
-  engine = await onlyChildOf(node.pid);
+  engine = await engineOf(node.pid);
 });
 afterAll(() => Promise.all([node.close(), target.close()]));
 
@@ -59,7 +59,7 @@ describe.each(over)("SyncUser over %s", (_, caller) => {
     expect(await through(user)).toEqual([]);
     await caller().syncUser(user);
     expect(await through(user)).toEqual(tags);
-    expect(await onlyChildOf(node.pid)).toBe(engine);
+    expect(await engineOf(node.pid)).toBe(engine);
   });
 
   it("33. a user without inbounds is refused everywhere", async () => {
@@ -134,7 +134,7 @@ describe.each(over)("SyncUsers over %s", (_, caller) => {
     expect(await throughVless(a, b, c)).toEqual([true, true, false]);
     await caller().syncUsers({});
     expect(await throughVless(a, b, c)).toEqual([false, false, false]);
-    expect(await onlyChildOf(node.pid)).toBe(engine);
+    expect(await engineOf(node.pid)).toBe(engine);
   });
 });
 
@@ -146,7 +146,7 @@ describe.each(over)("SyncUsersChunked over %s", (_, caller) => {
     await caller().syncChunked({ index: 0n, last: true, users });
     const [first = resident, last = resident] = [users[0], users.at(-1)];
     expect(await throughVless(resident, first, last)).toEqual([true, true, true]);
-    expect(await onlyChildOf(node.pid)).toBe(engine);
+    expect(await engineOf(node.pid)).toBe(engine);
   });
 
   it("47. chunks are ordered by their index", async () => {
@@ -183,7 +183,7 @@ describe.each(over)("SyncUsersChunked over %s", (_, caller) => {
     const users = Array.from({ length: 100 }, (_, i) => userOf(String(i), ...tags));
     for (let i = 0; i < 3; i += 1) await caller().syncChunked({ last: true, users });
     expect(await throughVless(users[0] ?? userOf("0"))).toEqual([true]);
-    expect(await onlyChildOf(node.pid)).toBe(engine);
+    expect(await engineOf(node.pid)).toBe(engine);
   });
 });
 
@@ -233,7 +233,7 @@ describe("SyncUsersChunked", () => {
       await node.grpc.syncChunked({ last: true, users: users.slice(i, i + 100) });
     expect(performance.now() - asked).toBeLessThan(2_000);
     expect(await throughVless(...users.slice(-1))).toEqual([true]);
-    expect(await onlyChildOf(node.pid)).toBe(engine);
+    expect(await engineOf(node.pid)).toBe(engine);
   });
 
   it("90. a call that was reset and repeated ends, and the last state wins", async () => {

@@ -1,4 +1,5 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, readlink, realpath } from "node:fs/promises";
+import { xrayPath } from "../xray-path.ts";
 
 /** The processes that a process has started and that still run, by pid; zombies do not count. */
 export async function childrenOf(parent: number): Promise<number[]> {
@@ -7,12 +8,18 @@ export async function childrenOf(parent: number): Promise<number[]> {
   return stats.flatMap((stat) => (stat?.parent === parent && stat.state !== "Z" ? [stat.pid] : []));
 }
 
+/** The engines that a node runs, by pid. */
+export async function enginesOf(node: number): Promise<number[]> {
+  const [children, xray] = await Promise.all([childrenOf(node), xrayPath().then(realpath)]);
+  const programs = await Promise.all(children.map((pid) => readlink(`/proc/${pid}/exe`).catch(() => "gone")));
+  return children.filter((_, i) => programs[i] === xray);
+}
+
 /** The engine of a node. Throws unless there is exactly one. */
-export async function onlyChildOf(parent: number): Promise<number> {
-  const children = await childrenOf(parent);
-  const [child] = children;
-  if (child === undefined || children.length > 1) throw new Error(`process ${parent} has ${children.length} children`);
-  return child;
+export async function engineOf(node: number): Promise<number> {
+  const [engine, ...others] = await enginesOf(node);
+  if (engine === undefined || others.length > 0) throw new Error(`node ${node} has another number of engines than one`);
+  return engine;
 }
 
 /** Whether a process is there and no zombie. */
