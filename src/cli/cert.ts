@@ -4,7 +4,7 @@ import { certificateFiles, certificateVariables } from "../node/settings.ts";
 import { commonVariables, dataDirOf, processOwner } from "../platform/config/common.ts";
 import { certificateDir, openDataDir } from "../platform/config/data-dir.ts";
 import { readVariables, variablesAsText } from "../platform/config/variables.ts";
-import { createSelfSignedCertificate } from "../platform/identity/certificate.ts";
+import { createSelfSignedCertificate, type SelfSigned } from "../platform/identity/certificate.ts";
 import {
   type Certificate,
   type CertificateFiles,
@@ -67,12 +67,7 @@ async function create({ words, flags }: Invocation, { stdout, stderr, readEnv }:
   const { dataDir, given } = await locate(readEnv);
   if (given !== undefined)
     throw new CertificateNotAsExpected(`${given.certFile} is in use, which SSL_CERT_FILE or its default names`);
-  const machine = namesOfMachine(hostname(), networkInterfaces());
-  const made = createSelfSignedCertificate({
-    hostNames: [...new Set([...words.filter((word) => isIP(word) === 0), ...machine.hostNames])],
-    addresses: [...new Set([...words.filter((word) => isIP(word) !== 0), ...machine.addresses])],
-    now: new Date(),
-  });
+  const made = makeCertificate(words);
   await openDataDir(dataDir);
   const directory = certificateDir(dataDir);
   if (flags.replace && !(await isVacant(directory))) await replaceKept(directory, made);
@@ -81,6 +76,19 @@ async function create({ words, flags }: Invocation, { stdout, stderr, readEnv }:
   stderr.write(`${keptFiles(directory).certFile}\n`);
   stdout.write(`${made.fingerprint}\n`);
   return 0;
+}
+
+/** Makes a certificate for this machine, and for names and addresses besides. */
+function makeCertificate(besides: readonly string[]): SelfSigned {
+  const machine = namesOfMachine(hostname(), networkInterfaces());
+  const hostNames = [...new Set([...besides.filter((word) => isIP(word) === 0), ...machine.hostNames])];
+  const addresses = [...new Set([...besides.filter((word) => isIP(word) !== 0), ...machine.addresses])];
+  try {
+    return createSelfSignedCertificate({ hostNames, addresses, now: new Date() });
+  } catch (error) {
+    if (error instanceof RangeError) throw new WrongUsage(error.message);
+    throw error;
+  }
 }
 
 interface Located {

@@ -4,11 +4,18 @@ import type { Env } from "../platform/config/env-file.ts";
 /** What surrounds a command. */
 export interface Surroundings {
   /** For results. A service prints its ready line there and nothing else. */
-  readonly stdout: NodeJS.WriteStream;
+  readonly stdout: NodeJS.WritableStream;
   /** For everything that is said besides. */
-  readonly stderr: NodeJS.WriteStream;
+  readonly stderr: Terminal;
   /** The environment, with the `.env` file of the working directory. */
   readEnv(): Promise<Env>;
+}
+
+/** A stream that may be a terminal. */
+export interface Terminal extends NodeJS.WritableStream {
+  readonly isTTY?: boolean;
+  /** Characters in a line. */
+  readonly columns?: number;
 }
 
 /** An option of a command. */

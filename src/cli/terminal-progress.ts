@@ -1,4 +1,5 @@
 import type { Progress } from "../node/engines/install/progress.ts";
+import type { Terminal } from "./command.ts";
 
 const quietMs = 5_000;
 
@@ -7,13 +8,13 @@ const quietMs = 5_000;
  *
  * @param now milliseconds that only grow
  */
-export function createTerminalProgress(stream: NodeJS.WriteStream, now: () => number): Progress {
+export function createTerminalProgress(stream: Terminal, now: () => number): Progress {
   const clear = stream.isTTY ? "\r\x1b[2K" : "";
   let shownAt = now();
   return {
     note: (text) => void stream.write(`${clear}${text}\n`),
     update(text) {
-      if (stream.isTTY) stream.write(`${clear}${text.slice(0, stream.columns - 1)}`);
+      if (stream.isTTY) stream.write(`${clear}${text.slice(0, (stream.columns ?? 80) - 1)}`);
       else if (now() - shownAt >= quietMs) {
         stream.write(`${text}\n`);
         shownAt = now();
