@@ -43,7 +43,7 @@ conformance: install ## run the official Connect conformance suite
 	@node test/conformance/run.ts
 
 bench: xray ## run the benchmarks; each prints ratios of one run
-	@node bench/run.ts
+	@for benchmark in bench/*/run.ts; do node "$$benchmark" || exit 1; done
 
 # The recipe becomes the node, which so gets the signals that make hands on.
 run: xray ## start a node in the foreground, with a key and a certificate of its own, and show how to call it

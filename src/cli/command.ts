@@ -19,7 +19,7 @@ export interface Terminal extends NodeJS.WritableStream {
 }
 
 /** An option of a command. */
-export interface Option {
+interface Option {
   readonly type: "string" | "boolean";
   /** What stands for the value in `--help`: `<hex>`. */
   readonly value?: string;

@@ -1,9 +1,9 @@
 /** The user ended the command with a signal. */
-export class Interrupted extends Error {
+class Interrupted extends Error {
   override readonly name = "Interrupted";
 }
 
-/** Runs a work that SIGINT or SIGTERM aborts, with an {@link Interrupted} as the reason. */
+/** Runs a work that SIGINT or SIGTERM aborts, with an `Interrupted` as the reason. */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   const interrupt = (name: NodeJS.Signals) => controller.abort(new Interrupted(`ended by ${name}`));

@@ -31,7 +31,7 @@ export interface Place {
 }
 
 /** What a call came to. */
-export interface Finished {
+interface Finished {
   readonly code: number | NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;

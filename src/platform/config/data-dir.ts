@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { wrongValue } from "./variables.ts";
 
 /** The data directory cannot be used. The message names the variable, the directory and what would be right. */
-export class UnusableDataDir extends Error {
+class UnusableDataDir extends Error {
   override readonly name = "UnusableDataDir";
 }
 
