@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { lstat, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ConfigRefused, EngineNotRunning, StartFailed } from "../../src/node/engines/engine-error.ts";
 import { createXrayEngine } from "../../src/node/engines/xray/xray-engine.ts";
@@ -88,8 +89,46 @@ describe("a start", () => {
     const failure = await start(text()).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(kind);
     expect((failure as Error).message).toMatch(words);
-    expect(xray.engine.state).toBe("stopped");
+    expect(xray.states).toEqual(["starting", "stopped"]);
     expect(await Promise.all(ports.map(answers))).toEqual([false, false, false, false]);
+  });
+
+  test("of a config with everything in it runs", async () => {
+    const { inbounds, outbounds, policy } = JSON.parse(config);
+    const everything = {
+      log: { loglevel: "debug", access: "/nowhere/access.log", error: "/nowhere/error.log", dnsLog: true },
+      api: { tag: "api", listen: "127.0.0.1:1", services: ["ReflectionService", "ObservatoryService", "NoService"] },
+      metrics: { tag: "metrics" },
+      dns: { servers: ["localhost"] },
+      fakedns: [{ ipPool: "198.18.0.0/15", poolSize: 100 }],
+      policy: { ...policy, levels: { 0: { statsUserOnline: true, connIdle: 1 } } },
+      observatory: { subjectSelector: ["direct", "block"], probeURL: "http://127.0.0.1:1/", probeInterval: "1h" },
+      routing: {
+        domainStrategy: "AsIs",
+        balancers: [{ tag: "all", selector: ["direct"], strategy: { type: "leastPing" } }],
+        rules: [
+          { ip: ["geoip:private"], outboundTag: "block" },
+          { source: "geoip:private", network: "udp", balancerTag: "all" },
+        ],
+      },
+      inbounds: [
+        ...inbounds,
+        {
+          tag: "unix",
+          listen: `${xray.runDir}/in.sock,0600`,
+          protocol: "vless",
+          settings: { decryption: "none", clients: [{ id: "not a client of ours" }] },
+        },
+      ],
+      outbounds: [...outbounds, { tag: "dns", protocol: "dns" }],
+      unknown: { kept: true },
+    };
+    await start(JSON.stringify(everything), [userOf("1", "vless", "unix")]);
+    expect(await xray.usersOn("unix")).toEqual(["1"]);
+    // The API's connection is idle for longer than the policy allows, and is opened again.
+    await sleep(2_500);
+    expect(await xray.engine.updateUsers([userOf("2", "unix")])).toEqual({ skipped: [], rejected: [] });
+    expect(await xray.usersOn("unix")).toEqual(["1", "2"]);
   });
 
   test("needs no geo file for private networks", async () => {
@@ -241,6 +280,17 @@ describe("starts and stops at the same time", () => {
 });
 
 describe("a stop", () => {
+  test("does not wait for users who are being set", async () => {
+    await start();
+    const users = Array.from({ length: 20_000 }, (_, index) => userOf(`${index}`, "vless", "vmess", "trojan"));
+    const update = xray.engine.updateUsers(users).catch((error: unknown) => error);
+    await until("some are set", async () => (await xray.usersOn("vless")).length > 10);
+    await xray.engine.stop();
+    expect(await update).toBeInstanceOf(EngineNotRunning);
+    expect(xray.states.at(-1)).toBe("stopped");
+    await start();
+  });
+
   test("leaves no process, watcher or socket", async () => {
     await start();
     const pid = await xray.pid();

@@ -119,7 +119,7 @@ export interface TrafficCounter {
 
 /** What an engine tells while it runs. Handlers must not throw, and return quickly. */
 export interface EngineEvents {
-  /** The engine wrote a line to stdout or stderr. Without line end. */
+  /** The engine wrote a line to stdout or stderr, or there is something to say about its running. Without line end. */
   line(text: string): void;
   /** The state changed. */
   stateChanged(state: EngineState): void;

@@ -5,26 +5,29 @@ import {
   RemoveUserOperationSchema,
 } from "../../../../gen/xray/app/proxyman/command/command_pb.ts";
 import type { RejectedUser } from "../engine.ts";
-import { EngineUnreachable } from "../engine-error.ts";
+import { EngineNotRunning, EngineUnreachable } from "../engine-error.ts";
 import type { Account } from "./accounts.ts";
 import { type XrayApi, XrayRefusal } from "./api.ts";
 import type { UserInbound } from "./config.ts";
-import { type AccountChange, leavesIdentity, type UserTable } from "./users.ts";
+import type { UserTable } from "./users.ts";
+import { type AccountChange, leavesIdentity } from "./users-diff.ts";
 
 /**
  * Applies changes to the running Xray and notes in the table what it holds then. One user's steps follow one another,
  * different users go together. Returns the users that Xray refused; throws {@link EngineUnreachable} when it stopped
- * answering or failed in a way that no user is to blame for.
+ * answering or failed in a way that no user is to blame for, and {@link EngineNotRunning} when the signal is aborted.
  */
 export async function applyChanges(
   api: XrayApi,
   table: UserTable,
   changes: readonly AccountChange[],
+  signal: AbortSignal,
 ): Promise<RejectedUser[]> {
   const rejected: RejectedUser[] = [];
   const steps = new Steps(api, table);
   const takesOver = takeovers(changes);
   const attempt = async (change: AccountChange, work: () => Promise<void>) => {
+    if (signal.aborted) throw new EngineNotRunning("xray is being stopped");
     try {
       await work();
     } catch (error) {

@@ -2,7 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { type User, UserSchema } from "../../../../gen/service/node_pb.ts";
 import { readXrayConfig } from "./config.ts";
-import { type UsersDiff, UserTable } from "./users.ts";
+import { UserTable } from "./users.ts";
+import type { UsersDiff } from "./users-diff.ts";
 
 const { inbounds } = readXrayConfig(
   JSON.stringify({

@@ -12,7 +12,7 @@ import type {
   TrafficReading,
   UsersOutcome,
 } from "../engine.ts";
-import { EngineNotRunning } from "../engine-error.ts";
+import { EngineNotRunning, StartFailed } from "../engine-error.ts";
 import { applyChanges } from "./apply.ts";
 import { readXrayConfig, type XrayConfig } from "./config.ts";
 import type { ProcessEnd, XrayProgram } from "./process.ts";
@@ -59,9 +59,10 @@ class XrayEngine implements Engine {
   #plan: Plan | undefined;
   #running: RunningXray | undefined;
   #restart: NodeJS.Timeout | undefined;
-  // Whatever changes the engine waits for what came before; stop() and close() hurry a start along.
+  // Whatever changes the engine waits for what came before.
   #last: Promise<unknown> = Promise.resolve();
-  #startWanted = new AbortController();
+  // A stop need not wait for what it makes vain: it aborts this, and there is a new one when it is done.
+  #unwanted = new AbortController();
 
   constructor(options: XrayEngineOptions, apiSocket: string) {
     this.#options = options;
@@ -76,27 +77,34 @@ class XrayEngine implements Engine {
     return this.#version;
   }
 
-  start(request: StartRequest): Promise<UsersOutcome> {
+  start({ config: text, users, excludeInbounds }: StartRequest): Promise<UsersOutcome> {
     return this.#inTurn(async () => {
-      const config = readXrayConfig(request.config, { ...request, apiSocket: this.#apiSocket });
-      if (this.#running !== undefined && this.#plan?.config.fingerprint === config.fingerprint) {
-        return this.#sync(request.users, true);
+      if (this.#plan === undefined) this.#enter("starting");
+      try {
+        const config = readXrayConfig(text, { excludeInbounds, apiSocket: this.#apiSocket });
+        if (this.#running !== undefined && this.#plan?.config.fingerprint === config.fingerprint) {
+          return await this.#sync(users, true);
+        }
+        const table = new UserTable(config.inbounds);
+        const { changes, skipped, rejected } = await table.diff(users, true);
+        table.settle(changes);
+        await this.#replace({ config, table });
+        return { skipped, rejected };
+      } catch (error) {
+        if (this.#plan === undefined) this.#enter("stopped");
+        throw error;
       }
-      const table = new UserTable(config.inbounds);
-      const { changes, skipped, rejected } = await table.diff(request.users, true);
-      table.settle(changes);
-      await this.#replace({ config, table });
-      return { skipped, rejected };
     });
   }
 
   stop(): Promise<void> {
-    this.#startWanted.abort();
+    this.#unwanted.abort();
     return this.#inTurn(async () => {
       clearTimeout(this.#restart);
       this.#plan = undefined;
       this.#enter("stopped");
       await this.#end();
+      this.#unwanted = new AbortController();
     });
   }
 
@@ -141,31 +149,26 @@ class XrayEngine implements Engine {
     if (this.#plan === undefined) throw new EngineNotRunning("core is not started yet");
     const { table } = this.#plan;
     const { changes, skipped, rejected } = await table.diff(users, replace);
-    return { skipped, rejected: [...rejected, ...(await applyChanges(api, table, changes))] };
+    return { skipped, rejected: [...rejected, ...(await applyChanges(api, table, changes, this.#unwanted.signal))] };
   }
 
   /** Runs a plan instead of the one before, which comes back when the new one does not run. */
   async #replace(plan: Plan): Promise<void> {
-    const wanted = new AbortController();
-    this.#startWanted = wanted;
     if (this.#running !== undefined) await testConfig(this.#launchOf(plan));
-    const before = this.#plan;
     clearTimeout(this.#restart);
-    this.#enter(before === undefined ? "starting" : "restarting");
+    if (this.#plan !== undefined) this.#enter("restarting");
     await this.#end();
     try {
-      await this.#bringUp(plan, wanted.signal);
+      await this.#bringUp(plan);
     } catch (error) {
-      if (before === undefined) this.#enter("stopped");
-      else if (!wanted.signal.aborted) await this.#bringBack();
+      await this.#bringBack();
       throw error;
     }
   }
 
-  async #bringUp(plan: Plan, wanted: AbortSignal): Promise<void> {
-    await mkdir(this.#options.runDir, { recursive: true, mode: 0o700 });
-    await chmod(this.#options.runDir, 0o700);
-    const running = await runXray(this.#launchOf(plan), wanted);
+  async #bringUp(plan: Plan): Promise<void> {
+    await this.#prepareRunDir();
+    const running = await runXray(this.#launchOf(plan), this.#unwanted.signal);
     this.#plan = plan;
     this.#version = running.version;
     this.#running = running;
@@ -173,16 +176,23 @@ class XrayEngine implements Engine {
     void running.process.ended.then((end) => this.#onEnded(running, end));
   }
 
-  /** Runs the plan again that was in force; when that fails, again and again. */
-  async #bringBack(): Promise<boolean> {
-    if (this.#plan === undefined || this.#running !== undefined) return false;
-    const wanted = new AbortController();
-    this.#startWanted = wanted;
+  async #prepareRunDir(): Promise<void> {
     try {
-      await this.#bringUp(this.#plan, wanted.signal);
+      await mkdir(this.#options.runDir, { recursive: true, mode: 0o700 });
+      await chmod(this.#options.runDir, 0o700);
+    } catch (error) {
+      throw new StartFailed(`the directory for xray's socket cannot be made: ${error}`);
+    }
+  }
+
+  /** Runs the plan again that was in force, if any; when that fails, again and again. */
+  async #bringBack(): Promise<boolean> {
+    if (this.#plan === undefined || this.#running !== undefined || this.#unwanted.signal.aborted) return false;
+    try {
+      await this.#bringUp(this.#plan);
       return true;
     } catch (error) {
-      if (wanted.signal.aborted) return false;
+      if (this.#unwanted.signal.aborted) return false;
       const delayMs = this.#pace.afterFailure();
       this.#options.events.line(`xray did not come back, again in ${delayMs / 1000} s: ${error}`);
       this.#bringBackIn(delayMs);
