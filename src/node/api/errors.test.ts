@@ -47,6 +47,14 @@ describe("answerTo", () => {
     expect(answer).toMatchObject({ logged: "failed to update users: the engine refused 12" });
   });
 
+  it("names no user in the log where it quotes an engine", () => {
+    const lines =
+      "recent xray logs: from 192.0.2.1:1 accepted tcp:192.0.2.2:2 [in >> direct] email: anna@example.org\npanic";
+    const answer = answerTo(new StartFailed(lines));
+    expect(answer.rawMessage).toBe(lines);
+    expect(answer).toMatchObject({ logged: lines.replace("anna@example.org", "…") });
+  });
+
   it.each([new Error("failed to update users: lies"), new TypeError("x is undefined"), "a string", undefined])(
     "never words %s, a fault of ours, as a rejection",
     (fault) => {

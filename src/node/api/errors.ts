@@ -40,8 +40,11 @@ export function answerTo(cause: unknown): ConnectError {
   if (code === undefined || httpStatus === undefined || !(cause instanceof Error)) {
     return new PublicError("internal error", Code.Internal, { httpStatus: 503, cause });
   }
-  return new PublicError(cause.message, code, { httpStatus });
+  return new PublicError(cause.message, code, { httpStatus, logged: cause.message.replaceAll(accessLineEmail, "$1…") });
 }
+
+// An engine that did not come up is quoted with its last lines, among which may be those of users who were connecting.
+const accessLineEmail = /(\bemail: )\S+/g;
 
 /** Situations whose own message is for the caller. */
 const answers: readonly (readonly [situation: new (...args: never[]) => Error, code: Code, httpStatus: number])[] = [
