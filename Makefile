@@ -11,8 +11,10 @@ help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 # npm writes this file at the end of an installation. Its output goes to stderr: stdout is for what a verb is about.
+# Not `npm ci`, which refuses a lock that lacks programs for other systems, and mirrors of the registry lack some. The
+# versions and digests in the lock are kept to all the same, and the lock is left as it is.
 node_modules/.package-lock.json: package.json package-lock.json
-	@PATH='$(MACHINE_PATH)' npm ci --no-fund --no-audit 1>&2
+	@PATH='$(MACHINE_PATH)' npm install --no-save --no-fund --no-audit --loglevel=error 1>&2
 	@touch $@
 
 install: node_modules/.package-lock.json ## install the dependencies, when they have changed
