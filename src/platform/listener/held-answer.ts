@@ -1,8 +1,8 @@
 import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from "node:http2";
 
-/** The other end has sent its last frame of the stream. */
+/** The other end has sent its last frame of the stream, or the stream is closed. */
 export function hasArrived(stream: ServerHttp2Stream): boolean {
-  return stream.destroyed || stream.state.remoteClose === 1;
+  return stream.closed || stream.destroyed || stream.state.remoteClose === 1;
 }
 
 const recheckMs = 5;

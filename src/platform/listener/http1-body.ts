@@ -1,32 +1,13 @@
 import { IncomingMessage, type ServerResponse } from "node:http";
+import { readPieces } from "./read-pieces.ts";
 
 /** An HTTP/1.1 request whose connection outlives a handler that stops reading early. */
 export class Http1Request extends IncomingMessage {
-  /** Answered before it was read to its end: the rest is thrown away. */
+  /** The rest of the body is thrown away. */
   abandoned = false;
 
-  /**
-   * As Node's, but leaving the loop early does not destroy the request, and with it the connection. A reader that is
-   * still there when the request is answered gets an error: for it, the body has no end.
-   */
   override [Symbol.asyncIterator](): NodeJS.AsyncIterator<Buffer> {
-    const pieces: NodeJS.AsyncIterator<Buffer> = this.iterator({ destroyOnReturn: false });
-    const intact = () => {
-      if (this.abandoned) throw new Error("the request was answered before its body was read");
-    };
-    return {
-      next: async () => {
-        intact();
-        const piece = await pieces.next();
-        intact();
-        return piece;
-      },
-      return: async () => (await pieces.return?.()) ?? { done: true, value: undefined },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-      [Symbol.asyncDispose]: () => pieces[Symbol.asyncDispose](),
-    };
+    return readPieces(this, () => this.abandoned);
   }
 }
 

@@ -10,7 +10,7 @@ import {
 import type { Duplex } from "node:stream";
 import { bindConnection, type Connection } from "./connection.ts";
 import { hasArrived } from "./held-answer.ts";
-import { watchBody } from "./http2-body.ts";
+import { dropLeftover, Http2Request, watchBody } from "./http2-body.ts";
 import type { ListenerLimits } from "./limits.ts";
 import type { UntrustedBudget } from "./untrusted-budget.ts";
 import { firstSettings } from "./windows.ts";
@@ -33,7 +33,7 @@ export function createHttp2(
 ): Http2 {
   // Makes requests and answers of streams; it never sees a socket. Its own server would insist on the negotiated
   // protocol, which is not what every client then speaks.
-  const requests = createServer(handle);
+  const requests = createServer({ Http2ServerRequest: Http2Request }, handle);
   const settings = firstSettings(limits);
   return {
     accept(connection, socket) {
@@ -51,9 +51,11 @@ export function createHttp2(
           budget.charge(connection, stream);
           stream.once("close", () => budget.discharge(connection, stream));
         }
-        if ((flags & constants.NGHTTP2_FLAG_END_STREAM) === 0 && !hasArrived(stream)) {
-          const answered = () => budget.discharge(connection, stream);
-          watchBody(connection, stream, headers["content-length"], limits, answered);
+        const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0;
+        const isComing = hasBody && !hasArrived(stream);
+        if (isComing) {
+          watchBody(connection, stream, headers["content-length"], limits, () => budget.discharge(connection, stream));
+          dropLeftover(stream, limits.leftoverTimeoutMs);
         }
         if (headBytes(rawHeaders) > limits.maxHeaderBytes) {
           // Node holds the other end to this itself, but only once that has acknowledged the settings.

@@ -19,7 +19,7 @@ export type Response = ServerResponse | Http2ServerResponse;
 
 /** What may take a call before the HTTP framework sees it. Each returns true when it has taken it. */
 export interface EarlyHandlers {
-  /** An HTTP/2 stream whose headers have arrived. */
+  /** An HTTP/2 stream whose headers have arrived. Who takes one whose body is there reads that, or lets it go by. */
   stream?: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => boolean;
   /** An HTTP/1.1 request whose head has arrived. */
   request?: (request: IncomingMessage, response: ServerResponse) => boolean;
