@@ -7,7 +7,9 @@ import { createNodeGate } from "./api/gate.ts";
 import { createNodeService } from "./api/node-service.ts";
 import { createXrayEngine } from "./engines/xray/xray-engine.ts";
 import { systemClock } from "./runtime/clock.ts";
+import { createLogRing } from "./runtime/log-ring.ts";
 import { createRuntime } from "./runtime/runtime.ts";
+import { createSystemStats } from "./runtime/system-stats.ts";
 import type { NodeSettings } from "./settings.ts";
 
 /** What the node needs besides its settings. */
@@ -40,6 +42,8 @@ export async function createNode(
   const { executable, assets } = settings.xray;
   const runtime = createRuntime({
     clock: systemClock,
+    lines: createLogRing({ maxLines: settings.logBufferLines }),
+    system: createSystemStats({ clock: systemClock }),
     log,
     createEngine: (events) =>
       createXrayEngine({

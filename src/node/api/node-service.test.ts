@@ -1,38 +1,23 @@
 import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
 import { beforeEach, describe, expect, it } from "vitest";
 import { NodeService, StatType } from "../../../gen/service/node_pb.ts";
-import { createManualClock, type ManualClock } from "../../../test/support/manual-clock.ts";
-import { createMemoryEngine, type MemoryEngine } from "../../../test/support/memory-engine.ts";
-import { createLog } from "../../platform/telemetry/log.ts";
-import { createRuntime } from "../runtime/runtime.ts";
+import { createMemoryRuntime, type MemoryRuntime } from "../../../test/support/memory-runtime.ts";
 import { createNodeService } from "./node-service.ts";
 
 function serveInMemory() {
-  const clock = createManualClock();
-  const engines: MemoryEngine[] = [];
-  const runtime = createRuntime({
-    createEngine(events) {
-      const engine = createMemoryEngine(events);
-      engines.push(engine);
-      return engine;
-    },
-    clock,
-    log: createLog("test", "silent"),
-  });
+  const { runtime, engine, clock } = createMemoryRuntime();
   const service = createNodeService({ runtime, nodeVersion: "9.8.7" });
   const transport = createRouterTransport((router) => {
     for (const { method, impl } of service.methods) {
       router.rpc(method, impl, { interceptors: [...service.interceptors] });
     }
   });
-  const [engine] = engines;
-  if (engine === undefined) throw new Error("the runtime made no engine");
   return { client: createClient(NodeService, transport), clock, engine };
 }
 
 let client: ReturnType<typeof serveInMemory>["client"];
-let clock: ManualClock;
-let engine: MemoryEngine;
+let clock: MemoryRuntime["clock"];
+let engine: MemoryRuntime["engine"];
 beforeEach(() => {
   ({ client, clock, engine } = serveInMemory());
 });
@@ -211,6 +196,19 @@ describe("stats", () => {
       code: Code.Unavailable,
       rawMessage: "failed to get sys stats: the program does not answer",
     });
+  });
+});
+
+describe("GetLogs", () => {
+  it("sends the engine's lines until the backend stops", async () => {
+    await client.start(backend);
+    engine.print("one");
+    const lines = client.getLogs({})[Symbol.asyncIterator]();
+    expect((await lines.next()).value).toMatchObject({ detail: "one" });
+    engine.print("two");
+    expect((await lines.next()).value).toMatchObject({ detail: "two" });
+    await client.stop({});
+    expect(await lines.next()).toMatchObject({ done: true });
   });
 });
 

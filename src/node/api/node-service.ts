@@ -53,7 +53,7 @@ export function createNodeService({ runtime, nodeVersion }: NodeServiceOptions):
       getBackendStats: () => runtime.engineStats(),
       getSystemStats: () => runtime.systemStats(),
       async *getLogs(_, { signal }) {
-        for await (const detail of runtime.logs(signal)) yield { detail };
+        for await (const detail of runtime.followLog(signal)) yield { detail };
       },
     },
     // The contract of the original has no rules: handlers answer with its texts.

@@ -1,12 +1,10 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { beforeEach, describe, expect, it } from "vitest";
 import { BackendSchema, type BackendType, type User, UserSchema } from "../../../gen/service/node_pb.ts";
-import { createManualClock, type ManualClock } from "../../../test/support/manual-clock.ts";
-import { createMemoryEngine, type MemoryEngine } from "../../../test/support/memory-engine.ts";
-import { createLog } from "../../platform/telemetry/log.ts";
+import { createMemoryRuntime, type MemoryRuntime } from "../../../test/support/memory-runtime.ts";
 import type { TrafficCounter } from "../engines/engine.ts";
 import { ConfigRefused, StartFailed } from "../engines/engine-error.ts";
-import { createRuntime, type Runtime, type TrafficQuery } from "./runtime.ts";
+import type { Runtime, TrafficQuery } from "./runtime.ts";
 import {
   BackendNotInitialized,
   CoreNotStarted,
@@ -16,19 +14,11 @@ import {
   UsersRejected,
 } from "./situations.ts";
 
-let clock: ManualClock;
-let engine: MemoryEngine;
-let runtime: Runtime;
+let clock: MemoryRuntime["clock"];
+let engine: MemoryRuntime["engine"];
+let runtime: MemoryRuntime["runtime"];
 beforeEach(() => {
-  clock = createManualClock();
-  runtime = createRuntime({
-    createEngine: (events) => {
-      engine = createMemoryEngine(events);
-      return engine;
-    },
-    clock,
-    log: createLog("test", "silent"),
-  });
+  ({ clock, engine, runtime } = createMemoryRuntime());
 });
 
 const here = new AbortController().signal;
@@ -70,7 +60,8 @@ describe("starting and stopping", () => {
     ["replacing users", (node) => node.replaceUsers([])],
     ["reading traffic", () => read()],
     ["measures of the engine", (node) => node.engineStats()],
-    ["following the log", async (node) => node.requireRunning()],
+    ["measures of the machine", (node) => node.systemStats()],
+    ["following the log", async (node) => node.followLog(here)],
   ])("%s needs a running engine", async (_, call) => {
     await expect(call(runtime)).rejects.toThrow(BackendNotInitialized);
     const release = engine.holdStarts();
@@ -218,6 +209,43 @@ describe("measures of the engine", () => {
   });
 });
 
+describe("measures of the machine", () => {
+  it("come with the engine's uptime, or with 0 when it does not tell", async () => {
+    await runtime.start(backend());
+    const stats = await runtime.systemStats();
+    expect(stats).toMatchObject({ uptime: 42n });
+    expect(stats.memTotal).toBeGreaterThan(0n);
+    engine.hang();
+    expect(await runtime.systemStats()).toMatchObject({ uptime: 0n, memTotal: stats.memTotal });
+  });
+});
+
+describe("the log", () => {
+  const follow = async () => Array.fromAsync(runtime.followLog(here));
+
+  it("goes on when the engine restarts, and ends when the backend is stopped", async () => {
+    await runtime.start(backend());
+    engine.print("one");
+    const [early, late] = [follow(), follow()];
+    engine.kill()();
+    engine.print("two");
+    await runtime.start(backend({ config: "{}" }));
+    engine.print("three");
+    await runtime.stop();
+    engine.print("nobody follows");
+    expect(await early).toEqual(["one", "two", "three"]);
+    expect(await late).toEqual(["one", "two", "three"]);
+  });
+
+  it("ends when the caller leaves", async () => {
+    await runtime.start(backend());
+    const leaving = new AbortController();
+    const followed = Array.fromAsync(runtime.followLog(leaving.signal));
+    leaving.abort();
+    expect(await followed).toEqual([]);
+  });
+});
+
 describe("keep_alive", () => {
   it("stops a backend that nobody asks for, and a start begins anew", async () => {
     await runtime.start(backend({ keepAlive: 10n }));
@@ -247,8 +275,9 @@ describe("keep_alive", () => {
   it("leaves no timer behind", async () => {
     await runtime.start(backend({ keepAlive: 10n }));
     await runtime.stop();
-    expect(clock.timers).toBe(0);
+    const idle = clock.timers;
     await runtime.start(backend({ keepAlive: 10n }));
+    expect(clock.timers).toBe(idle + 1);
     await runtime.close();
     expect(clock.timers).toBe(0);
     expect(engine.state).toBe("stopped");

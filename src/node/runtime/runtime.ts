@@ -1,10 +1,19 @@
-import { type Backend, type BackendStatsResponse, BackendType, type User } from "../../../gen/service/node_pb.ts";
+import { create } from "@bufbuild/protobuf";
+import {
+  type Backend,
+  type BackendStatsResponse,
+  BackendType,
+  type SystemStatsResponse,
+  SystemStatsResponseSchema,
+  type User,
+} from "../../../gen/service/node_pb.ts";
 import type { Logger } from "../../platform/telemetry/log.ts";
 import type { Engine, EngineEvents, TrafficCounter, TrafficKind, UsersOutcome } from "../engines/engine.ts";
 import { EngineNotRunning, EngineUnreachable } from "../engines/engine-error.ts";
 import type { Clock } from "./clock.ts";
 import { createKeepAlive } from "./keep-alive.ts";
 import { logOutcome } from "./log-outcome.ts";
+import type { LogRing } from "./log-ring.ts";
 import { shareRuns } from "./share-runs.ts";
 import {
   BackendNotInitialized,
@@ -14,6 +23,7 @@ import {
   UnknownBackendType,
   UsersRejected,
 } from "./situations.ts";
+import type { SystemStats } from "./system-stats.ts";
 import { createVirtualCounters } from "./virtual-counters.ts";
 
 /** Options of {@link createRuntime}. */
@@ -21,6 +31,10 @@ export interface RuntimeOptions {
   /** Makes the engine that this node runs; it tells its events to the runtime. */
   createEngine: (events: EngineEvents) => Engine;
   clock: Clock;
+  /** Where the engine's lines go, and viewers read them. */
+  lines: LogRing;
+  /** Measures of this machine. The runtime closes it. */
+  system: SystemStats;
   log: Logger;
 }
 
@@ -51,6 +65,13 @@ export interface Runtime {
   traffic(query: TrafficQuery, caller: AbortSignal): Promise<TrafficCounter[]>;
   /** Measures of the engine's process. */
   engineStats(): Promise<BackendStatsResponse>;
+  /** Measures of this machine, and the engine's uptime: 0 when it does not tell. */
+  systemStats(): Promise<SystemStatsResponse>;
+  /**
+   * The engine's recent lines, then every new one, until the caller leaves or the backend is stopped. They go on when
+   * the engine restarts.
+   */
+  followLog(caller: AbortSignal): AsyncIterable<string>;
   /** Returns while the engine answers, and throws what the other calls throw while it does not. */
   requireRunning(): void;
   /** A caller was served: `keep_alive` counts from now. */
@@ -69,11 +90,14 @@ export interface TrafficQuery {
 
 /** Makes a runtime whose engine is not started. */
 export function createRuntime(options: RuntimeOptions): Runtime {
-  const { clock, log } = options;
+  const { clock, lines, system, log } = options;
   const counters = createVirtualCounters();
   const engine = options.createEngine({
-    line: () => {},
-    stateChanged: (state) => log.info({ state }, "engine"),
+    line: lines.push,
+    stateChanged(state) {
+      log.info({ state }, "engine");
+      if (state === "stopped") lines.end();
+    },
     exited: ({ code, signal, restartInMs, lastLines }) => {
       log.warn({ code, signal, restartInMs }, "engine exited");
       log.debug({ lastLines }, "last lines of the engine");
@@ -152,10 +176,23 @@ export function createRuntime(options: RuntimeOptions): Runtime {
           throw error instanceof EngineUnreachable ? new SysStatsFailed(error) : error;
         }),
       ),
+    systemStats: () =>
+      whileRunning(async () => {
+        const uptime = await engine.sysStats().then(
+          (stats) => BigInt(stats.uptime),
+          () => 0n,
+        );
+        return create(SystemStatsResponseSchema, { ...system.current(), uptime });
+      }),
+    followLog(caller) {
+      requireRunning();
+      return lines.follow(caller);
+    },
     requireRunning,
     touch: keepAlive.touch,
     async close() {
       keepAlive.disarm();
+      system.close();
       await engine.close();
     },
   };
