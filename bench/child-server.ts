@@ -1,0 +1,39 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+
+/** A server in a process of its own. */
+export interface ChildServer {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** The processor that servers run on; the load runs on the other. */
+export const serverCore = 0;
+/** The processor that the load runs on. */
+export const loadCore = 1;
+
+/**
+ * Starts a server script on one processor. It says on its first line which port of 127.0.0.1 it listens on, and leaves
+ * on SIGTERM.
+ */
+export async function startServer(script: string, args: readonly string[] = []): Promise<ChildServer> {
+  const child = spawn("taskset", ["-c", String(serverCore), process.execPath, script, ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const exited = once(child, "exit");
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
+  const [line] = await Promise.race([
+    once(createInterface(child.stdout), "line"),
+    exited.then(() => Promise.reject(new Error(`${script} did not start`))),
+  ]);
+  return {
+    port: Number(line),
+    async close() {
+      child.kill("SIGTERM");
+      await exited;
+      process.off("exit", kill);
+    },
+  };
+}
