@@ -24,6 +24,8 @@ xray: install
 
 gen: install ## generate code from the contract, and the README's table of variables
 	buf generate
+	buf generate . --config test/rest/buf.yaml --template test/rest/buf.gen.yaml --path test/rest/proto/garrison
+	cd test/conformance && buf generate
 	node scripts/readme-variables.ts
 
 fmt: install ## format everything

@@ -21,7 +21,7 @@ const inboundPort = 20443;
 export function nodeExamples(node: ExampleNode, makeUuid: () => string = randomUUID): string {
   const isTls = node.certFile !== undefined;
   const key = '-H "x-api-key: $KEY"';
-  const curl = `curl${isTls ? ' --cacert "$CERT"' : ""} ${key} -H 'content-type: application/json'`;
+  const curl = `curl -sS${isTls ? ' --cacert "$CERT"' : ""} ${key} -H 'content-type: application/json'`;
   const bufTransport = isTls ? '--cacert "$CERT"' : "--http2-prior-knowledge";
   const buf = `"$BUF" curl --protocol grpc ${bufTransport} ${key} --reflect-header "x-api-key: $KEY"`;
   const call = (program: string, method: string, request: unknown) =>
