@@ -48,7 +48,7 @@ export async function createEngineUnderTest(options: { startTimeoutMs?: number }
     ...options,
     executable: await xrayPath(),
     assets: runDir,
-    env: { ...process.env, API_KEY: crypto.randomUUID(), SSL_CERT_FILE: "/nowhere" },
+    env: { ...process.env, API_KEY: crypto.randomUUID(), SSL_CERT_FILE: "/nowhere", XRAY_LOCATION_CONFDIR: "/" },
     runDir,
     events: {
       line: (text) => told.lines.push(text),

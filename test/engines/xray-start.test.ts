@@ -66,8 +66,7 @@ describe("a start", () => {
     );
     expect(args).toMatch(/\0run\0-format\0json\0-c\0stdin:\0$/);
     expect(environment).toContain(`XRAY_LOCATION_ASSET=${xray.runDir}`);
-    // The latter would replace the authorities that Xray trusts with the node's certificate.
-    expect(environment).not.toMatch(/API_KEY|SSL_CERT_FILE/);
+    expect(environment).not.toMatch(/API_KEY|SSL_CERT_FILE|XRAY_LOCATION_CONFDIR/);
   });
 
   test.each([

@@ -103,7 +103,7 @@ function readReply(stream: ClientHttp2Stream, timeoutMs: number): Promise<Buffer
     }, timeoutMs);
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
     stream.on("error", (error) => {
-      cause = error.message;
+      cause = error.cause instanceof Error ? error.cause.message : error.message;
     });
     // An error without a message comes in the headers already.
     stream.on("response", (headers) => {

@@ -24,33 +24,33 @@ export async function applyChanges(
   signal: AbortSignal,
 ): Promise<RejectedUser[]> {
   const rejected: RejectedUser[] = [];
+  const waiting: AccountChange[] = [];
   const steps = new Steps(api, table);
   const takesOver = takeovers(changes);
-  const attempt = async (change: AccountChange, work: () => Promise<void>) => {
+  const attempt = async (change: AccountChange, work: (change: AccountChange) => Promise<void>) => {
     if (signal.aborted) throw new EngineNotRunning("xray is being stopped");
     try {
-      await work();
+      await work(change);
     } catch (error) {
       if (!(error instanceof XrayRefusal)) throw error;
-      const { email } = change.after ?? change.before ?? { email: "" };
+      const email = (change.after ?? change.before)?.email ?? "";
       rejected.push({ email, inbound: change.inbound.tag, reason: error.message });
     }
   };
+  const add = async ({ inbound, after }: AccountChange) => {
+    if (after !== undefined) await steps.add(inbound, after);
+  };
+  const removeAndAdd = async (change: AccountChange) => {
+    const { inbound, before, after } = change;
+    if (before !== undefined) await steps.remove(inbound, before);
+    // One that is only set again stays in the table: should Xray go away now, it comes back with it.
+    if (before !== undefined && before !== after) table.removed(inbound, before);
+    if (takesOver(change)) waiting.push(change);
+    else await add(change);
+  };
 
-  const waiting: AccountChange[] = [];
-  await inParallel(changes, (change) =>
-    attempt(change, async () => {
-      const { inbound, before, after } = change;
-      if (before !== undefined) await steps.remove(inbound, before);
-      if (after !== undefined && takesOver(change)) waiting.push(change);
-      else if (after !== undefined) await steps.add(inbound, after);
-    }),
-  );
-  await inParallel(waiting, (change) =>
-    attempt(change, async () => {
-      if (change.after !== undefined) await steps.add(change.inbound, change.after);
-    }),
-  );
+  await inParallel(changes, (change) => attempt(change, removeAndAdd));
+  await inParallel(waiting, (change) => attempt(change, add));
   return rejected;
 }
 
@@ -66,6 +66,7 @@ class Steps {
     this.#table = table;
   }
 
+  /** Takes an account away, also one that is not there. */
   async remove(inbound: UserInbound, account: Account): Promise<void> {
     try {
       const operation = create(RemoveUserOperationSchema, { email: account.email });
@@ -73,29 +74,28 @@ class Steps {
     } catch (error) {
       if (!isRefusal(error, /User .* not found/)) throw error;
     }
-    this.#table.removed(inbound, account);
   }
 
+  /** Adds an account, in place of one with the same e-mail that should not be there. */
   async add(inbound: UserInbound, account: Account): Promise<void> {
+    try {
+      await this.#insert(inbound, account).catch(async (error: unknown) => {
+        if (!isRefusal(error, /User .* already exists/)) throw error;
+        await this.remove(inbound, account);
+        await this.#insert(inbound, account);
+      });
+      this.#table.added(inbound, account);
+    } catch (error) {
+      if (error instanceof XrayRefusal) this.#table.removed(inbound, account);
+      else this.#table.doubted(inbound, account);
+      throw error;
+    }
+  }
+
+  #insert(inbound: UserInbound, account: Account): Promise<void> {
     const user = { level: 0, email: account.email, account: inbound.kind.message(account) };
     const operation = create(AddUserOperationSchema, { user });
-    const value = toBinary(AddUserOperationSchema, operation);
-    const add = async () => {
-      try {
-        await this.#alter(inbound, operation.$typeName, value);
-      } catch (error) {
-        if (!(error instanceof XrayRefusal)) this.#table.doubted(inbound, account);
-        throw error;
-      }
-    };
-    try {
-      await add();
-    } catch (error) {
-      if (!isRefusal(error, /User .* already exists/)) throw error;
-      await this.remove(inbound, account);
-      await add();
-    }
-    this.#table.added(inbound, account);
+    return this.#alter(inbound, operation.$typeName, toBinary(AddUserOperationSchema, operation));
   }
 
   async #alter({ tag }: UserInbound, type: string, value: Uint8Array): Promise<void> {

@@ -63,7 +63,13 @@ export async function spawnXray(
   readLines(child.stderr, keep);
   await once(child, "spawn");
   const pid = child.pid ?? 0;
-  const ticks = startTicks(pid);
+  let ticks: string;
+  try {
+    ticks = startTicks(pid);
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw error;
+  }
   // A process that ends before it has read everything says why on stdout.
   pipeline(Readable.from(config), child.stdin).catch(() => undefined);
   return {
@@ -92,9 +98,9 @@ export function failureLine(lines: readonly string[]): string | undefined {
   );
 }
 
-// Not the rest: it holds the node's own secrets, and SSL_CERT_FILE, the node's certificate, would replace the
-// authorities that Xray trusts.
-const passedOn = /^(PATH|HOME|TZ|LANG|LC_.*|TMPDIR|GO[A-Z]+|xray\..*|XRAY_.*)$/;
+// Not the rest: it holds the node's own secrets; SSL_CERT_FILE, the node's certificate, would replace the authorities
+// that Xray trusts; and a directory of configs would add to the one that the node gives.
+const passedOn = /^(PATH|HOME|TZ|LANG|LC_.*|TMPDIR|GO[A-Z]+|XRAY_(?!LOCATION_CONF).*|xray\.(?!location\.conf).*)$/;
 
 function environmentOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => passedOn.test(name)));

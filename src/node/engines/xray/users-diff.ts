@@ -35,10 +35,13 @@ export interface Slot {
 /** A difference in the making. */
 export class Diff {
   readonly slots: readonly (Slot & { readonly changes: Map<string, AccountChange> })[];
+  readonly #doubtful: ReadonlySet<Account>;
   readonly #skipped: SkippedUser[] = [];
   readonly #rejected: RejectedUser[] = [];
 
-  constructor(slots: readonly Slot[]) {
+  /** Accounts that are doubtful are changed even if they are as they should be. */
+  constructor(slots: readonly Slot[], doubtful: ReadonlySet<Account>) {
+    this.#doubtful = doubtful;
     this.slots = slots.map((slot) => ({ ...slot, changes: new Map() }));
   }
 
@@ -79,11 +82,16 @@ export class Diff {
 
   set({ inbound, accounts, changes }: Diff["slots"][number], key: string, after: Account | undefined): void {
     const before = accounts.get(key);
-    if (before === undefined ? after === undefined : after !== undefined && sameAccount(before, after)) {
+    if (this.#isSo(before, after)) {
       if (changes.size > 0) changes.delete(key);
     } else {
       changes.set(key, { inbound, before, after });
     }
+  }
+
+  #isSo(before: Account | undefined, after: Account | undefined): boolean {
+    if (before === undefined || after === undefined) return before === after;
+    return sameAccount(before, after) && !this.#doubtful.has(before);
   }
 
   finish(): UsersDiff {

@@ -9,6 +9,8 @@ import { type AccountChange, Diff, keyOf, type Slot, type UsersDiff } from "./us
 export class UserTable {
   readonly #slots: readonly Slot[];
   readonly #slotOf: ReadonlyMap<UserInbound, Slot>;
+  // Accounts that were being added when Xray stopped answering: they may be there or not.
+  readonly #doubtful = new Set<Account>();
   #emails = new Set<string>();
 
   constructor(inbounds: readonly UserInbound[]) {
@@ -24,7 +26,7 @@ export class UserTable {
   /** The users of an inbound as they stand in the config. */
   clientsOf(inbound: UserInbound): JsonObject[] {
     const accounts = this.#slotOf.get(inbound)?.accounts.values() ?? [];
-    return Array.from(accounts).filter(isCertain).map(inbound.kind.client);
+    return Array.from(accounts, inbound.kind.client);
   }
 
   /**
@@ -35,7 +37,7 @@ export class UserTable {
   async diff(users: readonly User[], replace: boolean): Promise<UsersDiff> {
     const wanted = new Map<string, User>();
     for (const user of users) wanted.set(user.email, user);
-    const diff = new Diff(this.#slots);
+    const diff = new Diff(this.#slots, this.#doubtful);
     const pause = createPause();
     const emails = replace ? new Set<string>() : this.#emails;
     if (replace) {
@@ -68,23 +70,29 @@ export class UserTable {
     for (const { inbound, after } of changes) if (after !== undefined) this.added(inbound, after);
   }
 
+  /** Xray was started with this table. */
+  started(): void {
+    this.#doubtful.clear();
+  }
+
   /** Xray holds the account now. */
   added(inbound: UserInbound, account: Account): void {
+    this.#doubtful.delete(account);
     this.#slotOf.get(inbound)?.accounts.set(keyOf(account), account);
   }
 
   /** Xray does not hold the account any more. */
   removed(inbound: UserInbound, account: Account): void {
+    this.#doubtful.delete(account);
     this.#slotOf.get(inbound)?.accounts.delete(keyOf(account));
   }
 
-  /** The account was being added when Xray stopped answering: it may be there. The next change removes it first. */
-  doubted(inbound: UserInbound, { email }: Account): void {
-    this.added(inbound, { email, secret: "", detail: "" });
+  /**
+   * The account was being added when Xray stopped answering. Should Xray have gone away, it is started with it; else
+   * the next change that names the user removes it first.
+   */
+  doubted(inbound: UserInbound, account: Account): void {
+    this.added(inbound, account);
+    this.#doubtful.add(account);
   }
-}
-
-// No account that was derived from a user is without a secret.
-function isCertain(account: Account): boolean {
-  return account.secret !== "";
 }

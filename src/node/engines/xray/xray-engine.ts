@@ -26,6 +26,8 @@ export interface XrayEngineOptions extends XrayProgram {
   /** The directory of the API's socket: made, and closed to other users. Two engines may not share it. */
   readonly runDir: string;
   readonly events: EngineEvents;
+  /** Told every document that Xray is about to run. It holds the users' secrets. Must not throw. */
+  readonly onConfig?: ((document: string) => void) | undefined;
   /** How many of Xray's last lines are told when it does not come up. Default: 200. */
   readonly startupLogLines?: number;
   /** After this time an Xray that does not answer is given up. Default: 60 s. */
@@ -53,7 +55,7 @@ interface Plan {
 class XrayEngine implements Engine {
   readonly #options: XrayEngineOptions;
   readonly #apiSocket: string;
-  readonly #pace = createRestartPace(() => performance.now());
+  #pace = createRestartPace(() => performance.now());
   #state: EngineState = "stopped";
   #version = "";
   #plan: Plan | undefined;
@@ -160,6 +162,7 @@ class XrayEngine implements Engine {
     await this.#end();
     try {
       await this.#bringUp(plan);
+      this.#pace = createRestartPace(() => performance.now());
     } catch (error) {
       await this.#bringBack();
       throw error;
@@ -168,7 +171,10 @@ class XrayEngine implements Engine {
 
   async #bringUp(plan: Plan): Promise<void> {
     await this.#prepareRunDir();
-    const running = await runXray(this.#launchOf(plan), this.#unwanted.signal);
+    const launch = this.#launchOf(plan);
+    this.#options.onConfig?.(launch.config);
+    const running = await runXray(launch, this.#unwanted.signal);
+    plan.table.started();
     this.#plan = plan;
     this.#version = running.version;
     this.#running = running;
