@@ -3,12 +3,7 @@ import { once } from "node:events";
 import { setTimeout } from "node:timers/promises";
 import { sql } from "kysely";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import {
-  type Database,
-  type DatabaseLocation,
-  openDatabase,
-  type StorageOptions,
-} from "../../src/platform/storage/database.ts";
+import { type Database, type DatabaseLocation, openDatabase } from "../../src/platform/storage/database.ts";
 import {
   ConstraintViolation,
   DatabaseBusy,
@@ -23,6 +18,7 @@ import {
   UniqueViolation,
 } from "../../src/platform/storage/errors.ts";
 import type { Migration } from "../../src/platform/storage/migrations.ts";
+import type { StorageOptions } from "../../src/platform/storage/options.ts";
 
 /** The tables of the suite. */
 export interface Schema {

@@ -2,13 +2,14 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout } from "node:timers/promises";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { type Database, openDatabase, type StorageOptions } from "../../src/platform/storage/database.ts";
+import { type Database, openDatabase } from "../../src/platform/storage/database.ts";
 import {
   CommitUncertain,
   ConnectionLost,
   DatabaseNewer,
   DatabaseUnavailable,
 } from "../../src/platform/storage/errors.ts";
+import type { StorageOptions } from "../../src/platform/storage/options.ts";
 import { realTiming } from "../../src/platform/storage/timing.ts";
 import { startPostgres, type TestPostgres } from "../postgres.ts";
 import { describeStorage, migrations, type Schema } from "./behaviour.ts";

@@ -5,7 +5,7 @@ import type { SystemStatsResponse } from "../../../gen/service/node_pb.ts";
 import type { Clock } from "./clock.ts";
 
 /** Measures of this machine, as the contract has them; the uptime is the engine's and not here. */
-export type SystemMeasures = Omit<SystemStatsResponse, "uptime" | "$typeName" | "$unknown">;
+type SystemMeasures = Omit<SystemStatsResponse, "uptime" | "$typeName" | "$unknown">;
 
 /** Options of {@link createSystemStats}. */
 export interface SystemStatsOptions {

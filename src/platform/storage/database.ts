@@ -1,10 +1,8 @@
 import { Kysely } from "kysely";
 import type { Engine, EngineName } from "./connection.ts";
 import type { EventBus } from "./event-bus.ts";
-import type { Migration } from "./migrations.ts";
+import { type CompleteStorageOptions, type StorageOptions, withDefaults } from "./options.ts";
 import { type BuildStatement, prepareStatement, type Statement } from "./statements.ts";
-import type { StorageLog } from "./subscribers.ts";
-import { realTiming, type Timing } from "./timing.ts";
 import { TransactionScope } from "./transaction-scope.ts";
 import { createTransact, type Transact } from "./transactions.ts";
 
@@ -37,31 +35,6 @@ export interface Database<S> {
   close(): Promise<void>;
 }
 
-/** Options of {@link openDatabase}, besides where the database is. */
-export interface StorageOptions {
-  /** In the order in which they are applied. */
-  migrations: readonly Migration[];
-  /** Names of result columns, aliases included, that are read as bigint. Default: none. */
-  int64?: readonly string[];
-  /**
-   * The PostgreSQL schema that holds the tables, made when it is missing, so that services can share one server
-   * database. Default: what the server's `search_path` says. SQLite has a file for each service instead.
-   */
-  schema?: string;
-  /** `full`, the default, survives a power cut; `normal` may lose the last commits to one, never more. SQLite only. */
-  synchronous?: "full" | "normal";
-  /** PostgreSQL connections at most, one for events besides. Default: 10. */
-  maxConnections?: number;
-  /** How long to wait at start for a server that starts, or for another process that migrates. Default: 60,000. */
-  openTimeoutMs?: number;
-  /** How long a transaction is tried again, and how long a lock of another process is waited for. Default: 5,000. */
-  retryForMs?: number;
-  /** Default: problems in the background are not logged. */
-  log?: StorageLog;
-  /** Default: this process's. */
-  timing?: Timing;
-}
-
 /** Where the database is: a PostgreSQL URL, or an SQLite file (made with mode 0600; `:memory:` keeps nothing). */
 export type DatabaseLocation = { url: string; file?: undefined } | { file: string; url?: undefined };
 
@@ -82,23 +55,6 @@ export async function openDatabase<S>(options: DatabaseLocation & StorageOptions
     transaction: createTransact({ db, scope, timing, retryForMs }),
     prepare: (build) => prepareStatement(db, build),
     close: () => engine.close(),
-  };
-}
-
-/** {@link StorageOptions} as the engines get them. */
-export type CompleteStorageOptions = ReturnType<typeof withDefaults>;
-
-function withDefaults(options: StorageOptions) {
-  return {
-    migrations: options.migrations,
-    int64: new Set(options.int64),
-    schema: options.schema,
-    synchronous: options.synchronous ?? "full",
-    maxConnections: options.maxConnections ?? 10,
-    openTimeoutMs: options.openTimeoutMs ?? 60_000,
-    retryForMs: options.retryForMs ?? 5_000,
-    log: options.log ?? { warn: () => undefined },
-    timing: options.timing ?? realTiming,
   };
 }
 

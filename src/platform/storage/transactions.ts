@@ -11,7 +11,7 @@ import { backoffMs, type Timing } from "./timing.ts";
 import type { TransactionScope } from "./transaction-scope.ts";
 
 /** How a transaction stands to others. */
-export interface TransactionOptions {
+interface TransactionOptions {
   /**
    * `serializable`, the default, gives what SQLite always gives: as if transactions ran one after another.
    * `read committed` spares PostgreSQL retries where every statement stands alone, such as increments of counters.

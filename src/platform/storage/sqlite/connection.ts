@@ -74,10 +74,10 @@ export class SqliteConnection implements StoreConnection {
   }
 
   async execute(sql: string, parameters: readonly unknown[]): Promise<StatementResult> {
-    const execute = () => this.#prepare(sql).execute(parameters);
+    const run = () => this.#prepare(sql).execute(parameters);
     return this.#transaction === undefined
-      ? whenFree(this.#timing, this.#retryForMs, execute)
-      : this.#inside(this.#transaction, execute);
+      ? whenFree(this.#timing, this.#retryForMs, run)
+      : this.#inside(this.#transaction, run);
   }
 
   async executeMany(sql: string, rows: readonly (readonly unknown[])[]): Promise<number> {
