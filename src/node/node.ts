@@ -5,6 +5,7 @@ import type { Logger } from "../platform/telemetry/log.ts";
 import { loadApiKey } from "./api/api-key.ts";
 import { createNodeGate } from "./api/gate.ts";
 import { createNodeService } from "./api/node-service.ts";
+import { createDebug } from "./debug.ts";
 import { createXrayEngine } from "./engines/xray/xray-engine.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { createLogRing } from "./runtime/log-ring.ts";
@@ -40,6 +41,7 @@ export async function createNode(
 ): Promise<Node> {
   const { key, made } = await loadApiKey({ configured: settings.apiKey, dataDir });
   const { executable, assets } = settings.xray;
+  const debug = settings.generatedConfigDir === undefined ? undefined : createDebug(settings.generatedConfigDir, log);
   const runtime = createRuntime({
     clock: systemClock,
     lines: createLogRing({ maxLines: settings.logBufferLines }),
@@ -51,7 +53,8 @@ export async function createNode(
         assets,
         env,
         runDir: join(dataDir, "run"),
-        events,
+        events: debug === undefined ? events : { ...events, line: bothOf(events.line, debug.line) },
+        onConfig: debug?.config,
         startupLogLines: settings.startupLogLines,
       }),
   });
@@ -60,5 +63,12 @@ export async function createNode(
     gate: createNodeGate({ key, now: systemClock.now }),
     madeApiKey: made,
     close: () => runtime.close(),
+  };
+}
+
+function bothOf(first: (text: string) => void, second: (text: string) => void): (text: string) => void {
+  return (text) => {
+    first(text);
+    second(text);
   };
 }

@@ -171,9 +171,8 @@ class XrayEngine implements Engine {
 
   async #bringUp(plan: Plan): Promise<void> {
     await this.#prepareRunDir();
-    const launch = this.#launchOf(plan);
-    this.#options.onConfig?.(launch.config);
-    const running = await runXray(launch, this.#unwanted.signal);
+    this.#options.onConfig?.([...this.#launchOf(plan).config].join(""));
+    const running = await runXray(this.#launchOf(plan), this.#unwanted.signal);
     plan.table.started();
     this.#plan = plan;
     this.#version = running.version;
