@@ -1340,7 +1340,8 @@ export const NodeService: GenService<{
     output: typeof BaseInfoResponseSchema;
   },
   /**
-   * Stops the backend. Its users and counters are forgotten.
+   * Stops the backend, also one that is on its way up. Its users are forgotten; bytes that were counted and not read yet
+   * are kept for the next backend's callers.
    *
    * @generated from rpc service.NodeService.Stop
    */
