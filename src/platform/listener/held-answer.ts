@@ -2,7 +2,8 @@ import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOption
 
 /** The other end has sent its last frame of the stream, or the stream is closed. */
 export function hasArrived(stream: ServerHttp2Stream): boolean {
-  return stream.closed || stream.destroyed || stream.state.remoteClose === 1;
+  // A reader learns of the end a moment before nghttp2 does, and may answer in that moment.
+  return stream.readableEnded || stream.closed || stream.destroyed || stream.state.remoteClose === 1;
 }
 
 const recheckMs = 5;

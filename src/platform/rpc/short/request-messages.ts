@@ -75,7 +75,9 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
       this.#arriving(() => this.#reader.end());
       this.#finish({});
     });
-    stream.on("close", () => this.#stop({ error: clientLeft() }));
+    stream.on("close", () => {
+      if (this.#end === undefined) this.#stop({ error: clientLeft() });
+    });
   }
 
   #arriving(read: () => void): void {
