@@ -29,12 +29,12 @@ gen: install ## generate code from the contract, and the README's table of varia
 	node scripts/readme-variables.ts
 
 fmt: install ## format everything
-	buf format -w
+	buf format proto -w
 	biome check --write
 
 lint: install ## check style, types, layers, dead code and the contract
 	buf lint
-	buf format -d --exit-code
+	buf format proto -d --exit-code
 	biome ci --error-on-warnings
 	tsc --noEmit
 	knip
