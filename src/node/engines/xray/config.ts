@@ -14,6 +14,7 @@ import {
   canonicalText,
   dropField,
   ensureObjects,
+  getField,
   type Json,
   type JsonObject,
   objectField,
@@ -84,8 +85,8 @@ export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: Con
       .update(canonicalText([root, tagged.map(({ tag }) => tag)]))
       .digest("hex"),
     inbounds: tagged,
-    inboundTags: new Set(inbounds.map(({ tag }) => tag)),
-    outboundTags: new Set(outbounds.map(({ tag }) => tag)),
+    inboundTags: tagsOf(inbounds),
+    outboundTags: tagsOf(outbounds),
     sockets: [apiInbound, ...written].flatMap(socketOf),
     *render(clientsOf) {
       const mark = randomUUID();
@@ -146,8 +147,13 @@ function readTagged(root: JsonObject, list: string): { object: JsonObject; tag: 
   });
 }
 
+function tagsOf(tagged: readonly { tag: string }[]): Set<string> {
+  return new Set(tagged.map(({ tag }) => tag).filter((tag) => tag !== ""));
+}
+
 /** The path of the unix socket that an inbound listens on. What follows a comma are its permissions. */
 function socketOf(inbound: JsonObject): string[] {
-  const [path = ""] = stringField(inbound, "listen", "inbounds[].listen").split(",");
+  const listen = getField(inbound, "listen");
+  const [path = ""] = typeof listen === "string" ? listen.split(",") : [];
   return path.startsWith("/") ? [path] : [];
 }

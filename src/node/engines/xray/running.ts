@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.ts";
-import { ConfigRefused, EngineUnreachable, StartFailed } from "../engine-error.ts";
+import { ConfigRefused, StartFailed } from "../engine-error.ts";
 import { XrayApi } from "./api.ts";
 import { watchOver } from "./death-watch.ts";
 import { failureLine, spawnXray, type XrayProcess, type XrayProgram } from "./process.ts";
@@ -104,8 +104,7 @@ async function untilReady(api: XrayApi, signal: AbortSignal): Promise<void> {
     try {
       await api.call(StatsService.method.getSysStats, {}, 1_000);
       return;
-    } catch (error) {
-      if (!(error instanceof EngineUnreachable)) throw error;
+    } catch {
       await sleep(probeIntervalMs);
     }
   }
