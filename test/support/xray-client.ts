@@ -51,7 +51,7 @@ function configOf(ports: readonly number[], outbounds: readonly object[]): strin
 }
 
 /** Resolves once something listens on a port of this machine. */
-export async function listening(port: number): Promise<void> {
+async function listening(port: number): Promise<void> {
   while (!(await answers(port))) await sleep(20);
 }
 

@@ -7,8 +7,8 @@ export interface ChunkLimits {
   maxBytes: number;
 }
 
-/** Ten times the largest node that is measured (50,000 users, about 11 MB). */
-export const defaultChunkLimits: ChunkLimits = { maxUsers: 500_000, maxBytes: 128 * 1024 * 1024 };
+/** Four times the largest node that is measured (50,000 users, about 11 MB); in memory it takes some ten times as much. */
+export const defaultChunkLimits: ChunkLimits = { maxUsers: 200_000, maxBytes: 64 * 1024 * 1024 };
 
 /** The chunks do not make a whole set of users. */
 export class IncompleteChunks extends Error {

@@ -3,37 +3,25 @@ import type { RejectedUser, TrafficKind } from "../engines/engine.ts";
 /** The call needs a backend, and none was started. */
 export class BackendNotInitialized extends Error {
   override readonly name = "BackendNotInitialized";
-
-  constructor() {
-    super("backend not initialized");
-  }
+  override readonly message = "backend not initialized";
 }
 
 /** The call needs a running engine, and it is on its way up or back. */
 export class CoreNotStarted extends Error {
   override readonly name = "CoreNotStarted";
-
-  constructor() {
-    super("core is not started yet");
-  }
+  override readonly message = "core is not started yet";
 }
 
 /** This node has no engine of that kind. */
 export class UnknownBackendType extends Error {
   override readonly name = "UnknownBackendType";
-
-  constructor() {
-    super("invalid backend type");
-  }
+  override readonly message = "invalid backend type";
 }
 
 /** A user came without an e-mail, which is the name that everything else goes by. */
 export class EmailMissing extends Error {
   override readonly name = "EmailMissing";
-
-  constructor() {
-    super("email is required");
-  }
+  override readonly message = "email is required";
 }
 
 /** The engine refused some of the users that were to be set; all others are set. */
