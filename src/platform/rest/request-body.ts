@@ -48,9 +48,12 @@ export function readBody(request: FastifyRequest, binding: RestBinding): Promise
     chunks = [];
     reject(tooLarge(binding.errors.sentences, limitBytes));
   });
-  source.once("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
-  source.once("error", () => reject(clientLeft()));
-  source.once("close", () => reject(clientLeft()));
+  source.on("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+  const onCut = () => {
+    if (!source.readableEnded) reject(clientLeft());
+  };
+  source.on("error", onCut);
+  source.on("close", onCut);
   return promise;
 }
 

@@ -35,7 +35,7 @@ export function openRestCall(
   const responseHeader = CallHeaders.sent({});
   let isOpen = true;
   let left = false;
-  reply.raw.once("close", () => {
+  reply.raw.on("close", () => {
     if (!isOpen) return;
     left = true;
     controller.abort(clientLeft());

@@ -72,9 +72,13 @@ export function readName(cursor: Cursor): string {
 export function readString(cursor: Cursor): string {
   if (peek(cursor) !== quote) throw unexpected(cursor, "a string");
   const start = cursor.at;
-  cursor.at = endOfString(cursor);
-  // Not a slice: that would keep the whole text alive for as long as the string lives.
-  return parseString(cursor.text.slice(start, cursor.at));
+  const end = endOfString(cursor);
+  cursor.at = end;
+  if (end - start <= shortBytes) {
+    const value = cursor.text.slice(start + 1, end - 1);
+    if (!needsParser.test(value)) return value;
+  }
+  return parseString(cursor.text.slice(start, end));
 }
 
 /** Reads a number and returns it as it is written. */
@@ -155,6 +159,8 @@ const colon = 0x3a;
 const comma = 0x2c;
 const letterN = 0x6e;
 const numberAt = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+// A longer slice keeps the whole text alive for as long as it lives itself; the parser makes a string of its own.
+const shortBytes = 12;
 const needsParser = /[\\\p{Cc}]/u;
 
 function kindOf(code: number): string | undefined {
