@@ -1,7 +1,7 @@
 // REST routes written by hand: one that does the work of the derived one, and a bare one.
 import { performance } from "node:perf_hooks";
 import fastify from "fastify";
-import { createRequestIds } from "../../src/platform/rpc/request-ids.ts";
+import { createRequestIds } from "../../src/platform/server/request-ids.ts";
 import { createLog } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
 import { isKey } from "./bench-service.ts";

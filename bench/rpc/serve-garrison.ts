@@ -1,7 +1,7 @@
 // The product's own server over the bench's services. Argument: `short` or `router`.
 import { Code } from "@connectrpc/connect";
 import { PublicError } from "../../src/platform/rpc/public-error.ts";
-import { createServer } from "../../src/platform/rpc/server.ts";
+import { createServer } from "../../src/platform/server/server.ts";
 import { createLog } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
 import { benchService, isKey } from "./bench-service.ts";

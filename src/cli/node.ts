@@ -9,7 +9,7 @@ import { variablesAsText, wrongValue } from "../platform/config/variables.ts";
 import { isErrno } from "../platform/errno.ts";
 import { namesOfMachine } from "../platform/identity/certificate-names.ts";
 import { type OpenCertificate, openCertificate } from "../platform/identity/certificate-watch.ts";
-import { createServer, type Server } from "../platform/rpc/server.ts";
+import { createServer, type Server } from "../platform/server/server.ts";
 import { createLog, type Logger } from "../platform/telemetry/log.ts";
 import { createMetrics } from "../platform/telemetry/metrics.ts";
 import { type Command, refuseWords } from "./command.ts";

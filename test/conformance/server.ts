@@ -2,7 +2,7 @@
 // stack, and says on stdout where. Logs go to stderr, since stdout belongs to the protocol.
 import { buffer } from "node:stream/consumers";
 import { createRegistry, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { createServer } from "../../src/platform/rpc/server.ts";
+import { createServer } from "../../src/platform/server/server.ts";
 import { createLog } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
 import { conformanceService } from "./conformance-service.ts";

@@ -2,7 +2,7 @@ import { type DescMessage, toJson } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { NodeAgentService } from "../../gen/garrison/core/v1/node_agent_pb.ts";
 import { serveService } from "../../src/platform/rpc/served-service.ts";
-import { createServer, type Server } from "../../src/platform/rpc/server.ts";
+import { createServer, type Server } from "../../src/platform/server/server.ts";
 import { createLog } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
 

@@ -8,7 +8,7 @@ import { NodeService } from "../../gen/service/node_pb.ts";
 import type { Gate } from "../../src/platform/rpc/gate.ts";
 import { PublicError } from "../../src/platform/rpc/public-error.ts";
 import { serveService } from "../../src/platform/rpc/served-service.ts";
-import { createServer, type Server } from "../../src/platform/rpc/server.ts";
+import { createServer, type Server } from "../../src/platform/server/server.ts";
 import { createLog } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
 

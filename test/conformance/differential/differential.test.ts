@@ -1,6 +1,6 @@
 import { type ClientHttp2Session, connect } from "node:http2";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createServer, type Server } from "../../../src/platform/rpc/server.ts";
+import { createServer, type Server } from "../../../src/platform/server/server.ts";
 import { createLog } from "../../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../../src/platform/telemetry/metrics.ts";
 import { exchangeHttp1 } from "./exchange-http1.ts";

@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { HealthState } from "../rpc/health.ts";
+import type { PublicError } from "../rpc/public-error.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import type { HealthState } from "./health.ts";
-import type { PublicError } from "./public-error.ts";
 
 /** Options of {@link mountOperations}. */
 export interface OperationsOptions {

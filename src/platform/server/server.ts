@@ -9,21 +9,21 @@ import fastify from "fastify";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { createListener, type KeyPair, peerOf, type Request } from "../listener/listener.ts";
 import { mountRest } from "../rest/mount-rest.ts";
+import { kPeer, kRequestId } from "../rpc/call-context.ts";
+import { mountConnect } from "../rpc/connect-routes.ts";
+import { type Gate, guard } from "../rpc/gate.ts";
+import { createHealthState, type HealthState, serveHealth } from "../rpc/health.ts";
+import { deadline } from "../rpc/interceptors/deadline.ts";
+import { observe } from "../rpc/interceptors/observe.ts";
+import { serveReflection } from "../rpc/reflection.ts";
+import type { ServedService } from "../rpc/served-service.ts";
+import { createShortPath } from "../rpc/short/short-path.ts";
+import { createShutdown } from "../rpc/shutdown.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import { kPeer, kRequestId } from "./call-context.ts";
-import { mountConnect } from "./connect-routes.ts";
 import { mountCors } from "./cors.ts";
-import { type Gate, guard } from "./gate.ts";
-import { createHealthState, type HealthState, serveHealth } from "./health.ts";
-import { deadline } from "./interceptors/deadline.ts";
-import { observe } from "./interceptors/observe.ts";
 import { mountOperations } from "./operations.ts";
-import { serveReflection } from "./reflection.ts";
 import { createRequestIds } from "./request-ids.ts";
-import type { ServedService } from "./served-service.ts";
-import { createShortPath } from "./short/short-path.ts";
-import { createShutdown } from "./shutdown.ts";
 import { answerRpcError, isRpc, unknownMethod } from "./unrouted.ts";
 
 /** Options of {@link createServer}. */
@@ -153,7 +153,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 async function createInterceptors({ services, log, metrics }: ServerOptions) {
   // The rules are compiled only where a contract has some: that takes memory and start time.
   const rules = services.some(({ validated }) => validated)
-    ? (await import("./interceptors/validation.ts")).validation()
+    ? (await import("../rpc/interceptors/validation.ts")).validation()
     : [];
   const watched = observe(log, metrics.calls);
   return (service: ServedService): Interceptor[] => [

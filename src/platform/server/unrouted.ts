@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { httpStatusOf, machineCodeOf, PublicError } from "./public-error.ts";
+import { httpStatusOf, machineCodeOf, PublicError } from "../rpc/public-error.ts";
 
 /** The caller speaks gRPC, gRPC-Web or Connect, whatever it has called. */
 export function isRpc({ headers }: FastifyRequest): boolean {
