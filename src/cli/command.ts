@@ -85,7 +85,7 @@ function parse(options: ParseArgsOptionsConfig, args: readonly string[]) {
 
 /** What `--help` prints. */
 export function helpOf({ usage, about, options, details }: Command): string {
-  const all = { ...options, help: { type: "boolean", about: "print this" } as Option };
+  const all: Record<string, Option> = { ...options, help: { type: "boolean", about: "print this" } };
   const rows = Object.entries(all).map(([name, { value, about }]) => {
     const option = `--${name}${value === undefined ? "" : ` ${value}`}`;
     return `  ${option.padEnd(20)}${about}`;

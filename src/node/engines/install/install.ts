@@ -115,9 +115,8 @@ async function bring(options: InstallOptions, directory: string): Promise<void> 
     await buildWithGo({ ...options, source: engine.source, output, workDir: directory });
   } catch (error) {
     if (!(error instanceof GoMissing)) throw error;
-    throw new InstallRefused(
-      `${error.message}: install Go${engine.release ? ", or pass --sha256 with the digest of the release archive that you trust" : ""}`,
-    );
+    const otherwise = engine.release ? ", or pass --sha256 with the digest of a release archive that you trust" : "";
+    throw new InstallRefused(`${error.message}: install Go${otherwise}`);
   }
 }
 
