@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from "node:http2";
+import type { ListenerLimits } from "./limits.ts";
 
 /** The other end has sent its last frame of the stream, or the stream is closed. */
 export function hasArrived(stream: ServerHttp2Stream): boolean {
@@ -9,15 +10,22 @@ export function hasArrived(stream: ServerHttp2Stream): boolean {
 const recheckMs = 5;
 
 /**
- * Holds an answer that is ready before the body of announced length is there, until it is or `timeoutMs` have passed.
+ * Holds an answer that is ready before the body of announced length is there, until it is or `heldAnswerMs` have passed.
  * connect-go stops sending as soon as an answer starts, short of the length that it announced: to nghttp2 that is a
  * protocol error, and the reset for it overtakes the trailers. `discarding` is called when the body is thrown away meanwhile.
  */
-export function holdAnswer(stream: ServerHttp2Stream, timeoutMs: number, discarding: () => void): void {
+export function holdAnswer(
+  stream: ServerHttp2Stream,
+  announced: string | undefined,
+  { heldAnswerMs, heldAnswerMaxBytes }: ListenerLimits,
+  discarding: () => void,
+): void {
+  const length = Number(announced);
+  if (!(length > 0 && length <= heldAnswerMaxBytes) || hasArrived(stream)) return;
   stream.respond = (headers, options) => {
     Reflect.deleteProperty(stream, "respond");
     if (hasArrived(stream)) stream.respond(headers, options);
-    else hold(stream, headers, options, timeoutMs, discarding);
+    else hold(stream, headers, options, heldAnswerMs, discarding);
   };
 }
 

@@ -1,6 +1,6 @@
 import { constants, Http2ServerRequest, type ServerHttp2Stream } from "node:http2";
 import type { Connection } from "./connection.ts";
-import { hasArrived, holdAnswer } from "./held-answer.ts";
+import { hasArrived } from "./held-answer.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { readPieces } from "./read-pieces.ts";
 
@@ -13,30 +13,38 @@ export class Http2Request extends Http2ServerRequest {
   }
 }
 
-/**
- * Looks after a stream whose body is still coming in: one that does not go on is closed, and an answer that is ready
- * early is held for a moment. `discarding` is called when nobody will read the body.
- */
-export function watchBody(
-  connection: Connection,
-  stream: ServerHttp2Stream,
-  announced: string | undefined,
-  limits: ListenerLimits,
-  discarding: () => void,
-): void {
-  closeWhenStalled(connection, stream, limits.bodyStallTimeoutMs);
-  const length = Number(announced);
-  if (length > 0 && length <= limits.heldAnswerMaxBytes) holdAnswer(stream, limits.heldAnswerMs, discarding);
-}
+/** Looks after a stream that has a body. */
+export type BodyWatch = (connection: Connection, stream: ServerHttp2Stream) => void;
 
 /**
- * Lets go of what is left of a body once its request is answered. A stream whose body stays unread would never close,
- * and neither would its connection.
+ * Makes what looks after streams with a body: one that does not go on is closed, and when its request is answered, what is
+ * left of the body is let go. Most bodies come together with their head, and are read by the end of the same turn: only
+ * those that are not cost a timer.
  */
-export function dropLeftover(stream: ServerHttp2Stream, timeoutMs: number): void {
-  stream.once("finish", () => {
+export function createBodyWatch(limits: ListenerLimits): BodyWatch {
+  let fresh: Parameters<BodyWatch>[] = [];
+  function look() {
+    const streams = fresh;
+    fresh = [];
+    for (const [connection, stream] of streams) {
+      if (stream.readableEnded || stream.destroyed) continue;
+      if (!hasArrived(stream)) closeWhenStalled(connection, stream, limits.bodyStallTimeoutMs);
+      dropLeftover(stream, limits.leftoverTimeoutMs);
+    }
+  }
+  return (connection, stream) => {
+    if (fresh.length === 0) setImmediate(look);
+    fresh.push([connection, stream]);
+  };
+}
+
+// A stream whose body stays unread would never close, and neither would its connection.
+function dropLeftover(stream: ServerHttp2Stream, timeoutMs: number) {
+  const answered = () => {
     if (!stream.readableEnded) setImmediate(closeAnswered, stream, timeoutMs);
-  });
+  };
+  if (stream.writableFinished) answered();
+  else stream.once("finish", answered);
 }
 
 function closeWhenStalled(connection: Connection, stream: ServerHttp2Stream, timeoutMs: number) {

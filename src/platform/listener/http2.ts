@@ -9,8 +9,8 @@ import {
 } from "node:http2";
 import type { Duplex } from "node:stream";
 import { bindConnection, type Connection } from "./connection.ts";
-import { hasArrived } from "./held-answer.ts";
-import { dropLeftover, Http2Request, watchBody } from "./http2-body.ts";
+import { holdAnswer } from "./held-answer.ts";
+import { createBodyWatch, Http2Request } from "./http2-body.ts";
 import type { ListenerLimits } from "./limits.ts";
 import type { UntrustedBudget } from "./untrusted-budget.ts";
 import { firstSettings } from "./windows.ts";
@@ -21,7 +21,10 @@ export interface Http2 {
   accept(connection: Connection, socket: Duplex): void;
 }
 
-/** Takes a stream before the HTTP framework sees it: true when it has taken it. */
+/**
+ * Takes a stream before the HTTP framework sees it: true when it has taken it. Its answers are not held: what it answers
+ * before the body has come in must leave in one piece.
+ */
 export type EarlyStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => boolean;
 
 /** Makes the HTTP/2 side of a listener. */
@@ -35,6 +38,7 @@ export function createHttp2(
   // protocol, which is not what every client then speaks.
   const requests = createServer({ Http2ServerRequest: Http2Request }, handle);
   const settings = firstSettings(limits);
+  const watchBody = createBodyWatch(limits);
   return {
     accept(connection, socket) {
       const session = performServerHandshake(socket, { settings });
@@ -44,7 +48,7 @@ export function createHttp2(
       session.on("error", ignore);
       session.on("stream", (stream, headers, flags, rawHeaders) => {
         connection.headSeen = true;
-        if (stream.destroyed) return;
+        if (stream.destroyed || connection.overSinceMs !== undefined) return;
         // Without a listener, a reset from the other end would be an uncaught exception.
         stream.on("error", ignore);
         if (!connection.trusted) {
@@ -52,16 +56,15 @@ export function createHttp2(
           stream.once("close", () => budget.discharge(connection, stream));
         }
         const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0;
-        const isComing = hasBody && !hasArrived(stream);
-        if (isComing) {
-          watchBody(connection, stream, headers["content-length"], limits, () => budget.discharge(connection, stream));
-          dropLeftover(stream, limits.leftoverTimeoutMs);
-        }
         if (headBytes(rawHeaders) > limits.maxHeaderBytes) {
           // Node holds the other end to this itself, but only once that has acknowledged the settings.
           stream.respond({ ":status": 431 }, { endStream: true });
-        } else if (early?.(stream, headers, flags) !== true)
+        } else if (early?.(stream, headers, flags) !== true) {
+          const discarding = () => budget.discharge(connection, stream);
+          if (hasBody) holdAnswer(stream, headers["content-length"], limits, discarding);
           requests.emit("stream", stream, headers, flags, rawHeaders);
+        }
+        if (hasBody) watchBody(connection, stream);
       });
     },
   };
