@@ -60,15 +60,12 @@ describe("the README's examples, as they stand there", () => {
 
   const wholeOutput = (example: ReadmeBlock) => run("bash", [...shell, script(example)], { cwd: node.directory, env });
 
+  // Until Ctrl-C, which reaches the shell and all that it runs.
   const firstOutput = async (example: ReadmeBlock) => {
-    const child = spawn("bash", [...shell, `${script(example).trimEnd()} & echo "$!" >&2; wait`], {
-      cwd: node.directory,
-      env,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const [pid] = await once(child.stderr, "data");
+    const options = { cwd: node.directory, env, detached: true, stdio: ["ignore", "pipe", "inherit"] } as const;
+    const child = spawn("bash", [...shell, script(example)], options);
     const [output] = await once(child.stdout, "data");
-    process.kill(Number(pid), "SIGINT");
+    process.kill(-(child.pid ?? Number.NaN), "SIGINT");
     await once(child, "close");
     return String(output);
   };
