@@ -133,6 +133,7 @@ export const comments: Readonly<Record<string, string>> = {
   "garrison.resttest.v1.WatchItemsResponse.event": "What it is called.",
   "garrison.resttest.v1.WatchItemsResponse.sequence": "Its number.",
   "garrison.resttest.v1.WatchItemsResponse.item": "To what.",
+  "garrison.resttest.v1.WatchItemsResponse.note": "What else there is to say.",
   "garrison.resttest.v1.ImportItemsRequest": "An item to come.",
   "garrison.resttest.v1.ImportItemsRequest.item": "The item.",
   "garrison.resttest.v1.ImportItemsResponse": "What came.",
