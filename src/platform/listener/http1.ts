@@ -39,7 +39,10 @@ export function createHttp1(
         connection.response = response;
         if (!connection.trusted) {
           budget.charge(connection, request);
-          response.once("close", () => budget.discharge(connection, request));
+          response.once("close", () => {
+            if (request.closed) budget.discharge(connection, request);
+            else request.once("close", () => budget.discharge(connection, request));
+          });
         }
       }
       if (closing) response.shouldKeepAlive = false;
@@ -64,6 +67,9 @@ export function createHttp1(
     accept(connection, socket) {
       bindConnection(socket, connection);
       server.emit("connection", socket);
+      // Node's parser reads from the handle itself until somebody else listens. A TLS handle goes on with the records
+      // that have come after it was told to stop, so a parser that is paused fails with HPE_PAUSED: the stream does stop.
+      if (connection.secure) socket.on("data", ignore);
       // The look at the first bytes has paused it.
       socket.resume();
     },
@@ -76,6 +82,8 @@ export function createHttp1(
     },
   };
 }
+
+function ignore() {}
 
 const refusals = new Map([
   ["HPE_HEADER_OVERFLOW", plainAnswer(431, "The request head is too large.")],
