@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
-/** How a call ended, for {@link CallMetrics.ended}. */
-export interface CallLabels {
+/** How a call ended. */
+interface CallLabels {
   readonly service: string;
   readonly method: string;
   /** `grpc`, `grpc-web`, `connect` or `rest`. */
