@@ -2,12 +2,16 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { compareBindings } from "../../src/platform/rest/compare-bindings.ts";
 import { baselinePath, contractLines } from "./baseline.ts";
-import { buf } from "./buf.ts";
+import { buf, image } from "./buf.ts";
+
+// Buf compares what goes over the wire, and knows nothing of our REST options: those are compared by their adapter.
 
 /** What of the contract under `root` breaks callers of the baseline. */
 export function checkAgainstBaseline(root: string): string[] {
-  return buf(root, "breaking", "proto", "--against", baselinePath);
+  const wire = buf(root, "breaking", "proto", "--against", baselinePath);
+  return [...wire, ...restBreaks(readFileSync(join(root, baselinePath)), root)];
 }
 
 /**
@@ -18,11 +22,16 @@ export function checkAgainstPreviousCommit(root: string): string[] {
   const previous = extract(root, "HEAD~1");
   if (previous === undefined) return [];
   try {
-    const findings = buf(root, "breaking", "--against", previous);
+    const wire = buf(root, "breaking", "--against", previous);
+    const findings = [...wire, ...restBreaks(image(previous), root)];
     return findings.length > 0 && saysItBreaks(root, previous) ? [] : findings;
   } finally {
     rmSync(previous, { recursive: true });
   }
+}
+
+function restBreaks(before: Uint8Array, root: string): string[] {
+  return compareBindings(before, image(root)).map((finding) => `REST: ${finding}`);
 }
 
 function saysItBreaks(root: string, previous: string): boolean {

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { accept } from "./acceptance.ts";
 import { baselinePath, checkBaselineIsCurrent, checkChangelog } from "./baseline.ts";
 import { buf, describe as describeImage, image } from "./buf.ts";
@@ -14,6 +14,9 @@ const root = new URL("../..", import.meta.url).pathname;
 const checkLint = (at: string) => buf(at, "lint");
 const checkFormat = (at: string) => buf(at, "format", "-d", "--exit-code", "proto");
 const checkRules = (at: string) => misplacedRules(describeImage(image(at)));
+
+// Generating code starts several processes, which takes its time beside other suites.
+vi.setConfig({ testTimeout: 120_000 });
 
 describe("the contract", () => {
   test("follows the lint rules, comments included", () => expect(checkLint(root)).toEqual([]));
@@ -63,13 +66,27 @@ describe("the checks of the contract see", () => {
     );
   });
 
-  test("another field number since the previous commit, unless the changelog says that it breaks", () => {
+  test("another path in REST, which is nothing to Buf", () => {
+    edit(agent, 'path: "/node/outbound-usage"', 'path: "/node/outbounds/usage"');
+    expect(checkAgainstBaseline(copy)).toEqual([
+      "REST: POST /node/outbound-usage: the route of garrison.core.v1.NodeAgentService.ReportOutboundUsage is gone",
+    ]);
+  });
+
+  test("another spelling in REST", () => {
+    edit("proto/garrison/core/v1/vpn_protocol.proto", 'spelling = "trojan"', 'spelling = "torjan"');
+    expect(checkAgainstBaseline(copy).join("\n")).toMatch(/^REST: .*trojan/);
+  });
+
+  test("another field number or path since the previous commit, unless the changelog says that it breaks", () => {
     git("init", "-q");
     commit();
     expect(checkAgainstPreviousCommit(copy), "there is no previous commit").toEqual([]);
     edit(node, "uint64 keep_alive = 4;", "uint64 keep_alive = 7;");
+    edit(node, 'path: "/users/sync"', 'path: "/users"');
     commit();
     expect(checkAgainstPreviousCommit(copy).join("\n")).toContain('"keep_alive"');
+    expect(checkAgainstPreviousCommit(copy).join("\n")).toContain("REST: PUT /users/sync: the route");
     edit("CHANGELOG.md", "### Contract\n\n", "### Contract\n\n- `0123456789abcdef` Moved a field.\n");
     expect(checkAgainstPreviousCommit(copy).join("\n")).toContain('"keep_alive"');
     edit("CHANGELOG.md", "` Moved", "` **Breaking:** Moved");
