@@ -36,7 +36,7 @@ describe("observing calls", () => {
   test("a success is counted, and logged at debug", async () => {
     const { client, lines, counted } = observed({ check: () => ({ status: Status.SERVING }) });
     await client.check({});
-    expect(lines).toMatchObject([{ level: "debug", method: "Check", service: "grpc.health.v1.Health", code: "ok" }]);
+    expect(lines).toMatchObject([{ level: "debug", rpc: "grpc.health.v1.Health/Check", code: "ok" }]);
     expect(await counted("garrison_calls_total")).toEqual([
       'garrison_calls_total{service="grpc.health.v1.Health",method="Check",protocol="connect",code="ok",garrison_service="test"} 1',
     ]);

@@ -18,23 +18,16 @@ export function observe(log: Logger, metrics: CallMetrics): Interceptor {
     const end = (cause?: unknown): ConnectError | undefined => {
       const seconds = (performance.now() - startedAt) / 1000;
       const error = cause === undefined ? undefined : publicErrorOf(cause);
-      const labels = {
-        service: request.service.typeName,
-        method: request.method.name,
-        protocol: request.contextValues.get(kProtocol) || protocolOf(request.header),
-        code: error === undefined ? "ok" : machineCodeOf(error.code).toLowerCase(),
-      };
-      metrics.ended(labels, seconds);
+      const { typeName: service } = request.service;
+      const { name: method } = request.method;
+      const protocol = request.contextValues.get(kProtocol) || protocolOf(request.header);
+      const code = error === undefined ? "ok" : machineCodeOf(error.code).toLowerCase();
+      metrics.ended({ service, method, protocol, code }, seconds);
       const level = error === undefined ? "debug" : isOurs(error.code) ? "error" : "info";
       if (log.isLevelEnabled(level)) {
-        const { code, ...call } = labels;
-        const values = request.contextValues;
-        const about = { ...call, code, ms: Math.round(seconds * 1e6) / 1e3, request: values.get(kRequestId) };
-        const peer = values.get(kPeer).address;
-        const isPublic = error instanceof PublicError;
-        const err = level === "error" ? (error?.cause ?? (isPublic ? undefined : error)) : undefined;
-        const sentence = isPublic ? error.logged : error?.rawMessage;
-        log[level]({ ...about, peer, ...(error && { error: sentence }), ...(err !== undefined && { err }) }, "call");
+        const ms = Math.round(seconds * 1e6) / 1e3;
+        const from = { peer: request.contextValues.get(kPeer).address, request: request.contextValues.get(kRequestId) };
+        log[level]({ rpc: `${service}/${method}`, protocol, code, ms, ...from, ...told(error) }, "call");
       }
       return error;
     };
@@ -49,6 +42,16 @@ export function observe(log: Logger, metrics: CallMetrics): Interceptor {
       throw end(cause);
     }
   };
+}
+
+/** What the log says of an error: its sentence, or what may stand for it there, and of our own faults what lies beneath. */
+function told(error: ConnectError | undefined): { error?: string; err?: unknown } {
+  if (error === undefined) return {};
+  const isPublic = error instanceof PublicError;
+  const sentence = isPublic ? error.logged : error.rawMessage;
+  if (!isOurs(error.code)) return { error: sentence };
+  const beneath = error.cause ?? (isPublic ? undefined : error);
+  return { error: sentence, ...(beneath !== undefined && { err: beneath }) };
 }
 
 function publicErrorOf(cause: unknown): ConnectError {
