@@ -62,8 +62,12 @@ describe("the README's examples, as they stand there", () => {
 
   // Until Ctrl-C, which reaches the shell and all that it runs.
   const firstOutput = async (example: ReadmeBlock) => {
-    const options = { cwd: node.directory, env, detached: true, stdio: ["ignore", "pipe", "inherit"] } as const;
-    const child = spawn("bash", [...shell, script(example)], options);
+    const child = spawn("bash", [...shell, script(example)], {
+      cwd: node.directory,
+      env,
+      detached: true,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     const [output] = await once(child.stdout, "data");
     process.kill(-(child.pid ?? Number.NaN), "SIGINT");
     await once(child, "close");

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,6 +13,7 @@ import { xrayPath } from "../xray-path.ts";
 export interface RealNode {
   /** `https://127.0.0.1:<port>` */
   readonly url: string;
+  /** The key that it was given. */
   readonly key: string;
   /** The file with the node's own certificate, PEM. */
   readonly certificate: string;
@@ -47,30 +49,29 @@ export async function startRealNode(variables: Record<string, string> = {}): Pro
   const log: string[] = [];
   createInterface(child.stderr).on("line", (line) => log.push(line));
   const ended = once(child, "close");
-  const lines = createInterface(child.stdout);
-  const [line] = await Promise.race([once(lines, "line"), ended.then(() => [""])]);
-  if (line === "") throw new Error(`garrison node ended before it was ready:\n${log.join("\n")}`);
-  const { url, fingerprint } = JSON.parse(line) as { url: string; fingerprint: string };
-  const served = await servedCertificate(url);
-  const printed = fingerprint.replaceAll(":", "").toLowerCase();
-  if (served.fingerprint256.replaceAll(":", "").toLowerCase() !== printed)
-    throw new Error(`${url} serves the certificate ${served.fingerprint256}, but ${fingerprint} was printed`);
-  const certificate = join(directory, "node.pem");
-  await writeFile(certificate, served.toString());
-  return {
-    url,
-    key,
-    certificate,
-    publicKeyPin: await pinOf(served.publicKey.export({ type: "spki", format: "der" })),
-    directory,
-    pid: child.pid ?? 0,
-    log,
-    async close() {
-      child.kill("SIGTERM");
-      await ended;
-      await rm(directory, { recursive: true });
-    },
+  const close = async () => {
+    child.kill("SIGTERM");
+    await ended;
+    await rm(directory, { recursive: true });
   };
+  try {
+    const lines = createInterface(child.stdout);
+    const [line] = await Promise.race([once(lines, "line"), ended.then(() => [""])]);
+    if (line === "") throw new Error(`garrison node ended before it was ready:\n${log.join("\n")}`);
+    const { url, fingerprint } = JSON.parse(line) as { url: string; fingerprint: string };
+    const served = await servedCertificate(url);
+    if (served.fingerprint256 !== fingerprint)
+      throw new Error(`${url} serves the certificate ${served.fingerprint256}, but ${fingerprint} was printed`);
+    const certificate = join(directory, "node.pem");
+    await writeFile(certificate, served.toString());
+    const publicKeyPin = createHash("sha256")
+      .update(served.publicKey.export({ type: "spki", format: "der" }))
+      .digest("base64");
+    return { url, key: env.API_KEY, certificate, publicKeyPin, directory, pid: child.pid ?? 0, log, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 async function servedCertificate(url: string) {
@@ -81,8 +82,4 @@ async function servedCertificate(url: string) {
   socket.destroy();
   if (certificate === undefined) throw new Error(`${url} showed no certificate`);
   return certificate;
-}
-
-async function pinOf(publicKey: Buffer): Promise<string> {
-  return Buffer.from(await crypto.subtle.digest("SHA-256", new Uint8Array(publicKey))).toString("base64");
 }
