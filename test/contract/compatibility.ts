@@ -44,9 +44,16 @@ function saysItBreaks(root: string, previous: string): boolean {
 }
 
 function extract(root: string, commit: string): string | undefined {
-  const { status, stdout } = spawnSync("git", ["ls-tree", "--name-only", commit], { cwd: root, encoding: "utf8" });
-  const present = stdout.split("\n");
-  if (status !== 0 || !present.includes("proto")) return undefined;
+  const { status, stderr } = spawnSync("git", ["rev-parse", "--verify", "--quiet", commit], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  // Quietly: there is no such commit. A copy without history has none either.
+  if (status !== 0 && (stderr === "" || stderr.includes("not a git repository"))) return undefined;
+  if (status !== 0) throw new Error(`git does not tell whether there is ${commit}: ${stderr}`);
+  const listed = execFileSync("git", ["ls-tree", "--name-only", commit], { cwd: root, encoding: "utf8" });
+  const present = listed.split("\n");
+  if (!present.includes("proto")) return undefined;
   const parts = ["proto", "third_party", "buf.yaml", "CHANGELOG.md"].filter((part) => present.includes(part));
   const directory = mkdtempSync(join(tmpdir(), "garrison-previous-"));
   const archive = execFileSync("git", ["archive", "--format=tar", commit, "--", ...parts], {
