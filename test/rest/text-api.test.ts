@@ -219,8 +219,10 @@ describe("delimited messages", () => {
     socket.write(`PUT /pipe/push HTTP/1.1\r\nhost: x\r\nx-api-key: ${key}\r\ncontent-length: 1000\r\n\r\n`);
     socket.write(push("half"));
     await expect.poll(() => received).toEqual(["half"]);
+    served.logged.length = 0;
     socket.destroy();
     await sleep(50);
+    expect(served.logged).toEqual([]);
     expect((await served.fetch("/pipe/turn", { method: "POST" })).status).toBe(200);
   });
 });

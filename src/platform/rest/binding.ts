@@ -43,10 +43,10 @@ export interface RestBinding {
 /** From the request to the field that is meant, by the messages between. */
 export type FieldPath = readonly [DescField, ...DescField[]];
 
-export type Verb = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-export type Codec = "json" | "protobuf";
-export type Envelope = "bare" | "ok_data";
-export type Framing = "sse" | "lines" | "delimited";
+type Verb = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+type Codec = "json" | "protobuf";
+type Envelope = "bare" | "ok_data";
+type Framing = "sse" | "lines" | "delimited";
 
 /** How an API words its errors. */
 export interface ErrorStyle {

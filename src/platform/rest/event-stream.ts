@@ -52,7 +52,7 @@ export function createFramer(binding: RestBinding, writer: ResponseWriter): (req
 }
 
 /** One Server-Sent Event. */
-export function eventOf(data: string, name = "", id = ""): string {
+function eventOf(data: string, name = "", id = ""): string {
   let event = id === "" ? "" : `id: ${oneLine(id)}\n`;
   if (name !== "") event += `event: ${oneLine(name)}\n`;
   for (const line of data.split(/\r\n|\r|\n/)) event += `data: ${line}\n`;

@@ -1,4 +1,4 @@
-import { create, type DescField, type Message, ScalarType } from "@bufbuild/protobuf";
+import { create, type DescField, type DescMessage, type Message, ScalarType } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { PublicError } from "../rpc/public-error.ts";
 import { badParameter } from "./bad-request.ts";
@@ -62,37 +62,36 @@ interface Parameter {
 }
 
 function createParameterLookup(free: readonly DescField[], readers: Readers) {
-  const parameters = new Map<string, Parameter>();
-  const byPath = new Map<string, Parameter>();
-  const parameterAt = (fields: readonly DescField[]): Parameter | undefined => {
-    const [first, ...others] = fields;
-    const last = fields.at(-1);
-    if (first === undefined || last === undefined) return undefined;
-    const key = fields.map(({ number }) => number).join(".");
-    const known = byPath.get(key);
+  const made = new Map<string, Parameter>();
+  const parameterAt = (path: FieldPath): Parameter => {
+    const key = path.map(({ number }) => number).join(".");
+    const known = made.get(key);
     if (known !== undefined) return known;
-    const made = { isList: last.fieldKind === "list", set: createSetter([first, ...others], readers) };
-    byPath.set(key, made);
-    return made;
+    const parameter = { isList: path.at(-1)?.fieldKind === "list", set: createSetter(path, readers) };
+    made.set(key, parameter);
+    return parameter;
   };
-  for (const field of free) {
-    for (const name of namesOf(field)) {
-      const parameter = parameterAt([field]);
-      if (parameter !== undefined) parameters.set(name, parameter);
-    }
-  }
+  const top = byName(free);
+  const direct = new Map(Array.from(top, ([name, field]) => [name, parameterAt([field])]));
+  const below = new Map<DescMessage, ReadonlyMap<string, DescField>>();
   const nested = (name: string): Parameter | undefined => {
-    const fields: DescField[] = [];
-    let candidates: readonly DescField[] = free;
-    for (const step of name.split(".")) {
-      const field = candidates.find((candidate) => namesOf(candidate).has(step));
+    const [first = "", ...steps] = name.split(".");
+    let field = top.get(first);
+    if (field === undefined) return undefined;
+    const path: [DescField, ...DescField[]] = [field];
+    for (const step of steps) {
+      if (field.fieldKind !== "message") return undefined;
+      field = below.getOrInsertComputed(field.message, ({ fields }) => byName(fields)).get(step);
       if (field === undefined) return undefined;
-      fields.push(field);
-      candidates = field.fieldKind === "message" ? field.message.fields : [];
+      path.push(field);
     }
-    return parameterAt(fields);
+    return parameterAt(path);
   };
-  return (name: string) => parameters.get(name) ?? (name.includes(".") ? nested(name) : undefined);
+  return (name: string) => direct.get(name) ?? (name.includes(".") ? nested(name) : undefined);
+}
+
+function byName(fields: readonly DescField[]): ReadonlyMap<string, DescField> {
+  return new Map(fields.flatMap((field) => Array.from(namesOf(field), (name) => [name, field] as const)));
 }
 
 /** Sets a field from texts, making the messages on the way to it. */

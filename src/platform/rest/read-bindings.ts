@@ -22,8 +22,8 @@ import { BadContract } from "./bad-contract.ts";
 import { type ErrorStyle, type FieldPath, ownSentences, type RestBinding, type SentenceName } from "./binding.ts";
 import { parsePathTemplate } from "./path-template.ts";
 
-/** All REST routes of a service. Throws {@link BadContract} with everything that is wrong with them. */
-export function bindingsOf(service: DescService): RestBinding[] {
+/** All REST routes of a service. */
+function bindingsOf(service: DescService): RestBinding[] {
   const api = getOption(service, apiOption);
   const problems: string[] = [];
   const bindings: RestBinding[] = [];
@@ -39,7 +39,7 @@ export function bindingsOf(service: DescService): RestBinding[] {
   return bindings;
 }
 
-/** All REST routes of some services. Throws {@link BadContract} also when two of them are the same. */
+/** All REST routes of some services. Throws {@link BadContract} with everything that is wrong with them. */
 export function bindingsOfAll(services: readonly DescService[]): RestBinding[] {
   const bindings = services.flatMap(bindingsOf);
   const seen = new Map<string, RestBinding>();

@@ -5,6 +5,7 @@ import type { Response } from "../listener/listener.ts";
 import { kRequestId } from "../rpc/call-context.ts";
 import { type Gate, passGate } from "../rpc/gate.ts";
 import { PublicError } from "../rpc/public-error.ts";
+import { clientLeft } from "../rpc/short/client-left.ts";
 import { adoptTrailer, invokeStream, invokeUnary, type StreamSpec, type UnarySpec } from "../rpc/short/invoke.ts";
 import type { RunningCalls } from "../rpc/short/running-calls.ts";
 import { filled } from "./bad-request.ts";
@@ -39,7 +40,7 @@ export interface RouteOptions {
 }
 
 /** The times of streams. */
-export interface StreamTimes {
+interface StreamTimes {
   /** Silence after which a keep-alive comment is sent. */
   readonly keepAliveMs: number;
   /** How long the first message, or an error in its place, is waited for before the head is sent. */
@@ -89,14 +90,14 @@ function createStream(options: RouteOptions, spec: StreamSpec): Answer {
   const { binding, interceptors, readers, writers, writeError, streams } = options;
   const readRequest = createBodyAndRequestReader(binding, readers);
   const readMessages = createDelimitedReader(binding);
-  const framerFor = createFramer(binding, createResponseWriter(binding, writers));
+  const framerFor = binding.responseFraming && createFramer(binding, createResponseWriter(binding, writers));
   const send = createSender(binding, writers);
   return async (call, request, reply) => {
     const { context } = call;
     const messages = binding.delimitedRequest ? readMessages(request) : only(await readRequest(request));
     const response = await invokeStream(spec, interceptors, context, messages);
-    if (binding.responseFraming === undefined) {
-      const output = await single(response.message, binding);
+    if (framerFor === undefined) {
+      const output = await oneOf(response.message, binding);
       adoptTrailer(response, context);
       send(call, request, reply, output);
       return;
@@ -129,8 +130,7 @@ function createDelimitedReader(binding: RestBinding) {
   const { sentences } = binding.errors;
   return async function* (request: FastifyRequest): AsyncGenerator<Message, void, undefined> {
     checkContentType(request, binding);
-    // A handler that has seen enough must not end the connection with the body.
-    for await (const bytes of cutDelimited(request.raw.iterator({ destroyOnReturn: false }), binding)) {
+    for await (const bytes of cutDelimited(piecesOf(request), binding)) {
       let message: Message;
       try {
         message = fromBinary(input, bytes);
@@ -143,6 +143,15 @@ function createDelimitedReader(binding: RestBinding) {
   };
 }
 
+async function* piecesOf({ raw }: FastifyRequest): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    // A handler that has seen enough must not end the connection with the body.
+    yield* raw.iterator({ destroyOnReturn: false });
+  } catch {
+    throw clientLeft();
+  }
+}
+
 type Sender = (call: RestCall, request: FastifyRequest, reply: FastifyReply, message: Message) => void;
 
 /** Sends one message. */
@@ -152,14 +161,15 @@ function createSender(binding: RestBinding, writers: Writers): Sender {
   const hasNoBody = successStatus === 204 || successStatus === 205;
   return (call, request, reply, message) => {
     if (call.hasLeft()) return;
+    // Before any header is set: should it fail, they are not those of an error.
+    const body = hasNoBody ? undefined : writer.write(message);
     copyHeader(call, reply);
     if (cacheControl !== undefined) reply.header("cache-control", cacheControl);
     reply.code(successStatus);
-    if (hasNoBody) {
+    if (body === undefined) {
       reply.send();
       return;
     }
-    const body = writer.write(message);
     if (etag) {
       const tag = call.responseHeader.get("etag") ?? etagOf(body);
       reply.header("etag", tag);
@@ -209,7 +219,7 @@ async function* only<T>(value: T): AsyncGenerator<T, void, undefined> {
 }
 
 /** The one message of a response that is no stream. Read to the end, which is when interceptors are done. */
-async function single(messages: AsyncIterable<Message>, { method }: RestBinding): Promise<Message> {
+async function oneOf(messages: AsyncIterable<Message>, { method }: RestBinding): Promise<Message> {
   const received = await Array.fromAsync(messages);
   const [message] = received;
   if (message === undefined || received.length > 1) throw new TypeError(`${method} did not answer exactly one message`);

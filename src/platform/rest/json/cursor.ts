@@ -11,7 +11,7 @@ export interface Cursor {
 }
 
 /** How deep objects and lists may lie in one another; as in Protocol Buffers. */
-export const maxDepth = 100;
+const maxDepth = 100;
 
 /** A cursor at the beginning of a text. */
 export function openCursor(text: string): Cursor {

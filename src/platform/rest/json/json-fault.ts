@@ -11,10 +11,15 @@ export class JsonFault extends Error {
 
   /** Says that the fault lies inside this member (`name`) or element (`[3]`): called from the inside out. */
   within(step: string): this {
-    this.#path.unshift(step);
+    this.#path.unshift(short(step));
     this.message = `${this.#path.join(".").replaceAll(".[", "[")}: ${this.#reason}`;
     return this;
   }
+}
+
+/** A text of the caller's for an error, cut where it is long. */
+export function short(text: string): string {
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }
 
 /** Adds a step of the path to a fault that passes by; anything else passes as it is. */

@@ -14,10 +14,10 @@ export interface Readers {
 }
 
 /** Reads an object into a message: a new one unless one is given. */
-export type MessageReader = (cursor: Cursor, into?: Message) => Message;
+type MessageReader = (cursor: Cursor, into?: Message) => Message;
 
 /** Reads a field's value into its message; `null` leaves it as it is. */
-export type FieldReader = (cursor: Cursor, message: Message) => void;
+type FieldReader = (cursor: Cursor, message: Message) => void;
 
 /**
  * Makes readers of legacy JSON, each compiled from a descriptor, once, into closures. They take numbers as numbers or

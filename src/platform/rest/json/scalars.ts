@@ -1,5 +1,5 @@
 import { ScalarType } from "@bufbuild/protobuf";
-import { JsonFault } from "./json-fault.ts";
+import { JsonFault, short } from "./json-fault.ts";
 
 /**
  * The value of an integer field, exactly, from a number as it is written: `12`, `-3`, `1e3`, `2.0`. Bigint for the
@@ -87,8 +87,4 @@ function bigFrom(source: string, range: Range): bigint {
 
 function outOfRange(source: string, { min, max }: Range): JsonFault {
   return new JsonFault(`${short(source)} is not between ${min} and ${max}`);
-}
-
-function short(text: string): string {
-  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }

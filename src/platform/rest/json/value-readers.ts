@@ -24,7 +24,7 @@ import {
   readString,
   unexpected,
 } from "./cursor.ts";
-import { faultWithin, JsonFault } from "./json-fault.ts";
+import { faultWithin, JsonFault, short } from "./json-fault.ts";
 import { ruleOf, spellingsOf } from "./rules.ts";
 import { floatFrom, integerFrom, quoted } from "./scalars.ts";
 
@@ -150,7 +150,7 @@ function enumReader(desc: DescEnum, unknownAsZero: boolean): ValueReader {
     if (peek(cursor) !== quote) {
       const source = readNumber(cursor);
       const value = Number(source);
-      return spellings.has(value) ? value : unknown(source);
+      return spellings.has(value) ? value : unknown(short(source));
     }
     const spelling = readString(cursor);
     const value = spellings.find(spelling);

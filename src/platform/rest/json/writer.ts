@@ -3,7 +3,7 @@ import { type Fields, hasPresence, ruleOf } from "./rules.ts";
 import { createValueWriters, type ValueWriter } from "./value-writers.ts";
 
 /** Writes a message of one type, or a part of it, as legacy JSON. */
-export type MessageWriter = (message: Message) => string;
+type MessageWriter = (message: Message) => string;
 
 /** Writers of legacy JSON. */
 export interface Writers {
