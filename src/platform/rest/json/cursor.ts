@@ -60,25 +60,24 @@ export function nextElement(cursor: Cursor): boolean {
 export function readName(cursor: Cursor): string {
   if (peek(cursor) !== quote) throw unexpected(cursor, "a member's name in quotes");
   const start = cursor.at;
-  const end = endOfString(cursor);
-  const name = cursor.text.slice(start + 1, end - 1);
+  const plainEnd = endOfPlainString(cursor, longestPlainName);
+  const end = plainEnd ?? endOfString(cursor);
+  const { text } = cursor;
   cursor.at = end;
   if (peek(cursor) !== colon) throw unexpected(cursor, "`:`");
   cursor.at += 1;
-  return needsParser.test(name) ? parseString(cursor.text.slice(start, end)) : name;
+  return plainEnd === undefined ? parseString(text.slice(start, end)) : text.slice(start + 1, end - 1);
 }
 
 /** Reads a string. */
 export function readString(cursor: Cursor): string {
   if (peek(cursor) !== quote) throw unexpected(cursor, "a string");
   const start = cursor.at;
-  const end = endOfString(cursor);
+  const { text } = cursor;
+  const plainEnd = endOfPlainString(cursor, longestCopiedSlice);
+  const end = plainEnd ?? endOfString(cursor);
   cursor.at = end;
-  if (end - start <= shortBytes) {
-    const value = cursor.text.slice(start + 1, end - 1);
-    if (!needsParser.test(value)) return value;
-  }
-  return parseString(cursor.text.slice(start, end));
+  return plainEnd === undefined ? parseString(text.slice(start, end)) : text.slice(start + 1, end - 1);
 }
 
 /** Reads a number and returns it as it is written. */
@@ -155,13 +154,15 @@ const closeBrace = 0x7d;
 const openBracket = 0x5b;
 const closeBracket = 0x5d;
 const quote = 0x22;
+const backslash = 0x5c;
 const colon = 0x3a;
 const comma = 0x2c;
 const letterN = 0x6e;
 const numberAt = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-// A longer slice keeps the whole text alive for as long as it lives itself; the parser makes a string of its own.
-const shortBytes = 12;
-const needsParser = /[\\\p{Cc}]/u;
+const longestPlainName = 64;
+// V8 copies slices up to it. A longer one keeps the whole text alive for as long as it lives itself, so that those are
+// left to the parser, which makes strings of their own.
+const longestCopiedSlice = 12;
 
 function kindOf(code: number): string | undefined {
   if (code === openBrace) return "an object";
@@ -201,12 +202,22 @@ function skipWord(cursor: Cursor, word: string): boolean {
   return true;
 }
 
+/** Where the string that begins at the cursor ends, when it is short and stands for itself. */
+function endOfPlainString({ text, at }: Cursor, longest: number): number | undefined {
+  for (let index = at + 1; index <= at + 1 + longest; index += 1) {
+    const code = text.charCodeAt(index);
+    if (code === quote) return index + 1;
+    if (!(code >= 0x20) || code === backslash) return undefined; // NaN at the end of the text
+  }
+  return undefined;
+}
+
 /** Where the string that begins at the cursor ends, after its closing quote. */
 function endOfString({ text, at }: Cursor): number {
   let end = text.indexOf('"', at + 1);
   while (end !== -1) {
     let slashes = 0;
-    while (text.charCodeAt(end - 1 - slashes) === 0x5c) slashes += 1;
+    while (text.charCodeAt(end - 1 - slashes) === backslash) slashes += 1;
     if (slashes % 2 === 0) return end + 1;
     end = text.indexOf('"', end + 1);
   }

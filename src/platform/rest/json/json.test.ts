@@ -42,6 +42,7 @@ describe("round trips", () => {
         JSON.parse(text);
         expect(readKinds(text)).toEqual(message);
       }),
+      { numRuns: 50 },
     );
   });
 

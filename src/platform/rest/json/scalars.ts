@@ -9,7 +9,8 @@ export function integerFrom(source: string, type: ScalarType): number | bigint {
   const range = rangeOf(type);
   if (shortInteger.test(source)) {
     const value = Number(source);
-    if (value < range.min || value > range.max) throw outOfRange(source, range);
+    // Numbers against numbers: comparing with a bigint costs more than all the rest.
+    if (value < range.low || value > range.high) throw outOfRange(source, range);
     return range.is64 ? BigInt(value) : value === 0 ? 0 : value;
   }
   const value = bigFrom(source, range);
@@ -35,13 +36,20 @@ export function quoted(text: string): string {
 interface Range {
   readonly min: bigint;
   readonly max: bigint;
+  /** As numbers, which for 64 bits are near enough to judge short integers by. */
+  readonly low: number;
+  readonly high: number;
   readonly is64: boolean;
 }
 
-const int32: Range = { min: -(2n ** 31n), max: 2n ** 31n - 1n, is64: false };
-const uint32: Range = { min: 0n, max: 2n ** 32n - 1n, is64: false };
-const int64: Range = { min: -(2n ** 63n), max: 2n ** 63n - 1n, is64: true };
-const uint64: Range = { min: 0n, max: 2n ** 64n - 1n, is64: true };
+const int32 = range(-(2n ** 31n), 2n ** 31n - 1n);
+const uint32 = range(0n, 2n ** 32n - 1n);
+const int64 = range(-(2n ** 63n), 2n ** 63n - 1n);
+const uint64 = range(0n, 2n ** 64n - 1n);
+
+function range(min: bigint, max: bigint): Range {
+  return { min, max, low: Number(min), high: Number(max), is64: max > 2n ** 32n };
+}
 
 function rangeOf(type: ScalarType): Range {
   switch (type) {
