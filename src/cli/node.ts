@@ -123,9 +123,21 @@ async function listen(
   const { host, port, corsOrigins, metricsToken, shortPath } = settings;
   const tls = certificate && { pair: certificate.current };
   const metrics = createMetrics("node");
-  const { services, gate } = node;
+  const { services, gate, describe } = node;
   try {
-    return await createServer({ services, gate, host, port, tls, corsOrigins, metricsToken, shortPath, log, metrics });
+    return await createServer({
+      services,
+      gate,
+      describe,
+      host,
+      port,
+      tls,
+      corsOrigins,
+      metricsToken,
+      shortPath,
+      log,
+      metrics,
+    });
   } catch (error) {
     if (isErrno(error, "EADDRINUSE"))
       throw new CannotListen(

@@ -1,8 +1,10 @@
 import { join } from "node:path";
+import type { ApiDescription } from "../platform/rest/openapi/openapi.ts";
 import type { Gate } from "../platform/rpc/gate.ts";
 import type { ServedService } from "../platform/rpc/served-service.ts";
 import type { Logger } from "../platform/telemetry/log.ts";
 import { loadApiKey } from "./api/api-key.ts";
+import { describeNode } from "./api/description.ts";
 import { createNodeGate } from "./api/gate.ts";
 import { createNodeService } from "./api/node-service.ts";
 import { createDebug } from "./debug.ts";
@@ -28,6 +30,8 @@ export interface NodeDependencies {
 export interface Node {
   readonly services: readonly ServedService[];
   readonly gate: Gate;
+  /** What `/openapi.json` says of it. */
+  readonly describe: () => Promise<ApiDescription>;
   /** The API key, when it was made just now: to be shown once. */
   readonly madeApiKey: string | undefined;
   /** Ends the engines. */
@@ -61,6 +65,7 @@ export async function createNode(
   return {
     services: [createNodeService({ runtime, nodeVersion: version })],
     gate: createNodeGate({ key, now: systemClock.now }),
+    describe: () => describeNode(version),
     madeApiKey: made,
     close: () => runtime.close(),
   };

@@ -11,7 +11,7 @@ export interface OperationsOptions {
   /** Opens `/metrics` besides the gate. */
   metricsToken: string | undefined;
   /** The OpenAPI document, made when it is first asked for. */
-  openapi: () => object;
+  openapi: () => Promise<object>;
   /** Asks the gate about a path that is no RPC; throws when it refuses. */
   admit: (request: FastifyRequest) => void | Promise<void>;
   /** What is wrong with a request that no route takes. */
@@ -43,8 +43,8 @@ export function mountOperations(app: FastifyInstance, options: OperationsOptions
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );
   let document: string | undefined;
-  app.get("/openapi.json", { onRequest: admitted }, (_request, reply) => {
-    document ??= JSON.stringify(options.openapi());
+  app.get("/openapi.json", { onRequest: admitted }, async (_request, reply) => {
+    document ??= JSON.stringify(await options.openapi());
     return reply.type("application/json").send(document);
   });
   app.setErrorHandler((error, request, reply) => fail(request, reply, error));

@@ -9,6 +9,7 @@ import fastify from "fastify";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { createListener, type KeyPair, peerOf, type Request } from "../listener/listener.ts";
 import { mountRest } from "../rest/mount-rest.ts";
+import type { ApiDescription } from "../rest/openapi/openapi.ts";
 import { kPeer, kRequestId } from "../rpc/call-context.ts";
 import { mountConnect } from "../rpc/connect-routes.ts";
 import { type Gate, guard } from "../rpc/gate.ts";
@@ -30,6 +31,8 @@ import { answerRpcError, isRpc, unknownMethod } from "./unrouted.ts";
 export interface ServerOptions {
   /** What is served besides health and reflection. */
   services: readonly ServedService[];
+  /** What `/openapi.json` says of the services beside their contract. Default: nothing. */
+  describe?: () => Promise<ApiDescription>;
   /** Asked before the body of anything that is not public is read. */
   gate: Gate;
   /** An address, not a name: `0.0.0.0`, `::`, `127.0.0.1`. */
@@ -120,7 +123,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     health,
     metrics,
     metricsToken: options.metricsToken,
-    openapi: () => ({}),
+    openapi: async () => {
+      const { createOpenApi } = await import("../rest/openapi/openapi.ts"); // seldom asked for
+      return createOpenApi({ services: options.services, ...(await (options.describe ?? nothing)()) });
+    },
     admit: ({ raw, url, headers }) =>
       gate({ header: headersOf(headers), values: contextValues(raw, headers), path: url.replace(/\?.*/s, "") }),
     missing: (request) => (isRpc(request) ? unknownMethod() : rest.errorOf(request)),
@@ -148,6 +154,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       shutdown.over();
     },
   };
+}
+
+async function nothing(): Promise<ApiDescription> {
+  return { title: "Garrison", version: "", comments: {}, securitySchemes: {} };
 }
 
 async function createInterceptors({ services, log, metrics }: ServerOptions) {

@@ -4,15 +4,19 @@ import { bindingsOfAll } from "../read-bindings.ts";
 import { connectOperation, connectParameters, errorResponses, restOperation } from "./operations.ts";
 import { type Comments, createSchemas, described } from "./schemas.ts";
 
-/** Options of {@link createOpenApi}. */
-export interface OpenApiOptions {
-  services: readonly Pick<ServedService, "desc" | "isPublic">[];
+/** What an OpenAPI document says beside the contract. */
+export interface ApiDescription {
   /** The comments of the contract, by the full name of what they describe: `gen/comments.ts`. */
   comments: Comments;
   title: string;
   version: string;
   /** OpenAPI's security schemes, any one of which opens what is not public. */
   securitySchemes: JsonObject;
+}
+
+/** Options of {@link createOpenApi}. */
+export interface OpenApiOptions extends ApiDescription {
+  services: readonly Pick<ServedService, "desc" | "isPublic">[];
 }
 
 /**
