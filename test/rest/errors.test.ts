@@ -28,6 +28,8 @@ describe("errors of handlers, in JSON", () => {
     ["unforeseen", 500, { ok: false, error: "internal error", code: "INTERNAL" }],
     ["unwritable", 500, { ok: false, error: "internal error", code: "INTERNAL" }],
     ["retry", 503, { ok: false, error: "later", code: "UNAVAILABLE" }],
+    ["forwarded", 409, { ok: false, error: "from elsewhere", code: "ABORTED" }],
+    ["caused", 500, { ok: false, error: "told, with a cause", code: "INTERNAL" }],
     ["header", 401, { ok: false, error: "with a header", code: "UNAUTHENTICATED" }],
   ])("%s", async (how, status, body) => {
     const response = await fail(how);
@@ -36,6 +38,8 @@ describe("errors of handlers, in JSON", () => {
     expect(rest).toEqual(body);
     expect(id).toMatch(/^request-\d+$/);
     expect(response.headers.get("x-request-id")).toBe(id);
+    expect(response.headers.get("x-more")).toBe(how === "forwarded" ? "1" : null);
+    expect(response.headers.get("date")).not.toBe("yesterday");
     expect(response.headers.get("retry-after")).toBe(how === "retry" ? "3" : null);
     expect(response.headers.get("www-authenticate")).toBe(how === "header" ? "Bearer" : null);
   });

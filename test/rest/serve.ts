@@ -14,7 +14,7 @@ import { createShutdown, type Shutdown } from "../../src/platform/rpc/shutdown.t
 export const key = "sesame";
 
 /** Lets callers with the key pass; the key `limited` has asked too often. */
-export const keyGate: Gate = ({ header }) => {
+const keyGate: Gate = ({ header }) => {
   const given = header.get("x-api-key");
   if (given === "limited") {
     throw new PublicError("slow down", Code.ResourceExhausted, { retryAfterSeconds: 1.2, machineCode: "RATE_LIMITED" });

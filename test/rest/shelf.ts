@@ -102,6 +102,14 @@ async function fail(how: string, signal: AbortSignal, log: ShelfLog): Promise<{ 
       throw new ConnectError("told on purpose", Code.Internal);
     case "header":
       throw new ConnectError("with a header", Code.Unauthenticated, { "www-authenticate": "Bearer" });
+    case "forwarded":
+      throw new ConnectError("from elsewhere", Code.Aborted, {
+        "content-length": "3",
+        "x-more": "1",
+        date: "yesterday",
+      });
+    case "caused":
+      throw new ConnectError("told, with a cause", Code.Internal, undefined, undefined, new TypeError("secret"));
     case "slow": {
       const { promise, reject } = Promise.withResolvers<never>();
       signal.addEventListener("abort", () => {

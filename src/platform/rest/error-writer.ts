@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { httpStatusOf, machineCodeOf, PublicError } from "../rpc/public-error.ts";
-import type { ErrorStyle } from "./binding.ts";
+import { type ErrorStyle, ownSentences } from "./binding.ts";
 import type { Writers } from "./json/writer.ts";
 
 /** An error as an answer. */
@@ -19,8 +19,7 @@ export type ErrorWriter = (cause: unknown, requestId: string) => WrittenError;
 export function createErrorWriter(style: ErrorStyle, writers: Writers): ErrorWriter {
   return (cause, requestId) => {
     const shown = shownOf(cause, style);
-    const header: Record<string, string> = {};
-    if (cause instanceof ConnectError) for (const [name, value] of cause.metadata) header[name] = value;
+    const header: Record<string, string> = cause instanceof ConnectError ? ownHeader(cause) : {};
     if (shown.retryAfterSeconds !== undefined) header["retry-after"] = `${Math.ceil(shown.retryAfterSeconds)}`;
     if (style.form === "text") {
       header["content-type"] = "text/plain; charset=utf-8";
@@ -55,8 +54,16 @@ function shownOf(cause: unknown, { internalStatus, sentences }: ErrorStyle): Sho
 }
 
 // The outermost interceptor wraps what was not meant for the caller in such an error.
-function isUnforeseen({ code, cause }: ConnectError): boolean {
-  return code === Code.Internal && cause !== undefined;
+function isUnforeseen({ code, cause, rawMessage }: ConnectError): boolean {
+  return code === Code.Internal && cause !== undefined && rawMessage === ownSentences.internal;
+}
+
+// An error that came from another server brings the header of that server's answer along.
+const ofAnAnswer =
+  /^(?:content-|grpc-|connect-|access-control-|x-request-id$|transfer-encoding$|trailer$|connection$|keep-alive$|date$|vary$|server$)/;
+
+function ownHeader({ metadata }: ConnectError): Record<string, string> {
+  return Object.fromEntries(Array.from(metadata).filter(([name]) => !ofAnAnswer.test(name)));
 }
 
 function detailsOf(error: ConnectError, writers: Writers): string[] {
