@@ -27,7 +27,7 @@ export function restOperation(binding: RestBinding, context: OperationContext): 
   };
 }
 
-/** Describes the unary RPC that every method is over Connect. */
+/** Describes a unary RPC over Connect. */
 export function connectOperation(method: DescMethod, context: OperationContext): JsonObject {
   const content = (desc: DescMethod["input"]): JsonObject => ({
     "application/json": { schema: context.canonical.message(desc) },
