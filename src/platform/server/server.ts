@@ -69,6 +69,7 @@ export interface Server {
 const maxMessageBytesByDefault = 64 * 1024 * 1024;
 // Below it a reply costs more to compress than to send.
 const compressMinBytes = 16 * 1024;
+const maxParamLength = 8192;
 const shutdownMs = 10_000;
 // Between the abort of unary calls and the end of the server: their answers still have to leave.
 const shutdownAnswerMs = 1_000;
@@ -99,6 +100,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const app = fastify({
     serverFactory: (handler) => listener.serve(handler as Parameters<typeof listener.serve>[0]),
     logger: false,
+    routerOptions: { maxParamLength }, // a longer one is answered before the gate
     rewriteUrl: ({ url = "/" }) => (isDecodable(url) ? url : "/"),
   });
   await mountCors(app, options.corsOrigins ?? []);
