@@ -16,7 +16,6 @@ export function serveConnectHttp2(
 ): boolean {
   const unary = openConnectUnary(serving, method, headers, url, () => serving.contextValues(stream, headers));
   if (unary === undefined) return false;
-  stream.on("error", () => undefined); // a reset: what follows is `close`
   stream.on("close", () => {
     if (!unary.call.context.signal.aborted) unary.call.end(clientLeft());
   });

@@ -4,6 +4,7 @@ import { type Compression, compressionNegotiate, mergeNonProtocolHeaders } from 
 import { codeToHttpStatus, errorToJsonBytes, parseTimeout } from "@connectrpc/connect/protocol-connect";
 import { passGate } from "../gate.ts";
 import { type Call, openCall } from "./call.ts";
+import { asBuffer, type Codec } from "./codecs.ts";
 import { invokeUnary, type UnarySpec } from "./invoke.ts";
 import type { ShortMethod } from "./methods.ts";
 import { field, type Serving } from "./serving.ts";
@@ -15,7 +16,7 @@ export interface ConnectUnary {
    * Answers it with the body that `read` gives, which is asked for only once the gate has let the call pass. Never
    * rejects.
    */
-  answer(read: () => Promise<Uint8Array>): Promise<ConnectAnswer>;
+  answer(read: () => Promise<Buffer>): Promise<ConnectAnswer>;
 }
 
 /** The answer to a unary Connect call, of either HTTP version. */
@@ -58,14 +59,14 @@ export function openConnectUnary(
     trailerFields: {},
     values: values(),
   });
-  const binary = contentType === "application/proto";
+  const codec = method.codecs[contentType === "application/proto" ? "binary" : "json"];
   return {
     call,
     async answer(read) {
       let status = 200;
       let body: Uint8Array;
       try {
-        body = await run(serving, method, spec, call, encoding.request, binary, read);
+        body = await run(serving, method, spec, call, encoding.request, codec, read);
       } catch (cause) {
         const error = cause instanceof ConnectError ? cause : new ConnectError("internal error", Code.Internal);
         status = codeToHttpStatus(error.code);
@@ -79,19 +80,18 @@ export function openConnectUnary(
 
 async function run(
   serving: Serving,
-  { interceptors, serialization }: ShortMethod,
+  { interceptors }: ShortMethod,
   spec: UnarySpec,
   call: Call,
   encoding: Compression | null,
-  binary: boolean,
-  read: () => Promise<Uint8Array>,
+  { parse, serialize }: Codec,
+  read: () => Promise<Buffer>,
 ): Promise<Uint8Array> {
   const admitted = passGate(serving.gate, call.context);
   if (admitted !== undefined) await admitted;
-  let bytes = await read();
-  if (encoding !== null) bytes = await encoding.decompress(bytes, serving.limits.readMaxBytes);
-  const message = serialization.getI(binary).parse(bytes);
-  return serialization.getO(binary).serialize(await invokeUnary(spec, interceptors, call.context, message));
+  const sent = await read();
+  const body = encoding === null ? sent : asBuffer(await encoding.decompress(sent, serving.limits.readMaxBytes));
+  return serialize(await invokeUnary(spec, interceptors, call.context, parse(body, 0, body.length)));
 }
 
 function describe(error: ConnectError, call: Call, serving: Serving): Uint8Array {

@@ -1,7 +1,15 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 
-/** A message on the wire, behind its prefix of five bytes. */
+/** A message that has arrived: part of a buffer, without its prefix. */
 export interface Frame {
+  readonly flags: number;
+  readonly buffer: Buffer;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A message to send. */
+export interface OutgoingFrame {
   readonly flags: number;
   readonly data: Uint8Array;
 }
@@ -13,10 +21,12 @@ export const prefixBytes = 5;
 export class FrameReader {
   readonly #readMaxBytes: number;
   readonly #onFrame: (frame: Frame) => void;
-  readonly #prefix = new Uint8Array(prefixBytes);
-  readonly #view = new DataView(this.#prefix.buffer);
-  #prefixFill = 0;
-  #data: Uint8Array | undefined;
+  // A prefix that was cut.
+  #prefix: Buffer | undefined;
+  #flags = 0;
+  #size = 0;
+  // Data that was cut.
+  #data: Buffer | undefined;
   #dataFill = 0;
 
   constructor(readMaxBytes: number, onFrame: (frame: Frame) => void) {
@@ -25,7 +35,7 @@ export class FrameReader {
   }
 
   /** Takes what has arrived. Throws ResourceExhausted for a frame that is announced larger than allowed. */
-  push(chunk: Uint8Array): void {
+  push(chunk: Buffer): void {
     let at = 0;
     while (at < chunk.length)
       at = this.#data === undefined ? this.#begin(chunk, at) : this.#fill(this.#data, chunk, at);
@@ -33,61 +43,69 @@ export class FrameReader {
 
   /** Throws InvalidArgument when the body ends within a frame. */
   end(): void {
-    if (this.#prefixFill > 0) throw new ConnectError("protocol error: incomplete envelope", Code.InvalidArgument);
+    if (this.#prefix === undefined && this.#data === undefined) return;
+    throw new ConnectError("protocol error: incomplete envelope", Code.InvalidArgument);
   }
 
-  #begin(chunk: Uint8Array, start: number): number {
-    let at = start;
-    while (this.#prefixFill < prefixBytes && at < chunk.length) {
-      this.#prefix[this.#prefixFill++] = chunk[at++] ?? 0;
+  /** Begins a frame; returns how far it came. */
+  #begin(chunk: Buffer, start: number): number {
+    let at = start + prefixBytes;
+    if (this.#prefix === undefined && at <= chunk.length) {
+      this.#announced(chunk, start);
+    } else {
+      const before = this.#prefix ?? chunk.subarray(0, 0);
+      at -= before.length;
+      const prefix = Buffer.concat([before, chunk.subarray(start, at)]);
+      this.#prefix = prefix.length < prefixBytes ? prefix : undefined;
+      if (this.#prefix !== undefined) return chunk.length;
+      this.#announced(prefix, 0);
     }
-    if (this.#prefixFill < prefixBytes) return at;
-    const size = this.#view.getUint32(1);
+    if (chunk.length - at < this.#size) {
+      this.#data = Buffer.allocUnsafeSlow(Math.min(this.#size, firstBytes));
+      this.#dataFill = 0;
+      return at;
+    }
+    const end = at + this.#size;
+    this.#onFrame({ flags: this.#flags, buffer: chunk, start: at, end });
+    return end;
+  }
+
+  #announced(bytes: Buffer, at: number): void {
+    let size = 0;
+    for (let index = at + 1; index < at + prefixBytes; index += 1) size = size * 256 + (bytes[index] ?? 0);
     if (size > this.#readMaxBytes) {
       throw new ConnectError(
         `message size ${size} is larger than configured readMaxBytes ${this.#readMaxBytes}`,
         Code.ResourceExhausted,
       );
     }
-    if (chunk.length - at >= size) {
-      // A copy: a view would keep all that was read from the socket alive as long as the message's bytes.
-      this.#complete(Uint8Array.prototype.slice.call(chunk, at, at + size));
-      return at + size;
-    }
-    this.#data = new Uint8Array(Math.min(size, firstBytes));
-    this.#dataFill = 0;
-    return at;
+    this.#flags = bytes[at] ?? 0;
+    this.#size = size;
   }
 
-  #fill(data: Uint8Array, chunk: Uint8Array, at: number): number {
-    const size = this.#view.getUint32(1);
-    const taken = Math.min(size - this.#dataFill, chunk.length - at);
-    const room = this.#dataFill + taken <= data.length ? data : grown(data, this.#dataFill + taken, size);
+  /** Goes on with a frame; returns how far it came. */
+  #fill(data: Buffer, chunk: Buffer, at: number): number {
+    const taken = Math.min(this.#size - this.#dataFill, chunk.length - at);
+    const room = this.#dataFill + taken <= data.length ? data : grown(data, this.#dataFill + taken, this.#size);
     room.set(chunk.subarray(at, at + taken), this.#dataFill);
-    this.#data = room;
     this.#dataFill += taken;
-    if (this.#dataFill === size) this.#complete(room);
+    this.#data = this.#dataFill < this.#size ? room : undefined;
+    if (this.#data === undefined) this.#onFrame({ flags: this.#flags, buffer: room, start: 0, end: this.#size });
     return at + taken;
-  }
-
-  #complete(data: Uint8Array): void {
-    this.#prefixFill = 0;
-    this.#data = undefined;
-    this.#onFrame({ flags: this.#prefix[0] ?? 0, data });
   }
 }
 
 // Memory follows what has arrived, not what was announced.
 const firstBytes = 256 * 1024;
 
-function grown(data: Uint8Array, atLeast: number, size: number): Uint8Array {
-  const larger = new Uint8Array(Math.min(size, Math.max(atLeast, data.length * 4)));
+function grown(data: Buffer, atLeast: number, size: number): Buffer {
+  const larger = Buffer.allocUnsafeSlow(Math.min(size, Math.max(atLeast, data.length * 4)));
   larger.set(data);
   return larger;
 }
 
 /** Puts frames behind one another; `byteLength` is that of all, with their prefixes. */
-export function joinFrames(frames: readonly Frame[], byteLength: number): Uint8Array {
+export function joinFrames(frames: readonly OutgoingFrame[], byteLength: number): Uint8Array {
   const bytes = Buffer.allocUnsafe(byteLength);
   let at = 0;
   for (const { flags, data } of frames) {

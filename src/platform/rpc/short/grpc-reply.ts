@@ -3,7 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { type Compression, compressedFlag } from "@connectrpc/connect/protocol";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { Call } from "./call.ts";
-import { joinFrames, prefixBytes } from "./frames.ts";
+import { joinFrames, type OutgoingFrame, prefixBytes } from "./frames.ts";
 import { sendable } from "./http2-answer.ts";
 
 // What one write carries, unless a single message is larger.
@@ -23,7 +23,7 @@ export interface GrpcReplyOptions {
 export class GrpcReply {
   readonly #stream: ServerHttp2Stream;
   readonly #options: GrpcReplyOptions;
-  #batch: { flags: number; data: Uint8Array }[] = [];
+  #batch: OutgoingFrame[] = [];
   #batchBytes = 0;
   #ticking = false;
   #drained: Promise<void> | undefined;
@@ -48,12 +48,16 @@ export class GrpcReply {
     return this.#soon();
   }
 
-  /** Sends the last message, if there is one, and the status OK. */
-  async finish(last?: Uint8Array): Promise<void> {
-    if (last !== undefined) {
-      if (this.#isCompressed(last)) await this.#compress(last);
-      else this.#add(0, last);
-    }
+  /** Sends the one message of a call, and the status OK. Returns what to wait for, if anything. */
+  answer(data: Uint8Array): Promise<void> | undefined {
+    if (this.#isCompressed(data)) return this.#compress(data).then(() => this.finish());
+    this.#add(0, data);
+    this.finish();
+    return undefined;
+  }
+
+  /** Ends with the status OK. */
+  finish(): void {
     if (this.closed) return;
     this.#open();
     this.#end();
@@ -93,6 +97,7 @@ export class GrpcReply {
   }
 
   #add(flags: number, data: Uint8Array): void {
+    if (this.closed) return;
     // Whatever the handler sets in the header from now on is too late, as it is on any other path.
     this.#open();
     const size = prefixBytes + data.length;

@@ -6,6 +6,7 @@ import { parseTimeout } from "@connectrpc/connect/protocol-grpc";
 import { passGate } from "../gate.ts";
 import { type Call, openCall } from "./call.ts";
 import { clientLeft } from "./client-left.ts";
+import { asBuffer, type Codec } from "./codecs.ts";
 import type { Frame } from "./frames.ts";
 import { GrpcReply } from "./grpc-reply.ts";
 import { adoptTrailer, invokeStream, invokeUnary, single } from "./invoke.ts";
@@ -44,14 +45,14 @@ export function serveGrpc(
   });
   if (encoding.response !== null) call.responseHeader.set("grpc-encoding", encoding.response.name);
   const reply = new GrpcReply({ stream, call, compression: encoding.response, compressMinBytes });
-  const { parse } = method.serialization.getI(true);
+  const { parse } = method.codecs.binary;
   const messages = new RequestMessages({
     stream,
     readMaxBytes,
     decode: (frame) => decode(frame, encoding.request, readMaxBytes, parse),
   });
-  stream.on("error", () => undefined); // a reset: what follows is `close`
   stream.on("close", () => {
+    messages.closed();
     if (!call.context.signal.aborted) call.end(clientLeft());
   });
   void answer(serving, method, call, messages, reply);
@@ -61,23 +62,24 @@ export function serveGrpc(
 /** Never rejects: what cannot be answered resets the stream. */
 async function answer(
   serving: Serving,
-  { path, spec, interceptors, serialization }: ShortMethod,
+  { path, spec, interceptors, codecs }: ShortMethod,
   call: Call,
   messages: RequestMessages<Message>,
   reply: GrpcReply,
 ): Promise<void> {
-  const { serialize } = serialization.getO(true);
+  const { serialize } = codecs.binary;
   try {
     const admitted = passGate(serving.gate, call.context);
     if (admitted !== undefined) await admitted;
     if (spec.kind === "unary") {
       const output = await invokeUnary(spec, interceptors, call.context, await single(messages, "unary"));
-      await reply.finish(serialize(output));
+      const compressing = reply.answer(serialize(output));
+      if (compressing !== undefined) await compressing;
     } else {
       const response = await invokeStream(spec, interceptors, call.context, messages);
       await sendAll(response.message, serialize, reply);
       adoptTrailer(response, call.context);
-      await reply.finish();
+      reply.finish();
     }
   } catch (error) {
     try {
@@ -106,15 +108,17 @@ async function sendAll(source: AsyncIterable<Message>, serialize: (message: Mess
   }
 }
 
-function decode<T>(
-  { flags, data }: Frame,
+function decode(
+  { flags, buffer, start, end }: Frame,
   compression: Compression | null,
   readMaxBytes: number,
-  parse: (data: Uint8Array) => T,
-): T | Promise<T> {
-  if ((flags & compressedFlag) === 0) return parse(data);
+  parse: Codec["parse"],
+): Message | Promise<Message> {
+  if ((flags & compressedFlag) === 0) return parse(buffer, start, end);
   if (compression === null) {
     throw new ConnectError("received compressed envelope, but do not know how to decompress", Code.Internal);
   }
-  return compression.decompress(data, readMaxBytes).then(parse);
+  return compression
+    .decompress(buffer.subarray(start, end), readMaxBytes)
+    .then((bytes) => parse(asBuffer(bytes), 0, bytes.length));
 }

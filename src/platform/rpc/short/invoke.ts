@@ -30,9 +30,9 @@ export async function invokeUnary(
   const run = async (request: UnaryRequest | StreamRequest): Promise<UnaryResponse> => {
     if (request.stream) throw mixedKinds();
     const output = await spec.impl(request.message, seen(context, request));
-    return { stream: false, method, ...answered(context), message: create(method.output, output) };
+    return { ...answered(context), stream: false, method, message: create(method.output, output) };
   };
-  const response = await within(interceptors, run)({ stream: false, method, message, ...asked(context) });
+  const response = await within(interceptors, run)({ ...asked(context), stream: false, method, message });
   if (response.stream) throw mixedKinds();
   adopt(response.header, context.responseHeader);
   adopt(response.trailer, context.responseTrailer);
@@ -53,9 +53,9 @@ export async function invokeStream(
   const run = async (request: UnaryRequest | StreamRequest): Promise<StreamResponse> => {
     if (!request.stream) throw mixedKinds();
     const output = await start(spec, request.message, seen(context, request));
-    return { stream: true, method, ...answered(context), message: output };
+    return { ...answered(context), stream: true, method, message: output };
   };
-  const response = await within(interceptors, run)({ stream: true, method, message: messages, ...asked(context) });
+  const response = await within(interceptors, run)({ ...asked(context), stream: true, method, message: messages });
   if (!response.stream) throw mixedKinds();
   adopt(response.header, context.responseHeader);
   return response;

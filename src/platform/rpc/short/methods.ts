@@ -1,7 +1,7 @@
 import type { Interceptor, MethodImplSpec } from "@connectrpc/connect";
-import { createMethodSerializationLookup, type UniversalHandlerOptions } from "@connectrpc/connect/protocol";
 import type { ServedService } from "../served-service.ts";
 import type { ShutdownSignals } from "../shutdown.ts";
+import { type Codec, type CodecOptions, createCodecs } from "./codecs.ts";
 import { createRunningCalls, type RunningCalls } from "./running-calls.ts";
 
 /** A method as the short path serves it: what does not change from call to call. */
@@ -10,7 +10,7 @@ export interface ShortMethod {
   readonly spec: MethodImplSpec;
   /** Outermost first. */
   readonly interceptors: readonly Interceptor[];
-  readonly serialization: ReturnType<typeof createMethodSerializationLookup>;
+  readonly codecs: Readonly<Record<"binary" | "json", Codec>>;
   /** Calls of this kind that are running. */
   readonly running: RunningCalls;
 }
@@ -19,13 +19,9 @@ export interface ShortMethod {
 export interface MethodsOptions {
   services: readonly ServedService[];
   interceptors: (service: ServedService) => Interceptor[];
-  limits: Limits;
+  limits: CodecOptions;
   shutdown: ShutdownSignals;
 }
-
-/** Limits and formats of the router, with its defaults filled in. */
-export type Limits = Required<Pick<UniversalHandlerOptions, "readMaxBytes" | "writeMaxBytes">> &
-  Pick<UniversalHandlerOptions, "binaryOptions" | "jsonOptions">;
 
 /** Prepares all methods of some services, by the path of their URL. */
 export function compileMethods(options: MethodsOptions): ReadonlyMap<string, ShortMethod> {
@@ -37,9 +33,8 @@ export function compileMethods(options: MethodsOptions): ReadonlyMap<string, Sho
     const interceptors = options.interceptors(service);
     for (const spec of service.methods) {
       const path = `/${service.desc.typeName}/${spec.method.name}`;
-      const { binaryOptions, jsonOptions } = limits;
-      const serialization = createMethodSerializationLookup(spec.method, binaryOptions, jsonOptions, limits);
-      methods.set(path, { path, spec, interceptors, serialization, running: spec.kind === "unary" ? unary : streams });
+      const codecs = createCodecs(spec.method, limits);
+      methods.set(path, { path, spec, interceptors, codecs, running: spec.kind === "unary" ? unary : streams });
     }
   }
   return methods;

@@ -15,7 +15,7 @@ const waitingMaxBytes = 64 * 1024;
 
 /**
  * The messages that a client sends, in their order. Nothing is read before the first is asked for. Ends with an error
- * when the body is malformed, or when the stream closes before it.
+ * when the body is malformed, or when the client has left before its end.
  */
 export class RequestMessages<T> implements AsyncIterableIterator<T> {
   readonly #options: RequestMessagesOptions<T>;
@@ -58,25 +58,27 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
     return this;
   }
 
+  /** The stream is closed: no more messages come. */
+  closed(): void {
+    if (this.#end === undefined) this.#stop({ error: clientLeft() });
+  }
+
   #read(): void {
     this.#reading = true;
     const { stream } = this.#options;
     // An empty body may have ended, or the stream may have closed, while the gate was asked.
     if (stream.readableEnded) this.#finish({});
-    else if (stream.destroyed) this.#stop({ error: clientLeft() });
+    else if (stream.destroyed) this.closed();
     else this.#listen(stream);
   }
 
   #listen(stream: ServerHttp2Stream): void {
-    stream.on("data", (chunk: Uint8Array) => {
+    stream.on("data", (chunk: Buffer) => {
       if (this.#end === undefined) this.#arriving(() => this.#reader.push(chunk));
     });
     stream.on("end", () => {
       this.#arriving(() => this.#reader.end());
       this.#finish({});
-    });
-    stream.on("close", () => {
-      if (this.#end === undefined) this.#stop({ error: clientLeft() });
     });
   }
 
@@ -96,13 +98,13 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
       return;
     }
     this.#frames.push(frame);
-    this.#waitingBytes += frame.data.length;
+    this.#waitingBytes += sizeOf(frame);
     if (this.#waitingBytes > waitingMaxBytes) this.#options.stream.pause();
   }
 
   #took(frame: Frame): void {
     this.#next += 1;
-    this.#waitingBytes -= frame.data.length;
+    this.#waitingBytes -= sizeOf(frame);
     if (this.#next < this.#frames.length) return;
     this.#frames = [];
     this.#next = 0;
@@ -149,3 +151,7 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
 
 type Taker<T> = PromiseWithResolvers<IteratorResult<T>>;
 type End = { error?: unknown };
+
+function sizeOf({ start, end }: Frame): number {
+  return end - start;
+}
