@@ -1,4 +1,7 @@
 import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { connect, type IncomingHttpHeaders, type IncomingHttpStatusHeader } from "node:http2";
+import { Writable } from "node:stream";
 import { promisify } from "node:util";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
@@ -9,7 +12,7 @@ import type { Gate } from "../../src/platform/rpc/gate.ts";
 import { PublicError } from "../../src/platform/rpc/public-error.ts";
 import { serveService } from "../../src/platform/rpc/served-service.ts";
 import { createServer, type Server } from "../../src/platform/server/server.ts";
-import { createLog } from "../../src/platform/telemetry/log.ts";
+import { createLog, type Logger } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
 
 const run = promisify(execFile);
@@ -43,7 +46,7 @@ const service = serveService(
   { validated: false },
 );
 
-function start(options: { shortPath: boolean }): Promise<Server> {
+function start(options: { shortPath: boolean; log?: Logger }): Promise<Server> {
   return createServer({
     services: [service],
     gate,
@@ -54,6 +57,15 @@ function start(options: { shortPath: boolean }): Promise<Server> {
     log: createLog("test", "silent"),
     metrics: createMetrics("test"),
     ...options,
+  });
+}
+
+function countLines(into: { lines: number }): Writable {
+  return new Writable({
+    write(_line, _encoding, done) {
+      into.lines += 1;
+      done();
+    },
   });
 }
 
@@ -141,6 +153,45 @@ describe.each([{ shortPath: true }, { shortPath: false }])("a server, short path
     const answer = await fetch(broken, { headers });
     expect(answer.status).toBe(404);
     expect(await answer.text()).toBe("404 page not found\n");
+  });
+
+  test.each<[string, string, Record<string, string>, number]>([
+    ["another verb", "PUT", {}, 405],
+    ["a GET", "GET", {}, 405],
+    ["a content type of no protocol", "POST", { "content-type": "text/plain" }, 415],
+    ["a content type that is none", "POST", { "content-type": "nothing" }, 415],
+    ["a stream's content type on a unary call", "POST", { "content-type": "application/connect+json" }, 415],
+  ])("that there is an RPC is told only with the key: %s", async (_, method, header, status) => {
+    const log = { lines: 0 };
+    const quiet = await start({ ...options, log: createLog("test", "info", countLines(log)) });
+    const call = (path: string, credential: Record<string, string>) =>
+      fetch(quiet.url + path, { method, headers: { ...header, ...credential } });
+    const rpc = "/service.NodeService/GetBaseInfo";
+    const [there, notThere] = await Promise.all([call(rpc, {}), call("/service.NodeService/Nothing", {})]);
+    expect([there.status, notThere.status]).toEqual([401, 401]);
+    expect(await there.text()).toBe(await notThere.text());
+    expect((await call(rpc, headers)).status).toBe(status);
+    expect(log.lines).toBe(0);
+    await quiet.close();
+  });
+
+  test("a verb that nobody knows, which HTTP/2 lets through, meets the gate as well", async () => {
+    const log = { lines: 0 };
+    const quiet = await start({ ...options, log: createLog("test", "info", countLines(log)) });
+    const session = connect(quiet.url);
+    const ask = async (path: string, credential: Record<string, string>) => {
+      const stream = session.request({ ":method": "FROB", ":path": path, ...credential });
+      const [head] = (await once(stream, "response")) as [IncomingHttpHeaders & IncomingHttpStatusHeader];
+      stream.close();
+      return head[":status"];
+    };
+    expect(await ask("/info", {})).toBe(401);
+    expect(await ask("/nothing", {})).toBe(401);
+    expect(await ask("/info", headers)).toBe(405);
+    expect(await ask("/nothing", headers)).toBe(404);
+    expect(log.lines).toBe(0);
+    session.close();
+    await quiet.close();
   });
 
   test("an unknown method answers Unimplemented in gRPC and Connect, behind the key", async () => {

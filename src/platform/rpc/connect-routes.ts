@@ -18,6 +18,8 @@ export interface ConnectOptions {
   contextValues: (request: FastifyRequest) => ContextValues;
   /** Limits, compression and JSON options of the router. */
   router: Partial<UniversalHandlerOptions>;
+  /** Answers a caller whom the gate refused and who speaks none of the protocols. */
+  refuse: (request: FastifyRequest, reply: FastifyReply, cause: unknown) => unknown;
   shutdown: ShutdownSignals;
   log: Logger;
 }
@@ -28,27 +30,28 @@ export interface ConnectOptions {
  */
 export function mountConnect(app: FastifyInstance, options: ConnectOptions): void {
   const router = createConnectRouter();
+  const asked = new WeakSet<ContextValues>();
   for (const service of options.services) {
     const interceptors = options.interceptors(service);
     for (const spec of service.methods) {
       router.rpc(spec.method, spec.impl, {
         ...options.router,
         interceptors,
-        requestGate: (context: HandlerContext) => passGate(options.gate, context),
+        requestGate: (context: HandlerContext) => {
+          asked.add(context.values);
+          return passGate(options.gate, context);
+        },
         shutdownSignal: spec.kind === "unary" ? options.shutdown.calls : options.shutdown.streams,
       });
     }
   }
-  app.register(async (scope) => {
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser("*", (_request, _payload, done) => done(null));
-    for (const handler of router.handlers) {
-      scope.all(handler.requestPath, { config: { rpc: true } }, (request, reply) => {
-        reply.hijack();
-        return answer(handler, request, reply, options);
-      });
-    }
-  });
+  for (const handler of router.handlers) {
+    app.all(handler.requestPath, {
+      // Not the handler: before it, Fastify judges the content type, and the gate comes first. The hook never ends.
+      onRequest: (request, reply, _done) => void answer(handler, request, reply, options, asked),
+      handler: neverReached,
+    });
+  }
 }
 
 async function answer(
@@ -56,10 +59,19 @@ async function answer(
   request: FastifyRequest,
   reply: FastifyReply,
   options: ConnectOptions,
+  asked: WeakSet<ContextValues>,
 ) {
   try {
-    const call = universalRequestFromNodeRequest(request.raw, reply.raw, undefined, options.contextValues(request));
+    const values = options.contextValues(request);
+    const call = universalRequestFromNodeRequest(request.raw, reply.raw, undefined, values);
     const response = await handler(call);
+    // A wrong verb or content type is found before the gate is asked: it tells that there is such an RPC.
+    const refused = asked.has(values) ? undefined : await refusal(options.gate, handler, call.header, values);
+    if (refused !== undefined) {
+      options.refuse(request, reply, refused.cause);
+      return;
+    }
+    reply.hijack();
     for (const [name, value] of Object.entries(reply.getHeaders())) {
       if (value !== undefined) reply.raw.setHeader(name, value);
     }
@@ -67,8 +79,27 @@ async function answer(
   } catch (error) {
     // The answer was under way: the client has left, or a header was refused. The call itself was observed.
     options.log.debug({ err: error, method: handler.method.name }, "answer not delivered");
+    reply.hijack();
     giveUp(reply.raw);
   }
+}
+
+async function refusal(
+  gate: Gate,
+  { method, requestPath: path }: UniversalHandler,
+  header: Headers,
+  values: ContextValues,
+): Promise<{ cause: unknown } | undefined> {
+  try {
+    await gate({ header, values, method, path });
+    return undefined;
+  } catch (cause) {
+    return { cause };
+  }
+}
+
+function neverReached(): never {
+  throw new Error("the route's hook has let a request pass");
 }
 
 function giveUp(response: Response): void {

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { HealthState } from "../rpc/health.ts";
 import type { PublicError } from "../rpc/public-error.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -47,17 +47,20 @@ export function mountOperations(app: FastifyInstance, options: OperationsOptions
     document ??= JSON.stringify(await options.openapi());
     return reply.type("application/json").send(document);
   });
-  app.setErrorHandler((error, request, reply) => fail(request, reply, error));
   // Unknown paths are told from known ones only to callers who passed the gate, before any body is read.
-  app.addHook("onRequest", async (request, reply) => {
-    if (!request.is404) return;
+  const unrouted = async (request: FastifyRequest, reply: FastifyReply) => {
     try {
       await admit(request);
     } catch (error) {
       return fail(request, reply, error);
     }
     return fail(request, reply, missing(request));
-  });
+  };
+  app.addHook("onRequest", async (request, reply) => (request.is404 ? unrouted(request, reply) : undefined));
+  // No hook sees a verb that Fastify has never heard of, which HTTP/2 lets through: it becomes this error.
+  app.setErrorHandler((error: FastifyError, request, reply) =>
+    error.code === "FST_ERR_NOT_FOUND" ? unrouted(request, reply) : fail(request, reply, error),
+  );
 }
 
 // Hashing first makes the lengths equal, which the comparison in constant time needs.

@@ -5,7 +5,7 @@ import type { Registry } from "@bufbuild/protobuf";
 import { ConnectError, createContextValues, type Interceptor } from "@connectrpc/connect";
 import type { UniversalHandlerOptions } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
-import fastify from "fastify";
+import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { createListener, type KeyPair, peerOf, type Request } from "../listener/listener.ts";
 import { mountRest } from "../rest/mount-rest.ts";
@@ -104,20 +104,27 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     rewriteUrl: ({ url = "/" }) => (isDecodable(url) ? url : "/"),
   });
   await mountCors(app, options.corsOrigins ?? []);
+  const rest = mountRest(app, {
+    services: options.services,
+    gate,
+    interceptors,
+    contextValues: ({ raw }) => contextValues(raw, raw.headers),
+    shutdown,
+    log,
+  });
+  const fail = (request: FastifyRequest, reply: FastifyReply, cause: unknown): FastifyReply => {
+    const id = requestIds(request.headers["x-request-id"]);
+    if (!(cause instanceof ConnectError)) log.error({ err: cause, request: id }, "request failed");
+    reply.header("x-request-id", id);
+    return isRpc(request) ? answerRpcError(request, reply, cause) : rest.answer(request, reply, cause, id);
+  };
   mountConnect(app, {
     services,
     gate,
     interceptors,
     contextValues: ({ raw }) => contextValues(raw, raw.headers),
     router,
-    shutdown,
-    log,
-  });
-  const rest = mountRest(app, {
-    services: options.services,
-    gate,
-    interceptors,
-    contextValues: ({ raw }) => contextValues(raw, raw.headers),
+    refuse: fail,
     shutdown,
     log,
   });
@@ -132,12 +139,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     admit: ({ raw, url, headers }) =>
       gate({ header: headersOf(headers), values: contextValues(raw, headers), path: url.replace(/\?.*/s, "") }),
     missing: (request) => (isRpc(request) ? unknownMethod() : rest.errorOf(request)),
-    fail: (request, reply, cause) => {
-      const id = requestIds(request.headers["x-request-id"]);
-      if (!(cause instanceof ConnectError)) log.error({ err: cause, request: id }, "request failed");
-      reply.header("x-request-id", id);
-      return isRpc(request) ? answerRpcError(request, reply, cause) : rest.answer(request, reply, cause, id);
-    },
+    fail,
   });
 
   await app.listen({ host: options.host, port: options.port });
