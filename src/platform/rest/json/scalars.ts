@@ -84,13 +84,20 @@ function bigFrom(source: string, range: Range): bigint {
   if (parts === null) throw new JsonFault(`expected an integer, got ${quoted(source)}`);
   const [, sign = "", whole = "", fraction = "", exponent = "0"] = parts;
   const digits = (whole + fraction).replace(/^0+/, "");
-  const significant = digits.replace(/0+$/, "");
+  const significant = withoutEndingZeros(digits);
   if (significant === "") return 0n;
   // Places that the significant digits are shifted to the left; negative: something is left behind the point.
   const shift = Number(exponent) - fraction.length + (digits.length - significant.length);
   if (shift < 0) throw new JsonFault(`expected an integer, got ${short(source)}`);
   if (significant.length + shift > digitsOfUint64) throw outOfRange(source, range);
   return BigInt(`${sign}${significant}${"0".repeat(shift)}`);
+}
+
+// An expression for the zeros at the end would try every zero anew: seconds for a number of 64 KiB.
+function withoutEndingZeros(digits: string): string {
+  let end = digits.length;
+  while (digits[end - 1] === "0") end -= 1;
+  return digits.slice(0, end);
 }
 
 function outOfRange(source: string, { min, max }: Range): JsonFault {
