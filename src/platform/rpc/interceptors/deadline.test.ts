@@ -1,9 +1,13 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Code, createClient, createRouterTransport } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../../../gen/grpc/health/v1/health_pb.ts";
 import { deadline } from "./deadline.ts";
 
 const never = new Promise<never>(() => undefined);
+
+const busyMessages = 50_000;
 
 const client = createClient(
   Health,
@@ -13,6 +17,7 @@ const client = createClient(
         check: ({ service }) => (service === "stuck" ? never : { status: Status.SERVING }),
         async *watch({ service }) {
           yield { status: Status.SERVING };
+          for (let count = 1; service === "busy" && count < busyMessages; count += 1) yield { status: Status.SERVING };
           if (service === "stuck") await never;
         },
       }),
@@ -43,5 +48,22 @@ describe("the deadline of a call", () => {
     expect(await client.check({})).toMatchObject({ status: Status.SERVING });
     expect(await statuses("", 5_000)).toEqual([Status.SERVING]);
     expect(await statuses("")).toEqual([Status.SERVING]);
+  });
+
+  test("keeps nothing of the messages that a long stream has passed on", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void; // what the flag has exposed
+    const used = () => {
+      collect();
+      return process.memoryUsage().heapUsed;
+    };
+    let [seen, before, after] = [0, 0, 0];
+    for await (const _ of client.watch({ service: "busy" }, { timeoutMs: 60_000 })) {
+      seen += 1;
+      if (seen === 1_000) before = used();
+      if (seen === busyMessages) after = used();
+    }
+    expect(seen).toBe(busyMessages);
+    expect((after - before) / (busyMessages - 1_000)).toBeLessThan(50); // bytes per message
   });
 });

@@ -27,17 +27,24 @@ function expiryOf(signal: AbortSignal): { expired: Promise<never>; settle: () =>
   return { expired: promise, settle: () => signal.removeEventListener("abort", expire) };
 }
 
+// By hand: racing every message against one promise would keep something of each until the stream ends.
 async function* until<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
-  const { expired, settle } = expiryOf(signal);
   const inner = source[Symbol.asyncIterator]();
+  let fail: (cause: unknown) => void = () => undefined;
+  const expire = () => fail(signal.reason);
+  signal.addEventListener("abort", expire);
   try {
     while (true) {
-      const result = await Promise.race([inner.next(), expired]);
+      const result = await new Promise<IteratorResult<T>>((resolve, reject) => {
+        fail = reject;
+        inner.next().then(resolve, reject);
+        if (signal.aborted) expire();
+      });
       if (result.done === true) return;
       yield result.value;
     }
   } finally {
-    settle();
+    signal.removeEventListener("abort", expire);
     // A handler that is stuck never settles its return: it is not waited for.
     inner.return?.().catch(() => undefined);
   }
