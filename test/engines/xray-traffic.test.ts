@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { User } from "../../gen/service/node_pb.ts";
 import type { TrafficCounter, TrafficKind } from "../../src/node/engines/engine.ts";
+import { EngineNotRunning } from "../../src/node/engines/engine-error.ts";
 import { type ByteTarget, exchange, startByteTarget } from "../support/byte-target.ts";
 import { freePorts } from "../support/ports.ts";
 import { nodeConfig, type ProxyProtocol, proxyProtocols } from "../support/proxy-protocols.ts";
@@ -150,4 +151,18 @@ test("counters are read without being reset, and told for the last time before a
       ]),
     },
   ]);
+});
+
+test("a reading that is on its way together with the last one is not told: it could seem to be the later of the two", async () => {
+  await start();
+  const pid = await xray.pid();
+  process.kill(pid, "SIGSTOP");
+  const reading = xray.engine.readTraffic().catch((error: unknown) => error);
+  await sleep(50);
+  const stopped = xray.engine.stop();
+  await sleep(50);
+  process.kill(pid, "SIGCONT");
+  expect(await reading).toBeInstanceOf(EngineNotRunning);
+  await stopped;
+  expect(xray.drained).toHaveLength(1);
 });

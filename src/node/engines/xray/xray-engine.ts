@@ -63,8 +63,9 @@ class XrayEngine implements Engine {
   #restart: NodeJS.Timeout | undefined;
   // Whatever changes the engine waits for what came before.
   #last: Promise<unknown> = Promise.resolve();
-  // A stop need not wait for what it makes vain: it aborts this, and there is a new one when it is done.
+  // A stop need not wait for what it makes vain: it aborts this, and there is a new one when the last stop is done.
   #unwanted = new AbortController();
+  #stopsWaiting = 0;
 
   constructor(options: XrayEngineOptions, apiSocket: string) {
     this.#options = options;
@@ -101,12 +102,14 @@ class XrayEngine implements Engine {
 
   stop(): Promise<void> {
     this.#unwanted.abort();
+    this.#stopsWaiting += 1;
     return this.#inTurn(async () => {
+      this.#stopsWaiting -= 1;
       clearTimeout(this.#restart);
       this.#plan = undefined;
       this.#enter("stopped");
       await this.#end();
-      this.#unwanted = new AbortController();
+      if (this.#stopsWaiting === 0) this.#unwanted = new AbortController();
     });
   }
 
@@ -132,7 +135,11 @@ class XrayEngine implements Engine {
   }
 
   async readTraffic(kind?: TrafficKind): Promise<TrafficReading> {
-    return readTraffic(this.#requireRunning(), kind, 30_000);
+    const running = this.#requireRunning();
+    const reading = await readTraffic(running, kind, 30_000);
+    // The last look was on its way together with this one: it holds these bytes, and may have been taken before.
+    if (this.#running !== running) throw new EngineNotRunning("core is not started yet");
+    return reading;
   }
 
   async sysStats(): Promise<BackendStatsResponse> {
