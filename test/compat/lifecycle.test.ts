@@ -163,4 +163,21 @@ describe("Start and Stop", () => {
     await start.then(() => node.grpc.syncChunked({ last: true, users: [user] }));
     expect(await getsThrough(user)).toBe(true);
   });
+
+  it("92. a Start that waits for a Stop to end counts: the core is not started yet, and another Stop ends it", async () => {
+    await node.grpc.start({ config: config() });
+    const pid = await engineOf(node.pid);
+    process.kill(pid, "SIGSTOP"); // the first Stop takes some seconds
+    const stopped = node.grpc.stop();
+    await expect.poll(() => node.grpc.info()).toMatchObject({ started: false });
+    const start = failureOf(node.grpc.start({ config: config() }));
+    await sleep(100);
+    expect((await failureOf(node.grpc.backendStats())).text).toBe("core is not started yet");
+    const stoppedAgain = node.grpc.stop();
+    await sleep(100);
+    process.kill(pid, "SIGCONT");
+    await Promise.all([stopped, stoppedAgain]);
+    expect((await start).text).toBe("stopped while xray was starting");
+    expect((await failureOf(node.grpc.backendStats())).text).toBe(notInitialized);
+  });
 });

@@ -120,8 +120,10 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     outbound: shareRuns(() => engine.readTraffic("outbound").then(counters.observe)),
   };
 
+  // A start may still wait for a stop to end.
+  const isStopped = () => engine.state === "stopped" && startsUnderWay === 0;
   const requireRunning = () => {
-    if (engine.state === "stopped") throw new BackendNotInitialized();
+    if (isStopped()) throw new BackendNotInitialized();
     if (engine.state !== "running") throw new CoreNotStarted();
   };
   const whileRunning = async <T>(call: () => Promise<T>): Promise<T> => {
@@ -156,7 +158,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
       }
     },
     async stop() {
-      if (engine.state === "stopped") throw new BackendNotInitialized();
+      if (isStopped()) throw new BackendNotInitialized();
       keepAlive.disarm();
       await engine.stop();
     },
