@@ -155,6 +155,10 @@ describe.each([{ shortPath: true }, { shortPath: false }])("a server, short path
     expect(await answer.text()).toBe("404 page not found\n");
   });
 
+  test("a query that is not percent-encoded well leads to the same route", async () => {
+    expect((await fetch(`${server.url}/info?share=100%&x=%zz`, { headers })).status).toBe(200);
+  });
+
   test.each<[string, string, Record<string, string>, number]>([
     ["another verb", "PUT", {}, 405],
     ["a GET", "GET", {}, 405],

@@ -182,7 +182,7 @@ async function createInterceptors({ services, log, metrics }: ServerOptions) {
 function isDecodable(url: string): boolean {
   if (!url.includes("%")) return true;
   try {
-    decodeURI(url);
+    decodeURI(url.replace(/[?#].*/s, "")); // the query is read more leniently
     return true;
   } catch {
     return false;
