@@ -57,7 +57,7 @@ function user(email: string, digit: number, tags = ["a"]): User {
 }
 
 async function hold(...users: User[]): Promise<void> {
-  table.settle((await table.diff(users, true)).changes);
+  await table.settle((await table.diff(users, true)).changes);
 }
 
 async function apply(users: User[], signal = running): Promise<RejectedUser[]> {

@@ -2,6 +2,7 @@ import type { User } from "../../../../gen/service/node_pb.ts";
 import type { RejectedUser, SkippedUser } from "../engine.ts";
 import { type Account, type AccountKind, sameAccount } from "./accounts.ts";
 import type { UserInbound } from "./config.ts";
+import type { Identities } from "./identities.ts";
 
 /** What one user's account on one inbound has to become. */
 export interface AccountChange {
@@ -30,6 +31,8 @@ export interface Slot {
   readonly inbound: UserInbound;
   /** By e-mail in small letters. */
   readonly accounts: Map<string, Account>;
+  /** Of these accounts, and of those on other inbounds of the kind. */
+  readonly identities: Identities;
 }
 
 /** A difference in the making. */
@@ -104,15 +107,18 @@ export class Diff {
 }
 
 /** Accounts that stay but whose identity another one takes along when it goes: they must be set again. */
-function orphans({ inbound, accounts, changes }: Diff["slots"][number]): AccountChange[] {
-  const leaving = new Set<string>();
+function orphans({ inbound, accounts, identities, changes }: Diff["slots"][number]): AccountChange[] {
+  const found = new Map<string, AccountChange>();
   for (const change of changes.values()) {
-    if (change.before !== undefined && leavesIdentity(change)) leaving.add(inbound.kind.identity(change.before));
+    if (change.before === undefined || !leavesIdentity(change)) continue;
+    const identity = inbound.kind.identity(change.before);
+    for (const key of identities.keysOf(identity)) {
+      const account = changes.has(key) ? undefined : accounts.get(key);
+      if (account === undefined || inbound.kind.identity(account) !== identity) continue;
+      found.set(key, { inbound, before: account, after: account });
+    }
   }
-  if (leaving.size === 0) return [];
-  return Array.from(accounts)
-    .filter(([key, account]) => leaving.has(inbound.kind.identity(account)) && !changes.has(key))
-    .map(([, account]) => ({ inbound, before: account, after: account }));
+  return [...found.values()];
 }
 
 /** Who has an e-mail after the changes so far. */

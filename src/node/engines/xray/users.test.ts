@@ -29,7 +29,7 @@ function user(email: string, tags: string[], digit = 1): User {
 /** A table that holds these users. */
 async function tableOf(...users: User[]): Promise<UserTable> {
   const table = new UserTable(inbounds);
-  table.settle((await table.diff(users, true)).changes);
+  await table.settle((await table.diff(users, true)).changes);
   return table;
 }
 
@@ -161,4 +161,20 @@ describe("a table", () => {
       [],
     ]);
   });
+});
+
+test("removing one of very many users takes no longer than removing one of few", async () => {
+  const many = Array.from({ length: 20_000 }, (_, index) => {
+    const vless = { id: `${String(index).padStart(8, "0")}-0000-4000-8000-000000000000` };
+    return create(UserSchema, { email: `${index}`, inbounds: ["a", "c"], proxies: { vless } });
+  });
+  const few = await tableOf(...many.slice(0, 20));
+  const full = await tableOf(...many);
+  const timeOf = async (table: UserTable) => {
+    const since = performance.now();
+    for (let email = 0; email < 20; email++) await table.diff([user(`${email}`, [])], false);
+    return performance.now() - since;
+  };
+  await timeOf(few);
+  expect(await timeOf(full)).toBeLessThan(50 * Math.max(2, await timeOf(few)));
 });

@@ -1,6 +1,7 @@
 import type { User } from "../../../../gen/service/node_pb.ts";
-import type { Account } from "./accounts.ts";
+import type { Account, AccountKind } from "./accounts.ts";
 import type { UserInbound } from "./config.ts";
+import { Identities } from "./identities.ts";
 import type { JsonObject } from "./json-object.ts";
 import { createPause } from "./pause.ts";
 import { type AccountChange, Diff, keyOf, type Slot, type UsersDiff } from "./users-diff.ts";
@@ -14,7 +15,12 @@ export class UserTable {
   #emails = new Set<string>();
 
   constructor(inbounds: readonly UserInbound[]) {
-    this.#slots = inbounds.map((inbound) => ({ inbound, accounts: new Map() }));
+    const ofKind = new Map<AccountKind, Identities>();
+    this.#slots = inbounds.map((inbound) => {
+      const identities = ofKind.get(inbound.kind) ?? new Identities();
+      ofKind.set(inbound.kind, identities);
+      return { inbound, accounts: new Map(), identities };
+    });
     this.#slotOf = new Map(this.#slots.map((slot) => [slot.inbound, slot]));
   }
 
@@ -64,10 +70,19 @@ export class UserTable {
     return diff.finish();
   }
 
-  /** Takes changes for done: Xray will be started with this table. */
-  settle(changes: readonly AccountChange[]): void {
-    for (const { inbound, before } of changes) if (before !== undefined) this.removed(inbound, before);
-    for (const { inbound, after } of changes) if (after !== undefined) this.added(inbound, after);
+  /** Takes changes for done: Xray will be started with this table. Takes a while, as {@link diff} does. */
+  async settle(changes: readonly AccountChange[]): Promise<void> {
+    const pause = createPause();
+    for (const { inbound, before } of changes) {
+      if (before !== undefined) this.removed(inbound, before);
+      const turn = pause();
+      if (turn !== undefined) await turn;
+    }
+    for (const { inbound, after } of changes) {
+      if (after !== undefined) this.added(inbound, after);
+      const turn = pause();
+      if (turn !== undefined) await turn;
+    }
   }
 
   /** Xray was started with this table. */
@@ -78,13 +93,13 @@ export class UserTable {
   /** Xray holds the account now. */
   added(inbound: UserInbound, account: Account): void {
     this.#doubtful.delete(account);
-    this.#slotOf.get(inbound)?.accounts.set(keyOf(account), account);
+    this.#hold(inbound, keyOf(account), account);
   }
 
   /** Xray does not hold the account any more. */
   removed(inbound: UserInbound, account: Account): void {
     this.#doubtful.delete(account);
-    this.#slotOf.get(inbound)?.accounts.delete(keyOf(account));
+    this.#hold(inbound, keyOf(account), undefined);
   }
 
   /**
@@ -94,5 +109,17 @@ export class UserTable {
   doubted(inbound: UserInbound, account: Account): void {
     this.added(inbound, account);
     this.#doubtful.add(account);
+  }
+
+  #hold(inbound: UserInbound, key: string, account: Account | undefined): void {
+    const slot = this.#slotOf.get(inbound);
+    const before = slot?.accounts.get(key);
+    if (slot === undefined || before === account) return;
+    if (before !== undefined) slot.identities.delete(inbound.kind.identity(before), key);
+    if (account === undefined) slot.accounts.delete(key);
+    else {
+      slot.accounts.set(key, account);
+      slot.identities.add(inbound.kind.identity(account), key);
+    }
   }
 }

@@ -90,7 +90,7 @@ class XrayEngine implements Engine {
         }
         const table = new UserTable(config.inbounds);
         const { changes, skipped, rejected } = await table.diff(users, true);
-        table.settle(changes);
+        await table.settle(changes);
         await this.#replace({ config, table });
         return { skipped, rejected };
       } catch (error) {
