@@ -32,10 +32,15 @@ export function checkContentType({ headers }: FastifyRequest, binding: RestBindi
  * Reads a body to its end. Throws for one that is, or is announced, larger than the route takes; what remains of it is
  * thrown away.
  */
-export function readBody(request: FastifyRequest, binding: RestBinding): Promise<Buffer> {
+export function readBody(
+  request: Pick<FastifyRequest, "raw" | "headers">,
+  binding: Pick<RestBinding, "bodyLimitBytes" | "errors">,
+): Promise<Buffer> {
   const source: Readable = request.raw;
   const limitBytes = binding.bodyLimitBytes;
   if (Number(request.headers["content-length"]) > limitBytes) throw tooLarge(binding.errors.sentences, limitBytes);
+  // The client may have left while the gate was asked: no event will come any more.
+  if (source.destroyed && !source.readableEnded) return Promise.reject(clientLeft());
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   let chunks: Buffer[] = [];
   let sizeBytes = 0;
