@@ -3,7 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { Http1Request } from "../../src/platform/listener/http1-body.ts";
 import { peerOf } from "../../src/platform/listener/listener.ts";
-import { ask, frame, type Handler, http2Client, http2Hello, open, start } from "./support.ts";
+import { frame, http2Hello } from "./frames.ts";
+import { ask, type Handler, http2Client, open, start } from "./support.ts";
 
 // Handlers that stop reading before a body ends: the RPC framework does so for a message over its limit, an
 // implementation that throws in the middle of an upload, and a gate that refuses.

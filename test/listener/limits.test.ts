@@ -2,7 +2,8 @@ import { once } from "node:events";
 import type { ClientHttp2Session } from "node:http2";
 import { describe, expect, it } from "vitest";
 import { peerOf } from "../../src/platform/listener/listener.ts";
-import { ask, frame, type Handler, http2Client, http2Hello, open, pair, postHead, sleep, start } from "./support.ts";
+import { frame, http2Hello, postHead } from "./frames.ts";
+import { ask, type Handler, http2Client, open, pair, sleep, start } from "./support.ts";
 
 /** Trusts who comes with a key; answers once the body is read. A path of `/slow` is answered when it pleases. */
 const handler: Handler = (request, response) => {

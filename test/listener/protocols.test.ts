@@ -3,7 +3,8 @@ import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { peerOf } from "../../src/platform/listener/listener.ts";
-import { ask, ends, frame, type Handler, http2Client, http2Hello, open, pair, start } from "./support.ts";
+import { frame, http2Hello } from "./frames.ts";
+import { ask, ends, type Handler, http2Client, open, pair, start } from "./support.ts";
 
 /** Answers with what it knows about the request. */
 const echo: Handler = (request, response) => {

@@ -77,12 +77,13 @@ export function createConnections(
     }
   }
 
-  // Reached while Node is in the middle of what has arrived: it must not lose the socket before it is through.
+  // At once, even though Node may be in the middle of what has arrived: what it has not seen yet shall cost nothing.
   function drop(connection: Connection, reason: string) {
     if (connection.overSinceMs !== undefined) return;
     connection.overSinceMs = nowMs();
     onRefused(connection, reason);
-    setImmediate(() => connection.socket.destroy());
+    if (connection.session === undefined) connection.socket.destroy();
+    else connection.session.destroy();
   }
 
   function cutAll() {

@@ -16,7 +16,8 @@ export class Http1Request extends IncomingMessage {
  * the connection when that takes longer than `timeoutMs`.
  */
 export function readLeftover(request: Http1Request, response: ServerResponse, timeoutMs: number): void {
-  response.once("finish", () => {
+  // Before Node looks: it would throw a body that nobody touched away by itself, and uncounted.
+  response.prependOnceListener("finish", () => {
     if (request.readableEnded || request.destroyed) return;
     request.abandoned = true;
     // Whoever read stays subscribed: flowing takes no effect before they are gone.

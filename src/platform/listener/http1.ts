@@ -34,6 +34,8 @@ export function createHttp1(
     (request, response) => {
       const connection = connectionOf(request.socket);
       if (connection !== undefined) {
+        // What still comes out of the parser after a last word, or a cut.
+        if (connection.overSinceMs !== undefined) return;
         connection.headSeen = true;
         connection.request = request;
         connection.response = response;

@@ -21,11 +21,12 @@ export interface ListenerLimits {
   trustedWindows: Windows;
   /** Connections that are not trusted. One more closes the oldest of them. */
   maxUntrustedConnections: number;
-  /** Unanswered requests of one connection that is not trusted: beyond it, nothing more is read from it. */
-  untrustedBytesPerConnection: number;
-  /** The same over all such connections: beyond it, each may hold no more than `untrustedBytesAssured`. */
+  /**
+   * What requests without an answer may take over all connections that are not trusted. Each may hold a quarter of what
+   * the others leave; then nothing more is read from it. One that has sent twice that already is cut.
+   */
   untrustedBytes: number;
-  /** What such a connection may hold in any case. */
+  /** What such a connection may hold in any case: a few requests, or one read from an HTTP/1.1 body. */
   untrustedBytesAssured: number;
   /** For the rest of a body to come in after its request was answered. Then the HTTP/1.1 connection is closed. */
   leftoverTimeoutMs: number;
@@ -59,9 +60,8 @@ export const defaultLimits: ListenerLimits = {
   untrustedWindows: { stream: 256 * kib, connection: 1 * mib },
   trustedWindows: { stream: 16 * mib, connection: 64 * mib },
   maxUntrustedConnections: 1_024,
-  untrustedBytesPerConnection: 1 * mib,
-  untrustedBytes: 16 * mib,
-  untrustedBytesAssured: 64 * kib,
+  untrustedBytes: 6 * mib,
+  untrustedBytesAssured: 96 * kib,
   leftoverTimeoutMs: 10_000,
   heldAnswerMs: 1_000,
   heldAnswerMaxBytes: 4 * mib,

@@ -11,6 +11,7 @@ import { defaultLimits, type ListenerLimits } from "./limits.ts";
 import { noPeer, type Peer } from "./peer.ts";
 import { http2Goodbye, plainAnswer } from "./refusals.ts";
 import { createTlsDoor } from "./tls-door.ts";
+import { createTurns } from "./turns.ts";
 
 /** A request of either HTTP version. */
 export type Request = IncomingMessage | Http2ServerRequest;
@@ -79,6 +80,7 @@ export function createListener(options: ListenerOptions): Listener {
   const { early, onRefused = () => undefined } = options;
   const tls = options.tls && createTlsDoor(options.tls, limits.firstHeadTimeoutMs);
   const connections = createConnections(limits, onRefused);
+  const turns = createTurns();
 
   let serves = false;
 
@@ -92,8 +94,11 @@ export function createListener(options: ListenerOptions): Listener {
 
     function speakHttp(connection: Connection, socket: Duplex, speech: Speech) {
       connection.channel = socket;
-      if (speech === "http2") http2.accept(connection, socket);
-      else http1.accept(connection, socket);
+      turns(() => {
+        if (socket.destroyed) return;
+        if (speech === "http2") http2.accept(connection, socket);
+        else http1.accept(connection, socket);
+      });
     }
 
     function refuse(connection: Connection, reason: string, word: string | Buffer) {

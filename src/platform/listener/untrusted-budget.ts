@@ -16,12 +16,12 @@ export interface UntrustedBudget {
   release(connection: Connection): void;
 }
 
-// A request costs its objects and header fields, and every piece of a body the object that holds it: many tiny pieces
-// weigh more than their bytes.
-const bytesPerRequest = 4 * 1024;
-const bytesPerPiece = 256;
-// One read from a socket, which cannot be stopped half-way, can hold this many times a connection's share.
-const overshoot = 4;
+// What Node keeps for a request, and for each piece of a body: many tiny pieces weigh more than their bytes.
+const bytesPerRequest = 8 * 1024;
+const bytesPerPiece = 1024;
+// Reading stops between two reads from a socket, so a single read may bring more than a connection may hold. What brings
+// this many times as much was made for it.
+const overshoot = 2;
 
 /** Makes the budget of a listener. `cut` ends a connection that holds far more than it may. */
 export function createUntrustedBudget(
@@ -40,30 +40,32 @@ export function createUntrustedBudget(
     total += bytes;
     const own = (held.get(connection) ?? 0) + bytes;
     held.set(connection, own);
-    if (own <= allowance()) return;
-    if (own > overshoot * limits.untrustedBytesPerConnection || total > 2 * limits.untrustedBytes) cut(connection);
-    else pause(connection);
+    const may = allowance(own);
+    if (own > overshoot * may) cut(connection);
+    else if (own > may) pause(connection);
   }
 
   function subtract(connection: Connection, bytes: number) {
     total -= bytes;
     const own = (held.get(connection) ?? 0) - bytes;
     held.set(connection, own);
-    if (own <= allowance()) resume(connection);
+    if (own <= allowance(own)) resume(connection);
   }
 
-  function allowance() {
-    return total > limits.untrustedBytes ? limits.untrustedBytesAssured : limits.untrustedBytesPerConnection;
+  // A part of what the others leave: however many come, there is always something left for the next one.
+  function allowance(own: number) {
+    return Math.max(limits.untrustedBytesAssured, (limits.untrustedBytes - (total - own)) / 4);
   }
 
-  // Node reads on by itself after a write, and after a read from an HTTP/1.1 body: every piece that comes then stops it again.
+  // Node reads on by itself after a write: whatever comes then stops it again. HTTP/1.1 stops by itself when nobody reads.
   function pause(connection: Connection) {
+    if (connection.session === undefined) return;
     paused.add(connection);
     readingHandle(connection)?.readStop();
   }
 
   function resume(connection: Connection) {
-    if (paused.delete(connection)) readingHandle(connection)?.readStart();
+    if (paused.delete(connection) && connection.overSinceMs === undefined) readingHandle(connection)?.readStart();
   }
 
   return {
