@@ -13,7 +13,7 @@ import { AccountSchema as VlessSchema } from "../../gen/xray/proxy/vless/account
 import type { Engine, EngineExit, EngineState, TrafficReading } from "../../src/node/engines/engine.ts";
 import { placeholderEmail } from "../../src/node/engines/xray/accounts.ts";
 import { XrayApi } from "../../src/node/engines/xray/api.ts";
-import { createXrayEngine } from "../../src/node/engines/xray/xray-engine.ts";
+import { createXrayEngine, type XrayEngineOptions } from "../../src/node/engines/xray/xray-engine.ts";
 import { xrayPath } from "../xray-path.ts";
 
 /** An Xray engine, and all that it told. */
@@ -35,7 +35,9 @@ export interface EngineUnderTest {
 }
 
 /** Makes an engine that runs a real Xray in a directory of its own. */
-export async function createEngineUnderTest(options: { startTimeoutMs?: number } = {}): Promise<EngineUnderTest> {
+export async function createEngineUnderTest(
+  options: Pick<XrayEngineOptions, "startTimeoutMs" | "health"> = {},
+): Promise<EngineUnderTest> {
   const runDir = await mkdtemp(join(tmpdir(), "garrison-engine-"));
   const told = {
     lines: [] as string[],

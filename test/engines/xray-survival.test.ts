@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { connect, createServer } from "node:net";
+import { connect, createServer, type Server } from "node:net";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EngineNotRunning, EngineUnreachable } from "../../src/node/engines/engine-error.ts";
 import { exchange, startByteTarget } from "../support/byte-target.ts";
@@ -23,6 +24,15 @@ afterEach(() => xray.close());
 const everywhere = proxyProtocols.map(({ name }) => name);
 const start = (users = [userOf("1", ...everywhere)]) =>
   xray.engine.start({ config: nodeConfig(ports), users, excludeInbounds: [] });
+
+/** What listens on a port; undefined when it is taken. */
+function listening(port: number): Promise<Server | undefined> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.on("error", () => resolve(undefined));
+    server.listen(port, "127.0.0.1", () => resolve(server));
+  });
+}
 
 describe("a killed engine", () => {
   test("is back at once, with all its users, those that came later too", async () => {
@@ -76,13 +86,16 @@ describe("a killed engine", () => {
 
   test("that cannot come back is tried again later, and a start with another config does not wait for that", async () => {
     await start();
-    const pid = await xray.pid();
-    process.kill(pid, "SIGSTOP");
-    process.kill(pid, "SIGKILL");
-    await until("its port is free", async () => !(await isAlive(pid)));
-    const squatter = createServer();
-    squatter.on("error", () => undefined);
-    squatter.listen(ports[0], "127.0.0.1");
+    // Who is first to take the port: this, or the Xray that comes back?
+    let squatter: Server | undefined;
+    for (let kills = 1; squatter === undefined; kills++) {
+      await until("running", () => xray.engine.state === "running", 10_000);
+      const pid = await xray.pid();
+      process.kill(pid, "SIGKILL");
+      await until("its port is free", async () => !(await isAlive(pid)));
+      squatter = await listening(ports[0] ?? 0);
+      await until("its end was noticed", () => xray.exits.length === kills);
+    }
     await until("a failure was told", () =>
       xray.lines.some((line) => /xray did not come back, again in 1 s/.test(line)),
     );
@@ -92,6 +105,23 @@ describe("a killed engine", () => {
     expect(xray.engine.state).toBe("running");
     squatter.close();
   });
+});
+
+test("an engine that hangs is killed and comes back; one that is only slow for a while is left alone", async () => {
+  await xray.close();
+  xray = await createEngineUnderTest({ health: { periodMs: 50, timeoutMs: 50, failures: 10 } });
+  await start();
+  const pid = await xray.pid();
+  process.kill(pid, "SIGSTOP");
+  await sleep(300);
+  process.kill(pid, "SIGCONT");
+  await sleep(300);
+  expect([await xray.pid(), xray.exits]).toEqual([pid, []]);
+  process.kill(pid, "SIGSTOP");
+  await until("back", () => xray.restarts.length === 1);
+  expect(xray.exits).toMatchObject([{ signal: "SIGKILL", restartInMs: 0 }]);
+  expect(await isAlive(pid)).toBe(false);
+  expect(await xray.usersOn("vless")).toEqual(["1"]);
 });
 
 test("nobody's connection is dropped by changes of other users", async () => {

@@ -15,6 +15,7 @@ import type {
 import { EngineNotRunning, StartFailed } from "../engine-error.ts";
 import { applyChanges } from "./apply.ts";
 import { readXrayConfig, type XrayConfig } from "./config.ts";
+import { type HealthPace, usualHealthPace, watchHealth } from "./health-watch.ts";
 import type { ProcessEnd, XrayProgram } from "./process.ts";
 import { createRestartPace } from "./restart-pace.ts";
 import { type Launch, type RunningXray, runXray, testConfig } from "./running.ts";
@@ -32,6 +33,8 @@ export interface XrayEngineOptions extends XrayProgram {
   readonly startupLogLines?: number;
   /** After this time an Xray that does not answer is given up. Default: 60 s. */
   readonly startTimeoutMs?: number;
+  /** When an Xray that ran but does not answer any more is killed, to be started again. */
+  readonly health?: HealthPace;
 }
 
 /** Makes an engine that runs Xray; nothing runs before its first start. */
@@ -186,6 +189,11 @@ class XrayEngine implements Engine {
     this.#running = running;
     this.#enter("running");
     void running.process.ended.then((end) => this.#onEnded(running, end));
+    watchHealth(running, this.#options.health ?? usualHealthPace, () => {
+      if (this.#running !== running) return; // it is being ended
+      this.#options.events.line("[garrison] xray does not answer any more: it is killed, and started again");
+      void running.process.terminate(0);
+    });
   }
 
   async #prepareRunDir(): Promise<void> {

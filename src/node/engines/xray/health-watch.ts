@@ -1,0 +1,46 @@
+import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.ts";
+import type { RunningXray } from "./running.ts";
+
+/** How often Xray is asked whether it is well, and how much silence is too much. */
+export interface HealthPace {
+  readonly periodMs: number;
+  /** How long one answer may take. */
+  readonly timeoutMs: number;
+  /** This many failures in a row: it hangs. */
+  readonly failures: number;
+}
+
+/** As in the original: half a minute and more of silence, so that a machine under load does not drop its users. */
+export const usualHealthPace: HealthPace = { periodMs: 2_000, timeoutMs: 3_000, failures: 10 };
+
+/**
+ * Asks a running Xray regularly whether it answers, and calls `hangs` once when it has not for too long. Stops by itself
+ * when the process ends.
+ */
+export function watchHealth(
+  { api, process }: Pick<RunningXray, "api" | "process">,
+  { periodMs, timeoutMs, failures }: HealthPace,
+  hangs: () => void,
+): void {
+  let silent = 0;
+  let timer: NodeJS.Timeout;
+  let ended = false;
+  const ask = async () => {
+    const answered = await api.call(StatsService.method.getSysStats, {}, timeoutMs).then(
+      () => true,
+      () => false,
+    );
+    if (ended) return;
+    silent = answered ? 0 : silent + 1;
+    if (silent === failures) hangs();
+    else later();
+  };
+  const later = () => {
+    timer = setTimeout(() => void ask(), periodMs);
+  };
+  void process.ended.then(() => {
+    ended = true;
+    clearTimeout(timer);
+  });
+  later();
+}
