@@ -198,6 +198,22 @@ describe.each([{ shortPath: true }, { shortPath: false }])("a server, short path
     await quiet.close();
   });
 
+  test("receive windows rise once a call on the connection has passed the gate, and not before", async () => {
+    const session = connect(server.url);
+    const call = async (credential: Record<string, string>) => {
+      const stream = session.request({ ":path": "/info", ...credential }).resume();
+      await once(stream, "close");
+    };
+    const windows = () => [session.remoteSettings.initialWindowSize, session.state.remoteWindowSize];
+    const kib = 1024;
+    await call({});
+    await call({});
+    expect(windows()).toEqual([256 * kib, 1024 * kib]);
+    await call(headers);
+    await expect.poll(windows).toEqual([16 * 1024 * kib, 64 * 1024 * kib]);
+    session.close();
+  });
+
   test("an unknown method answers Unimplemented in gRPC and Connect, behind the key", async () => {
     const Unknown = { ...NodeService, typeName: "service.Nobody" } as typeof NodeService;
     const methods = { ...Unknown.method.getBaseInfo, parent: Unknown } as typeof NodeService.method.getBaseInfo;
