@@ -74,6 +74,14 @@ test("a machine without Xray can have a node, which says what is missing", async
   expect(notes).toEqual(existsSync("/usr/local/bin/xray") ? [] : missing);
 });
 
+test("LOG_BUFFER_SIZE may be larger than the memory, and counts as what fits", async () => {
+  const { logBufferLines, startupLogLines } = await read({
+    LOG_BUFFER_SIZE: "99999999999",
+    STARTUP_LOG_TAIL_SIZE: "100001",
+  });
+  expect([logBufferLines, startupLogLines]).toEqual([100_000, 100_000]);
+});
+
 test.each(["0", "-3"])("LOG_BUFFER_SIZE %s counts as 1, as in the original", async (size) => {
   expect((await read({ LOG_BUFFER_SIZE: size, STARTUP_LOG_TAIL_SIZE: size })).logBufferLines).toBe(1);
 });
@@ -96,7 +104,11 @@ describe("the node refuses to start, naming the variable, the value and what wou
     ["SERVICE_PORT", "gRPC", 'SERVICE_PORT is "gRPC": it must be a whole number from 0 to 65535'],
     ["NODE_HOST", "example.org", 'NODE_HOST is "example.org": it must be an IPv4 or IPv6 address, not a name'],
     ["DEBUG", "maybe", 'DEBUG is "maybe": it must be `on` or `off` (also true, false, 1, 0, yes, no)'],
-    ["LOG_BUFFER_SIZE", "1k", 'LOG_BUFFER_SIZE is "1k": it must be a whole number; below 1 counts as 1'],
+    [
+      "LOG_BUFFER_SIZE",
+      "1k",
+      'LOG_BUFFER_SIZE is "1k": it must be a whole number; below 1 counts as 1, above 100000 as 100000',
+    ],
     ["SSL_CERT_FILE", "/no/cert", 'SSL_CERT_FILE is "/no/cert": it must be the path of a file that can be read'],
     [
       "XRAY_EXECUTABLE_PATH",

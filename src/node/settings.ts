@@ -32,9 +32,11 @@ const apiKey: ValueType<string> = anyText
   .refine((text) => parseUuid(text)?.some((byte) => byte !== 0))
   .describe("a UUID, and not the nil one");
 
-const atLeastOne: ValueType<number> = wholeNumber(Number.MIN_SAFE_INTEGER)
-  .transform((lines) => Math.max(1, lines))
-  .describe("a whole number; below 1 counts as 1");
+// Room for all of them is taken at once.
+const mostLines = 100_000;
+const lineCount: ValueType<number> = wholeNumber(Number.MIN_SAFE_INTEGER)
+  .transform((lines) => Math.min(Math.max(1, lines), mostLines))
+  .describe(`a whole number; below 1 counts as 1, above ${mostLines} as ${mostLines}`);
 
 /** The variables that name the certificate of the node. */
 export const certificateVariables = {
@@ -72,11 +74,11 @@ export const nodeVariables = {
     default: "/var/lib/pg-node/generated/",
   }),
   DEBUG: variable(onOff, { about: "On: the generated config is written down, Xray's log is echoed.", default: "off" }),
-  LOG_BUFFER_SIZE: variable(atLeastOne, {
+  LOG_BUFFER_SIZE: variable(lineCount, {
     about: "How many lines of Xray's log are kept for GetLogs.",
     default: "10000",
   }),
-  STARTUP_LOG_TAIL_SIZE: variable(atLeastOne, {
+  STARTUP_LOG_TAIL_SIZE: variable(lineCount, {
     about: "How many lines of Xray's log a failed start is explained with.",
     default: "200",
   }),
