@@ -82,6 +82,13 @@ test("a service that ends is started again, after ever longer pauses, and the re
   ]);
 });
 
+test("what a service prints besides its ready line is passed over", async () => {
+  supervise({
+    a: `console.log("hello"); console.log("null"); console.log('{"ready":'); ${sayReady("a")}${stayUntilAsked}`,
+  });
+  await vi.waitFor(() => expect(ready).toEqual([[readyLine("a")]]));
+});
+
 test("a service whose settings are wrong ends all, with its exit code", async () => {
   const { ended } = supervise({ good: stayUntilAsked, bad: "process.exit(2)" });
   expect(await ended).toBe(2);

@@ -80,7 +80,12 @@ async function watch(
   stopping: AbortSignal,
   killMs: number,
 ): Promise<{ code: number | null; how: string }> {
-  if (child.stdout) createInterface(child.stdout).once("line", (text) => ready(JSON.parse(text) as ReadyLine));
+  if (child.stdout) {
+    createInterface(child.stdout).on("line", (text) => {
+      const line = readyLineOf(text);
+      if (line !== undefined) ready(line);
+    });
+  }
   let killing: NodeJS.Timeout | undefined;
   const killLater = () => {
     killing = setTimeout(() => child.kill("SIGKILL"), killMs);
@@ -94,5 +99,15 @@ async function watch(
   } finally {
     stopping.removeEventListener("abort", killLater);
     clearTimeout(killing);
+  }
+}
+
+/** The ready line; undefined for whatever else a service prints. */
+function readyLineOf(text: string): ReadyLine | undefined {
+  try {
+    const line: { ready?: unknown } | null = JSON.parse(text);
+    return line?.ready === true ? (line as ReadyLine) : undefined;
+  } catch {
+    return undefined;
   }
 }
