@@ -90,13 +90,17 @@ export interface Line {
   close(): void;
 }
 
-/** Opens a raw connection. */
-export async function open(port: number, tls?: ConnectionOptions): Promise<Line> {
+/** Opens a raw connection. With `allowHalfOpen`, this end stays open when the other has closed. */
+export async function open(
+  port: number,
+  tls?: ConnectionOptions,
+  own: { allowHalfOpen?: boolean } = {},
+): Promise<Line> {
   const begin = performance.now();
   const socket: Socket | TLSSocket =
     tls === undefined
-      ? connect({ port, host: "127.0.0.1" })
-      : connectTls({ port, host: "127.0.0.1", ca: pair.cert, ...tls });
+      ? connect({ port, host: "127.0.0.1", ...own })
+      : connectTls({ port, host: "127.0.0.1", ca: pair.cert, ...tls, ...own });
   const line = lineOn(socket, begin);
   await once(socket, tls === undefined ? "connect" : "secureConnect");
   return line;
