@@ -53,6 +53,11 @@ describe("answerTo", () => {
     const answer = answerTo(new StartFailed(lines));
     expect(answer.rawMessage).toBe(lines);
     expect(answer).toMatchObject({ logged: lines.replace("anna@example.org", "…") });
+    const refused = "failed to start xray: proxy/vless: User anna@example.org already exists.";
+    expect(answerTo(new ConfigRefused(refused))).toMatchObject({
+      rawMessage: refused,
+      logged: refused.replace("anna@example.org", "…"),
+    });
   });
 
   it.each([new Error("failed to update users: lies"), new TypeError("x is undefined"), "a string", undefined])(

@@ -40,11 +40,12 @@ export function answerTo(cause: unknown): ConnectError {
   if (code === undefined || httpStatus === undefined || !(cause instanceof Error)) {
     return new PublicError("internal error", Code.Internal, { httpStatus: 503, cause });
   }
-  return new PublicError(cause.message, code, { httpStatus, logged: cause.message.replaceAll(accessLineEmail, "$1…") });
+  return new PublicError(cause.message, code, { httpStatus, logged: cause.message.replaceAll(quotedEmail, "$1…") });
 }
 
-// An engine that did not come up is quoted with its last lines, among which may be those of users who were connecting.
-const accessLineEmail = /(\bemail: )\S+/g;
+// An engine that did not come up is quoted with its last lines, among which may be those of users who were connecting;
+// and it names the user whom a config has twice.
+const quotedEmail = /(\bemail: |\bUser (?=\S+ (?:already exists|not found)))\S+/g;
 
 /** Situations whose own message is for the caller. */
 const answers: readonly (readonly [situation: new (...args: never[]) => Error, code: Code, httpStatus: number])[] = [
