@@ -41,6 +41,7 @@ describe("a config", () => {
 
   test.each([
     ["no JSON", "{", /^the config is not valid JSON: /],
+    ["JSON without a bottom", `{"x":${"[".repeat(50_000)}${"]".repeat(50_000)}}`, /^the config is nested too deeply$/],
     ["a list", [], /^the config must be an object, not a list$/],
     ["inbounds that are no list", { inbounds: {} }, /^inbounds must be a list, not an object$/],
     ["an inbound that is no object", { inbounds: [vless, 3] }, /^inbounds\[1\] must be an object, not a number$/],

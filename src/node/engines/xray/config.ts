@@ -81,9 +81,7 @@ export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: Con
 
   const tagged = managed.map(({ users }) => users).filter(({ tag }) => tag !== "");
   return {
-    fingerprint: createHash("sha256")
-      .update(canonicalText([root, tagged.map(({ tag }) => tag)]))
-      .digest("hex"),
+    fingerprint: fingerprintOf([root, tagged.map(({ tag }) => tag)]),
     inbounds: tagged,
     inboundTags: tagsOf(inbounds),
     outboundTags: tagsOf(outbounds),
@@ -105,6 +103,15 @@ export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: Con
       }
     },
   };
+}
+
+function fingerprintOf(value: Json): string {
+  try {
+    return createHash("sha256").update(canonicalText(value)).digest("hex");
+  } catch (error) {
+    if (error instanceof RangeError) throw new ConfigRefused("the config is nested too deeply");
+    throw error;
+  }
 }
 
 /** A list of clients as JSON, some at a time. */
