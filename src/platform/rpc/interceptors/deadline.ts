@@ -4,8 +4,14 @@ import type { Interceptor } from "@connectrpc/connect";
  * Answers a call at its deadline, also when its handler does not look at the signal. Calls without a deadline pass
  * untouched. What the handler still does goes on unobserved: a handler that changes state finishes its work.
  */
-export const deadline: Interceptor = (next) => async (request) => {
-  if (!timeoutHeaders.some((name) => request.header.has(name))) return next(request);
+export const deadline: Interceptor = (next) => (request) =>
+  hasDeadline(request.header) ? answerInTime(next, request) : next(request);
+
+function hasDeadline(header: Headers): boolean {
+  return header.has("grpc-timeout") || header.has("connect-timeout-ms");
+}
+
+async function answerInTime(next: AnyFn, request: Parameters<AnyFn>[0]): ReturnType<AnyFn> {
   const { expired, settle } = expiryOf(request.signal);
   try {
     const response = await Promise.race([next(request), expired]);
@@ -14,9 +20,9 @@ export const deadline: Interceptor = (next) => async (request) => {
   } finally {
     settle();
   }
-};
+}
 
-const timeoutHeaders = ["grpc-timeout", "connect-timeout-ms"] as const;
+type AnyFn = Parameters<Interceptor>[0];
 
 function expiryOf(signal: AbortSignal): { expired: Promise<never>; settle: () => void } {
   const { promise, reject } = Promise.withResolvers<never>();

@@ -42,7 +42,11 @@ export class CallHeaders implements Headers {
 
   get(name: string): string | null {
     if (this.#standard === undefined) {
-      const value = this.#fields[name] ?? this.#fields[name.toLowerCase()];
+      let value = this.#fields[name];
+      if (value === undefined) {
+        const lower = name.toLowerCase();
+        if (lower !== name) value = this.#fields[lower];
+      }
       if (value === undefined) return null;
       if (typeof value === "string") return value;
     }

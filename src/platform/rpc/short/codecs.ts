@@ -1,11 +1,13 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { createMethodSerializationLookup, type UniversalHandlerOptions } from "@connectrpc/connect/protocol";
 import { createPlainReader } from "./plain-reader.ts";
+import { createPlainWriter } from "./plain-writer.ts";
 
 /** Reads requests and writes responses of a method in one format. Both throw what the client is told. */
 export interface Codec {
   readonly parse: (buffer: Buffer, start: number, end: number) => Message;
-  readonly serialize: (message: Message) => Uint8Array;
+  /** Writes a message behind `room` bytes that are left to the caller. */
+  readonly serialize: (message: Message, room: number) => Buffer;
 }
 
 /** Limits and formats of the router. */
@@ -15,20 +17,33 @@ export type CodecOptions = Required<Pick<UniversalHandlerOptions, "readMaxBytes"
 /** Compiles the codecs of a method. */
 export function createCodecs(method: DescMethod, options: CodecOptions): Record<"binary" | "json", Codec> {
   const general = createMethodSerializationLookup(method, options.binaryOptions, options.jsonOptions, options);
-  const [binary, json] = [general.getI(true), general.getI(false)];
+  const [binaryInput, binaryOutput] = [general.getI(true), general.getO(true)];
+  const [jsonInput, jsonOutput] = [general.getI(false), general.getO(false)];
   const readPlain = createPlainReader(method.input);
+  const writePlain = createPlainWriter(method.output);
   return {
     binary: {
       parse: (buffer, start, end) =>
         // A copy: messages may keep a view of what they are read from, which here is all that came from the socket.
-        readPlain(buffer, start, end) ?? binary.parse(new Uint8Array(buffer.subarray(start, end))),
-      serialize: general.getO(true).serialize,
+        readPlain(buffer, start, end) ?? binaryInput.parse(new Uint8Array(buffer.subarray(start, end))),
+      serialize(message, room) {
+        const bytes = writePlain(message, room);
+        const fits = bytes !== undefined && bytes.length - room <= options.writeMaxBytes;
+        return fits ? bytes : withRoom(binaryOutput.serialize(message), room);
+      },
     },
     json: {
-      parse: (buffer, start, end) => json.parse(buffer.subarray(start, end)),
-      serialize: general.getO(false).serialize,
+      parse: (buffer, start, end) => jsonInput.parse(buffer.subarray(start, end)),
+      serialize: (message, room) => withRoom(jsonOutput.serialize(message), room),
     },
   };
+}
+
+function withRoom(bytes: Uint8Array, room: number): Buffer {
+  if (room === 0) return asBuffer(bytes);
+  const roomy = Buffer.allocUnsafe(room + bytes.length);
+  roomy.set(bytes, room);
+  return roomy;
 }
 
 /** The same bytes as a buffer. */

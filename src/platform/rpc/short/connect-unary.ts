@@ -91,7 +91,7 @@ async function run(
   if (admitted !== undefined) await admitted;
   const sent = await read();
   const body = encoding === null ? sent : asBuffer(await encoding.decompress(sent, serving.limits.readMaxBytes));
-  return serialize(await invokeUnary(spec, interceptors, call.context, parse(body, 0, body.length)));
+  return serialize(await invokeUnary(spec, interceptors, call.context, parse(body, 0, body.length)), 0);
 }
 
 function describe(error: ConnectError, call: Call, serving: Serving): Uint8Array {

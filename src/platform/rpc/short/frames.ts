@@ -8,12 +8,6 @@ export interface Frame {
   readonly end: number;
 }
 
-/** A message to send. */
-export interface OutgoingFrame {
-  readonly flags: number;
-  readonly data: Uint8Array;
-}
-
 /** The length of the prefix of a frame: one byte of flags, four bytes of length. */
 export const prefixBytes = 5;
 
@@ -104,15 +98,8 @@ function grown(data: Buffer, atLeast: number, size: number): Buffer {
   return larger;
 }
 
-/** Puts frames behind one another; `byteLength` is that of all, with their prefixes. */
-export function joinFrames(frames: readonly OutgoingFrame[], byteLength: number): Uint8Array {
-  const bytes = Buffer.allocUnsafe(byteLength);
-  let at = 0;
-  for (const { flags, data } of frames) {
-    bytes[at] = flags;
-    bytes.writeUInt32BE(data.length, at + 1);
-    bytes.set(data, at + prefixBytes);
-    at += prefixBytes + data.length;
-  }
-  return bytes;
+/** Writes the prefix of a frame into the room before its data. */
+export function writePrefix(frame: Buffer, flags: number): void {
+  frame[0] = flags;
+  frame.writeUInt32BE(frame.length - prefixBytes, 1);
 }

@@ -3,7 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { type Compression, compressedFlag } from "@connectrpc/connect/protocol";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { Call } from "./call.ts";
-import { joinFrames, type OutgoingFrame, prefixBytes } from "./frames.ts";
+import { prefixBytes, writePrefix } from "./frames.ts";
 import { sendable } from "./http2-answer.ts";
 
 // What one write carries, unless a single message is larger.
@@ -23,7 +23,7 @@ export interface GrpcReplyOptions {
 export class GrpcReply {
   readonly #stream: ServerHttp2Stream;
   readonly #options: GrpcReplyOptions;
-  #batch: OutgoingFrame[] = [];
+  #batch: Buffer[] = [];
   #batchBytes = 0;
   #ticking = false;
   #drained: Promise<void> | undefined;
@@ -39,19 +39,19 @@ export class GrpcReply {
   }
 
   /**
-   * Sends a message. The messages of one turn of the event loop leave in one write. Returns what to wait for before the
-   * next one, if anything.
+   * Sends a message: a frame whose prefix is still to be written. The messages of one turn of the event loop leave in one
+   * write. Returns what to wait for before the next one, if anything.
    */
-  send(data: Uint8Array): Promise<void> | undefined {
-    if (this.#isCompressed(data)) return this.#compress(data).then(() => this.#soon());
-    this.#add(0, data);
+  send(frame: Buffer): Promise<void> | undefined {
+    if (this.#isCompressed(frame)) return this.#compress(frame).then(() => this.#soon());
+    this.#add(0, frame);
     return this.#soon();
   }
 
-  /** Sends the one message of a call, and the status OK. Returns what to wait for, if anything. */
-  answer(data: Uint8Array): Promise<void> | undefined {
-    if (this.#isCompressed(data)) return this.#compress(data).then(() => this.finish());
-    this.#add(0, data);
+  /** Sends the one message of a call as {@link send} does, and the status OK. Returns what to wait for, if anything. */
+  answer(frame: Buffer): Promise<void> | undefined {
+    if (this.#isCompressed(frame)) return this.#compress(frame).then(() => this.finish());
+    this.#add(0, frame);
     this.finish();
     return undefined;
   }
@@ -86,24 +86,25 @@ export class GrpcReply {
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 
-  #isCompressed(data: Uint8Array): boolean {
+  #isCompressed(frame: Buffer): boolean {
     const { compression, compressMinBytes } = this.#options;
-    return compression !== null && data.length >= compressMinBytes;
+    return compression !== null && frame.length - prefixBytes >= compressMinBytes;
   }
 
-  async #compress(data: Uint8Array): Promise<void> {
-    const compressed = await this.#options.compression?.compress(data);
-    if (compressed !== undefined) this.#add(compressedFlag, compressed);
+  async #compress(frame: Buffer): Promise<void> {
+    const compressed = await this.#options.compression?.compress(frame.subarray(prefixBytes));
+    if (compressed !== undefined)
+      this.#add(compressedFlag, Buffer.concat([frame.subarray(0, prefixBytes), compressed]));
   }
 
-  #add(flags: number, data: Uint8Array): void {
+  #add(flags: number, frame: Buffer): void {
     if (this.closed) return;
     // Whatever the handler sets in the header from now on is too late, as it is on any other path.
     this.#open();
-    const size = prefixBytes + data.length;
-    if (this.#batchBytes > 0 && this.#batchBytes + size > batchMaxBytes) this.#flush();
-    this.#batch.push({ flags, data });
-    this.#batchBytes += size;
+    writePrefix(frame, flags);
+    if (this.#batchBytes > 0 && this.#batchBytes + frame.length > batchMaxBytes) this.#flush();
+    this.#batch.push(frame);
+    this.#batchBytes += frame.length;
   }
 
   #soon(): Promise<void> | undefined {
@@ -135,8 +136,10 @@ export class GrpcReply {
     if (!this.closed) this.#stream.write(bytes);
   }
 
-  #take(): Uint8Array {
-    const bytes = joinFrames(this.#batch, this.#batchBytes);
+  #take(): Buffer {
+    const [first] = this.#batch;
+    const bytes =
+      this.#batch.length === 1 && first !== undefined ? first : Buffer.concat(this.#batch, this.#batchBytes);
     this.#batch = [];
     this.#batchBytes = 0;
     return bytes;

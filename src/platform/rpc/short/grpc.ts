@@ -1,17 +1,18 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Message } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { type Compression, compressedFlag, compressionNegotiate } from "@connectrpc/connect/protocol";
 import { parseTimeout } from "@connectrpc/connect/protocol-grpc";
 import { passGate } from "../gate.ts";
 import { type Call, openCall } from "./call.ts";
 import { clientLeft } from "./client-left.ts";
 import { asBuffer, type Codec } from "./codecs.ts";
-import type { Frame } from "./frames.ts";
+import { type Frame, prefixBytes } from "./frames.ts";
 import { GrpcReply } from "./grpc-reply.ts";
-import { adoptTrailer, invokeStream, invokeUnary, single } from "./invoke.ts";
+import { adoptTrailer, invokeStream, invokeUnary } from "./invoke.ts";
 import type { ShortMethod } from "./methods.ts";
-import { RequestMessages } from "./request-messages.ts";
+import { readRequestMessage } from "./request-message.ts";
+import { type RequestBody, RequestMessages } from "./request-messages.ts";
 import { field, type Serving } from "./serving.ts";
 
 /** Serves a gRPC call of any kind from its stream. False: it is left to the router, untouched. */
@@ -46,46 +47,35 @@ export function serveGrpc(
   if (encoding.response !== null) call.responseHeader.set("grpc-encoding", encoding.response.name);
   const reply = new GrpcReply({ stream, call, compression: encoding.response, compressMinBytes });
   const { parse } = method.codecs.binary;
-  const messages = new RequestMessages({
+  const body: RequestBody = {
     stream,
     readMaxBytes,
     decode: (frame) => decode(frame, encoding.request, readMaxBytes, parse),
-  });
+  };
   stream.on("close", () => {
-    messages.closed();
     if (!call.context.signal.aborted) call.end(clientLeft());
   });
-  void answer(serving, method, call, messages, reply);
+  void answer(serving, method, call, body, reply);
   return true;
 }
 
 /** Never rejects: what cannot be answered resets the stream. */
 async function answer(
   serving: Serving,
-  { path, spec, interceptors, codecs }: ShortMethod,
+  method: ShortMethod,
   call: Call,
-  messages: RequestMessages<Message>,
+  body: RequestBody,
   reply: GrpcReply,
 ): Promise<void> {
-  const { serialize } = codecs.binary;
   try {
     const admitted = passGate(serving.gate, call.context);
     if (admitted !== undefined) await admitted;
-    if (spec.kind === "unary") {
-      const output = await invokeUnary(spec, interceptors, call.context, await single(messages, "unary"));
-      const compressing = reply.answer(serialize(output));
-      if (compressing !== undefined) await compressing;
-    } else {
-      const response = await invokeStream(spec, interceptors, call.context, messages);
-      await sendAll(response.message, serialize, reply);
-      adoptTrailer(response, call.context);
-      reply.finish();
-    }
+    await run(method, call.context, body, reply);
   } catch (error) {
     try {
       reply.fail(error);
     } catch (refused) {
-      serving.log.debug({ err: refused, method: path }, "answer not delivered");
+      serving.log.debug({ err: refused, method: method.path }, "answer not delivered");
       reply.reset();
     }
   } finally {
@@ -93,11 +83,29 @@ async function answer(
   }
 }
 
-async function sendAll(source: AsyncIterable<Message>, serialize: (message: Message) => Uint8Array, reply: GrpcReply) {
+async function run(
+  { spec, interceptors, codecs }: ShortMethod,
+  context: HandlerContext,
+  body: RequestBody,
+  reply: GrpcReply,
+): Promise<void> {
+  const { serialize } = codecs.binary;
+  if (spec.kind === "unary") {
+    const message = await readRequestMessage(body);
+    await reply.answer(serialize(await invokeUnary(spec, interceptors, context, message), prefixBytes));
+  } else {
+    const response = await invokeStream(spec, interceptors, context, new RequestMessages(body));
+    await sendAll(response.message, serialize, reply);
+    adoptTrailer(response, context);
+    reply.finish();
+  }
+}
+
+async function sendAll(source: AsyncIterable<Message>, serialize: Codec["serialize"], reply: GrpcReply) {
   const iterator = source[Symbol.asyncIterator]();
   for (let result = await iterator.next(); result.done !== true; result = await iterator.next()) {
     try {
-      const wait = reply.send(serialize(result.value));
+      const wait = reply.send(serialize(result.value, prefixBytes));
       if (wait !== undefined) await wait;
       if (reply.closed) throw clientLeft();
     } catch (error) {

@@ -66,24 +66,26 @@ export function adoptTrailer(response: StreamResponse, context: HandlerContext):
   adopt(response.trailer, context.responseTrailer);
 }
 
-/** The one message of a request that has exactly one. Throws Unimplemented for none and for more. */
-export async function single<T>(messages: AsyncIterable<T>, kind: "unary" | "server-streaming"): Promise<T> {
-  const iterator = messages[Symbol.asyncIterator]();
-  const first = await iterator.next();
-  if (first.done === true) {
-    throw new ConnectError(`protocol error: missing input message for ${kind} method`, Code.Unimplemented);
-  }
-  const second = await iterator.next();
-  if (second.done !== true) {
-    throw new ConnectError(`protocol error: received extra input message for ${kind} method`, Code.Unimplemented);
-  }
-  return first.value;
-}
-
 type AnyFn = Parameters<Interceptor>[0];
 
 function within(interceptors: readonly Interceptor[], innermost: AnyFn): AnyFn {
   return interceptors.reduceRight((next, interceptor) => interceptor(next), innermost);
+}
+
+async function single<T>(messages: AsyncIterable<T>): Promise<T> {
+  const iterator = messages[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  if (first.done === true) {
+    throw new ConnectError("protocol error: missing input message for server-streaming method", Code.Unimplemented);
+  }
+  const second = await iterator.next();
+  if (second.done !== true) {
+    throw new ConnectError(
+      "protocol error: received extra input message for server-streaming method",
+      Code.Unimplemented,
+    );
+  }
+  return first.value;
 }
 
 async function start(
@@ -95,7 +97,7 @@ async function start(
     case "client_streaming":
       return one(create(spec.method.output, await spec.impl(messages, context)));
     case "server_streaming":
-      return full(spec.method.output, spec.impl(await single(messages, "server-streaming"), context));
+      return full(spec.method.output, spec.impl(await single(messages), context));
     case "bidi_streaming":
       return full(spec.method.output, spec.impl(messages, context));
   }

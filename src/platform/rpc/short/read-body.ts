@@ -27,7 +27,9 @@ export function readBody(source: Readable, readMaxBytes: number, contentLength: 
   };
   source.on("data", onData);
   source.on("end", () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
-  source.on("close", () => reject(clientLeft()));
+  source.on("close", () => {
+    if (!source.readableEnded) reject(clientLeft());
+  });
   return promise;
 }
 

@@ -1,13 +1,14 @@
 import type { ServerHttp2Stream } from "node:http2";
+import type { Message } from "@bufbuild/protobuf";
 import { clientLeft } from "./client-left.ts";
 import { type Frame, FrameReader } from "./frames.ts";
 
-/** Options of {@link RequestMessages}. */
-export interface RequestMessagesOptions<T> {
-  stream: ServerHttp2Stream;
-  readMaxBytes: number;
-  /** Makes a message of a frame; throws or rejects with what the caller is told. */
-  decode: (frame: Frame) => T | Promise<T>;
+/** The body of a request, as what reads it needs it. */
+export interface RequestBody {
+  readonly stream: ServerHttp2Stream;
+  readonly readMaxBytes: number;
+  /** Makes a message of a frame; throws or rejects with what the client is told. */
+  readonly decode: (frame: Frame) => Message | Promise<Message>;
 }
 
 // What waits for a slow handler before the client is held back.
@@ -17,8 +18,8 @@ const waitingMaxBytes = 64 * 1024;
  * The messages that a client sends, in their order. Nothing is read before the first is asked for. Ends with an error
  * when the body is malformed, or when the client has left before its end.
  */
-export class RequestMessages<T> implements AsyncIterableIterator<T> {
-  readonly #options: RequestMessagesOptions<T>;
+export class RequestMessages implements AsyncIterableIterator<Message> {
+  readonly #body: RequestBody;
   readonly #reader: FrameReader;
   #reading = false;
   // Frames that wait for the handler: from `#next` on.
@@ -26,18 +27,18 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
   #next = 0;
   #waitingBytes = 0;
   // Who waits for frames.
-  readonly #takers: Taker<T>[] = [];
+  readonly #takers: Taker[] = [];
   #end: End | undefined;
 
-  constructor(options: RequestMessagesOptions<T>) {
-    this.#options = options;
-    this.#reader = new FrameReader(options.readMaxBytes, (frame) => this.#arrived(frame));
+  constructor(body: RequestBody) {
+    this.#body = body;
+    this.#reader = new FrameReader(body.readMaxBytes, (frame) => this.#arrived(frame));
   }
 
-  next(): Promise<IteratorResult<T>> {
+  next(): Promise<IteratorResult<Message>> {
     if (!this.#reading) this.#read();
     const frame = this.#frames[this.#next];
-    const taker = Promise.withResolvers<IteratorResult<T>>();
+    const taker = Promise.withResolvers<IteratorResult<Message>>();
     if (frame !== undefined) {
       this.#took(frame);
       this.#give(frame, taker);
@@ -49,7 +50,7 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
     return taker.promise;
   }
 
-  return(): Promise<IteratorResult<T>> {
+  return(): Promise<IteratorResult<Message>> {
     this.#stop({});
     return Promise.resolve({ done: true, value: undefined });
   }
@@ -58,17 +59,12 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
     return this;
   }
 
-  /** The stream is closed: no more messages come. */
-  closed(): void {
-    if (this.#end === undefined) this.#stop({ error: clientLeft() });
-  }
-
   #read(): void {
     this.#reading = true;
-    const { stream } = this.#options;
+    const { stream } = this.#body;
     // An empty body may have ended, or the stream may have closed, while the gate was asked.
     if (stream.readableEnded) this.#finish({});
-    else if (stream.destroyed) this.closed();
+    else if (stream.destroyed) this.#stop({ error: clientLeft() });
     else this.#listen(stream);
   }
 
@@ -79,6 +75,9 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
     stream.on("end", () => {
       this.#arriving(() => this.#reader.end());
       this.#finish({});
+    });
+    stream.on("close", () => {
+      if (this.#end === undefined) this.#stop({ error: clientLeft() });
     });
   }
 
@@ -99,7 +98,7 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
     }
     this.#frames.push(frame);
     this.#waitingBytes += sizeOf(frame);
-    if (this.#waitingBytes > waitingMaxBytes) this.#options.stream.pause();
+    if (this.#waitingBytes > waitingMaxBytes) this.#body.stream.pause();
   }
 
   #took(frame: Frame): void {
@@ -108,17 +107,17 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
     if (this.#next < this.#frames.length) return;
     this.#frames = [];
     this.#next = 0;
-    const { stream } = this.#options;
+    const { stream } = this.#body;
     if (this.#end === undefined && stream.isPaused()) stream.resume();
   }
 
-  #give(frame: Frame, taker: Taker<T>): void {
+  #give(frame: Frame, taker: Taker): void {
     const failed = (error: unknown) => {
       this.#stop({});
       taker.reject(error);
     };
     try {
-      const message = this.#options.decode(frame);
+      const message = this.#body.decode(frame);
       if (message instanceof Promise) message.then((value) => taker.resolve({ done: false, value }), failed);
       else taker.resolve({ done: false, value: message });
     } catch (error) {
@@ -126,7 +125,7 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
     }
   }
 
-  #conclude(end: End, taker: Taker<T>): void {
+  #conclude(end: End, taker: Taker): void {
     this.#end = {}; // an error is told once
     if (end.error === undefined) taker.resolve({ done: true, value: undefined });
     else taker.reject(end.error);
@@ -136,7 +135,7 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
   #finish(end: End): void {
     if (this.#end !== undefined) return;
     this.#end = end;
-    if (end.error !== undefined) this.#options.stream.pause();
+    if (end.error !== undefined) this.#body.stream.pause();
     for (const taker of this.#takers.splice(0)) this.#conclude(this.#end, taker);
   }
 
@@ -144,12 +143,12 @@ export class RequestMessages<T> implements AsyncIterableIterator<T> {
   #stop(end: End): void {
     this.#frames = [];
     this.#next = 0;
-    if (this.#end === undefined) this.#options.stream.pause();
+    if (this.#end === undefined) this.#body.stream.pause();
     this.#finish(end);
   }
 }
 
-type Taker<T> = PromiseWithResolvers<IteratorResult<T>>;
+type Taker = PromiseWithResolvers<IteratorResult<Message>>;
 type End = { error?: unknown };
 
 function sizeOf({ start, end }: Frame): number {
