@@ -74,7 +74,7 @@ const tcpKeepAliveMs = 60_000;
 const notTls = "This port speaks TLS: use https.";
 const notPlain = "This port does not speak TLS: use http.";
 
-/** Makes a listener; it listens when Fastify does. */
+/** Makes a listener; it listens when Fastify does. Throws when certificate and key are not a pair. */
 export function createListener(options: ListenerOptions): Listener {
   const limits = { ...defaultLimits, ...options.limits };
   const { early, onRefused = () => undefined } = options;

@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { createSecureContext, createServer, type SecureContextOptions, type TLSSocket } from "node:tls";
 import type { Connection } from "./connection.ts";
@@ -11,7 +12,7 @@ export interface TlsDoor {
   replace(pair: KeyPair): void;
 }
 
-/** Makes the TLS side of a listener. */
+/** Makes the TLS side of a listener. Throws when certificate and key are not a pair. */
 export function createTlsDoor({ pair, clientCa }: TlsOptions, handshakeTimeoutMs: number): TlsDoor {
   const context = ({ cert, key }: KeyPair): SecureContextOptions => ({
     cert,
@@ -19,6 +20,7 @@ export function createTlsDoor({ pair, clientCa }: TlsOptions, handshakeTimeoutMs
     minVersion: "TLSv1.2",
     ...(clientCa !== undefined && { ca: clientCa }),
   });
+  check(pair);
   const waiting = new Map<string, (socket: TLSSocket) => void>();
   const server = createServer({
     ...context(pair),
@@ -43,11 +45,19 @@ export function createTlsDoor({ pair, clientCa }: TlsOptions, handshakeTimeoutMs
       server.emit("connection", socket);
     },
     replace(next) {
-      // Throws before anything has changed; setting the context would leave half of it behind.
-      createSecureContext(context(next));
+      // Before anything has changed: setting the context would leave half of it behind.
+      check(next);
       server.setSecureContext(context(next));
     },
   };
+}
+
+// OpenSSL itself would serve without a certificate when both are empty.
+function check({ cert, key }: KeyPair) {
+  if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
+    throw new Error("the key is not that of the certificate");
+  }
+  createSecureContext({ cert, key });
 }
 
 // Node does not tell which socket a TLS socket was made around. Both know their ends, and no two connections share both.
