@@ -19,6 +19,7 @@ export async function run(command: string, args: readonly string[], options: Com
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     wrote.stderr += text;
   });
+  child.stdin.on("error", () => undefined); // it has ended without reading
   child.stdin.end(options.input ?? "");
   const status = await new Promise<number | null>((resolve, reject) => child.on("error", reject).on("close", resolve));
   if (status === 0) return wrote.stdout;
