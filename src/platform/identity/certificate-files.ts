@@ -37,7 +37,7 @@ export async function readCertificate(files: CertificateFiles): Promise<Certific
 }
 
 /** The same, of texts that were read already. */
-export function matchCertificate({ certFile, keyFile }: CertificateFiles, cert: string, key: string): Certificate {
+function matchCertificate({ certFile, keyFile }: CertificateFiles, cert: string, key: string): Certificate {
   const x509 = parsed(certFile, "certificate in PEM", () => new X509Certificate(cert));
   const privateKey: KeyObject = parsed(keyFile, "private key in PEM without a passphrase", () => createPrivateKey(key));
   if (!x509.checkPrivateKey(privateKey)) {

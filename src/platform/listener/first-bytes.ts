@@ -8,7 +8,7 @@ const preface = Buffer.from("PRI");
 const tlsHandshakeRecord = 0x16;
 
 /** Which protocol the bytes start; undefined when more are needed to tell. All that is neither TLS nor HTTP/2 is HTTP/1. */
-export function speechOf(bytes: Buffer): Speech | undefined {
+function speechOf(bytes: Buffer): Speech | undefined {
   if (bytes.length === 0) return undefined;
   if (bytes[0] === tlsHandshakeRecord) return "tls";
   const length = Math.min(bytes.length, preface.length);

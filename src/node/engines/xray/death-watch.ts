@@ -3,20 +3,30 @@ import type { XrayProcess } from "./process.ts";
 
 /**
  * Sees to it that a process does not outlive this one, however this one ends: a small shell holds a pipe to it, and
- * kills the process when the pipe breaks. Close the watch when the process is gone.
+ * kills the process when the pipe breaks. Close the watch when the process is gone; it resolves when the shell is, too.
  */
 export function watchOver(
   { pid, startTicks }: Pick<XrayProcess, "pid" | "startTicks">,
   onTrouble: (text: string) => void,
-): { close(): void } {
+): { close(): Promise<void> } {
   const shell = spawn("/bin/sh", ["-c", watcher, "garrison-watch", `${pid}`, startTicks], {
     stdio: ["pipe", "ignore", "ignore"],
     env: {},
     detached: true,
   });
-  shell.on("error", (error) => onTrouble(`cannot watch over xray, it would outlive a killed node: ${error.message}`));
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  shell.once("close", () => end());
+  shell.on("error", (error) => {
+    onTrouble(`cannot watch over xray, it would outlive a killed node: ${error.message}`);
+    end();
+  });
   shell.stdin.on("error", () => undefined);
-  return { close: () => shell.stdin.end("released\n") };
+  return {
+    close() {
+      shell.stdin.end("released\n");
+      return ended;
+    },
+  };
 }
 
 // A line means that the process is gone; the end of the pipe without one, that the node is. A pid may have been given

@@ -51,8 +51,8 @@ export async function runXray(launch: Launch, signal: AbortSignal): Promise<Runn
   const watch = watchOver(process, onLine);
   const api = new XrayApi(launch.apiSocket);
   const gone = process.ended.then(async () => {
-    watch.close();
     api.close();
+    await watch.close();
     await removeStaleSockets(launch.sockets);
   });
   const end = async () => {
