@@ -84,7 +84,7 @@ export async function upload(
     }
   }
 
-  socket.on("data", (chunk) => {
+  socket.on("data", (chunk: Buffer) => {
     unread = Buffer.concat([unread, chunk]);
     while (unread.length >= headBytes && unread.length >= headBytes + unread.readUIntBE(0, 3)) {
       const end = headBytes + unread.readUIntBE(0, 3);
