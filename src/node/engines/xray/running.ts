@@ -37,8 +37,7 @@ export interface Launch {
  * its own words when it ends before that, does not answer in time or is not wanted any more; then it is gone.
  */
 export async function runXray(launch: Launch, signal: AbortSignal): Promise<RunningXray> {
-  await removeStaleSockets(launch.sockets);
-  if (existsSync(launch.apiSocket)) throw new StartFailed(`${launch.apiSocket} is in use: another node runs there`);
+  await takeSockets(launch);
   let version: string | undefined;
   const onLine = (line: string) => {
     version ??= /^Xray (\d+\.\d+\.\d+)/.exec(line)?.[1];
@@ -94,6 +93,19 @@ export async function testConfig({ program, config, keepLines, timeoutMs }: Laun
   if (code !== 0) throw new ConfigRefused(whyItEnded(process.lastLines(), `exit ${signal ?? code}`));
 }
 
+/** Removes what an earlier Xray has left. One that was killed a moment ago may still hold its socket. */
+async function takeSockets({ sockets, apiSocket }: Launch): Promise<void> {
+  const deadlineMs = performance.now() + socketGraceMs;
+  await removeStaleSockets(sockets);
+  while (existsSync(apiSocket)) {
+    if (performance.now() > deadlineMs) throw new StartFailed(`${apiSocket} is in use: another node runs there`);
+    await sleep(probeIntervalMs);
+    await removeStaleSockets(sockets);
+  }
+}
+
+/** A process that is killed is gone within milliseconds, on a busy machine within tenths of a second. */
+const socketGraceMs = 1_000;
 /** Xray ends within milliseconds of SIGTERM; one that hangs is killed. */
 const terminationGraceMs = 5_000;
 /** How often a starting Xray is asked whether it answers. */
