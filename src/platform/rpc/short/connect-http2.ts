@@ -1,7 +1,7 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { clientLeft } from "./client-left.ts";
 import { openConnectUnary } from "./connect-unary.ts";
-import { sendable } from "./http2-answer.ts";
+import { answerHeader } from "./http2-answer.ts";
 import type { ShortMethod } from "./methods.ts";
 import { readBody } from "./read-body.ts";
 import type { Serving } from "./serving.ts";
@@ -24,7 +24,7 @@ export function serveConnectHttp2(
     .answer(read)
     .then(({ status, fields, body }) => {
       if (stream.closed || stream.destroyed) return;
-      stream.respond(sendable({ ":status": status, ...fields }));
+      stream.respond(answerHeader({ ":status": status, ...fields }));
       stream.end(body);
       if (!stream.readableEnded) stream.resume();
     })

@@ -20,7 +20,7 @@ export interface ConnectUnary {
 }
 
 /** The answer to a unary Connect call, of either HTTP version. */
-export interface ConnectAnswer {
+interface ConnectAnswer {
   readonly status: number;
   readonly fields: OutgoingHttpHeaders;
   readonly body: Uint8Array;

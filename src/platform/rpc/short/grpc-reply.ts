@@ -4,7 +4,7 @@ import { type Compression, compressedFlag } from "@connectrpc/connect/protocol";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { Call } from "./call.ts";
 import { prefixBytes, writePrefix } from "./frames.ts";
-import { sendable } from "./http2-answer.ts";
+import { answerHeader, answerTrailer } from "./http2-answer.ts";
 
 // What one write carries, unless a single message is larger.
 const batchMaxBytes = 16 * 1024;
@@ -73,7 +73,7 @@ export class GrpcReply {
     const header = responseHeader.toFields();
     if (!this.#stream.headersSent && Object.keys(header).every((name) => ours.has(name))) {
       // In one piece, so that no client waits for more, or misses the status when it stops listening early.
-      this.#stream.respond(sendable({ ...header, ...responseTrailer.toFields() }), { endStream: true });
+      this.#stream.respond(answerHeader({ ...header, ...responseTrailer.toFields() }), { endStream: true });
     } else {
       this.#open();
       this.#end();
@@ -147,10 +147,10 @@ export class GrpcReply {
 
   #open(): void {
     if (this.#stream.headersSent) return;
-    this.#stream.respond(sendable(this.#options.call.responseHeader.toFields()), waitForTrailers);
+    this.#stream.respond(answerHeader(this.#options.call.responseHeader.toFields()), waitForTrailers);
     this.#stream.on("wantTrailers", () => {
       try {
-        this.#stream.sendTrailers(sendable(this.#options.call.responseTrailer.toFields()));
+        this.#stream.sendTrailers(answerTrailer(this.#options.call.responseTrailer.toFields()));
       } catch {
         this.reset(); // a trailer that HTTP/2 refuses
       }

@@ -12,7 +12,7 @@ export type ValueWriter = (value: unknown, sink: Sink) => boolean;
 /** The wire type of numbers of any length. */
 export const wireVarint = 0;
 /** The wire type of numbers of eight bytes. */
-export const wireFixed64 = 1;
+const wireFixed64 = 1;
 /** The wire type of what is preceded by its length. */
 export const wireDelimited = 2;
 
