@@ -1,9 +1,10 @@
 import { once } from "node:events";
+import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { Http1Request } from "../../src/platform/listener/http1-body.ts";
-import { peerOf } from "../../src/platform/listener/listener.ts";
-import { frame, http2Hello } from "./frames.ts";
+import { type EarlyHandlers, peerOf } from "../../src/platform/listener/listener.ts";
+import { frame, http2Hello, postHead } from "./frames.ts";
 import { ask, type Handler, http2Client, open, start } from "./support.ts";
 
 // Handlers that stop reading before a body ends: the RPC framework does so for a message over its limit, an
@@ -262,28 +263,60 @@ describe("HTTP/2", () => {
     expect((await ask(session, { ":method": "HEAD" })).status).toBe(401);
   });
 
-  it("a reader gets an error when its client leaves in the middle, or its answer did", async () => {
-    const ends: unknown[] = [];
-    const { port } = await start(async (request, response) => {
-      if (request.url === "/late") setTimeout(() => response.writeHead(504).end(), 50);
+  it.each([
+    ["for await", false],
+    ["events", false],
+    ["events of the raw stream", true],
+  ])("half a body has no end for a reader by %s, whoever cut it short", async (way, raw) => {
+    const ends: string[] = [];
+    const read = async (body: Readable) => {
       try {
-        for await (const _piece of request);
+        if (way === "for await") for await (const _piece of body);
+        else await new Promise((resolve, reject) => body.resume().once("end", resolve).once("close", reject));
         ends.push("a clean end");
-      } catch (error) {
-        ends.push((error as Error).message);
+      } catch {
+        ends.push("cut short");
       }
-    });
-    for (const path of ["/", "/late"]) {
+    };
+    const answerLate: Handler = (request, response) => {
+      if (request.url === "/late") setTimeout(() => response.writeHead(504).end(), 30);
+      return read(request);
+    };
+    const takeRaw: NonNullable<EarlyHandlers["stream"]> = (stream, headers) => {
+      if (headers[":path"] === "/late") setTimeout(() => stream.respond({ ":status": 504 }, { endStream: true }), 30);
+      void read(stream);
+      return true;
+    };
+    const { port } = await start(answerLate, raw ? { early: { stream: takeRaw } } : {});
+    const cuts = [
+      ["/", 8],
+      ["/", 0],
+      ["/", 2],
+      ["/late", 8],
+      ["/", undefined],
+    ] as const;
+    for (const [path, code] of cuts) {
       const line = await open(port);
       const fields = [0x83, 0x86, 0x04, path.length, ...Buffer.from(path), 0x01, 1, ...Buffer.from("x")];
       line.write(
         Buffer.concat([http2Hello, frame(1, 0x4, 1, Buffer.from(fields)), frame(0, 0, 1, Buffer.from("some"))]),
       );
-      await sleep(100);
-      line.write(frame(3, 0, 1, Buffer.of(0, 0, 0, 8)));
-      await sleep(50);
+      await sleep(80);
+      if (code === undefined) line.close();
+      else line.write(frame(3, 0, 1, Buffer.of(0, 0, 0, code)));
+      await sleep(30);
     }
-    expect(ends).toEqual(["Premature close", "the request was answered before its body was read"]);
+    expect(ends).toEqual(cuts.map(() => "cut short"));
+  });
+
+  it("a stream that is reset without an error in the middle of its body is gone", async () => {
+    const { port, close } = await start(handler);
+    const line = await open(port);
+    line.write(Buffer.concat([http2Hello, postHead(1), frame(0, 0, 1, Buffer.from("some"))]));
+    await sleep(50);
+    line.write(frame(3, 0, 1, Buffer.alloc(4)));
+    await sleep(50);
+    expect(await close()).toBeLessThan(1_000);
   });
 
   it("a body that stays unread keeps neither its stream nor its connection", async () => {

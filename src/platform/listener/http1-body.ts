@@ -1,13 +1,32 @@
 import { IncomingMessage, type ServerResponse } from "node:http";
-import { readPieces } from "./read-pieces.ts";
 
 /** An HTTP/1.1 request whose connection outlives a handler that stops reading early. */
 export class Http1Request extends IncomingMessage {
   /** The rest of the body is thrown away. */
   abandoned = false;
 
+  /**
+   * As Node's, with two differences. Leaving the loop early does not destroy the request, and with it the connection. And
+   * a reader who is still there when the request is answered gets an error: for it, the body has no end.
+   */
   override [Symbol.asyncIterator](): NodeJS.AsyncIterator<Buffer> {
-    return readPieces(this, () => this.abandoned);
+    const pieces: NodeJS.AsyncIterator<Buffer> = this.iterator({ destroyOnReturn: false });
+    const check = () => {
+      if (this.abandoned) throw new Error("the request was answered before its body was read");
+    };
+    return {
+      next: async () => {
+        check();
+        const piece = await pieces.next();
+        check();
+        return piece;
+      },
+      return: async () => (await pieces.return?.()) ?? { done: true, value: undefined },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+      [Symbol.asyncDispose]: () => pieces[Symbol.asyncDispose](),
+    };
   }
 }
 

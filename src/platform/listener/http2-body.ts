@@ -2,15 +2,36 @@ import { constants, Http2ServerRequest, type ServerHttp2Stream } from "node:http
 import type { Connection } from "./connection.ts";
 import { hasArrived } from "./held-answer.ts";
 import type { ListenerLimits } from "./limits.ts";
-import { readPieces } from "./read-pieces.ts";
 
-const abandoned = new WeakSet<ServerHttp2Stream>();
+const cutShort = new WeakSet<ServerHttp2Stream>();
 
-/** An HTTP/2 request whose readers are told when the rest of its body is thrown away. */
+/** An HTTP/2 request that has no end when its stream has none. */
 export class Http2Request extends Http2ServerRequest {
-  override [Symbol.asyncIterator](): NodeJS.AsyncIterator<Buffer> {
-    return readPieces(this, () => abandoned.has(this.stream));
+  override push(piece: unknown, encoding?: BufferEncoding): boolean {
+    if (piece !== null || !cutShort.has(this.stream)) return super.push(piece, encoding);
+    // Not merely without an end: Node insists that nobody reads it once its stream is closed.
+    this.destroy();
+    return false;
   }
+}
+
+/**
+ * Half a body is never taken for a whole one: when the stream is reset, or its connection lost, its readers see it close
+ * without an end. Node would show them an end as any other.
+ */
+export function guardEnd(stream: ServerHttp2Stream): void {
+  if (!hasArrived(stream)) stream.once("aborted", abort);
+}
+
+function abort(this: ServerHttp2Stream) {
+  withholdEnd(this);
+  // Node may wait for the end that it does not get.
+  setImmediate(() => this.destroy());
+}
+
+function withholdEnd(stream: ServerHttp2Stream) {
+  cutShort.add(stream);
+  stream.push = () => false;
 }
 
 /** Looks after a stream that has a body. */
@@ -67,7 +88,7 @@ function closeAnswered(stream: ServerHttp2Stream, patienceMs: number) {
     setTimeout(closeAnswered, recheckMs, stream, patienceMs - recheckMs);
     return;
   }
-  abandoned.add(stream);
+  withholdEnd(stream);
   if (!hasArrived(stream)) stream.close(constants.NGHTTP2_NO_ERROR);
   stream.destroy();
 }

@@ -10,7 +10,7 @@ import {
 import type { Duplex } from "node:stream";
 import { bindConnection, type Connection } from "./connection.ts";
 import { holdAnswer } from "./held-answer.ts";
-import { createBodyWatch, Http2Request } from "./http2-body.ts";
+import { createBodyWatch, guardEnd, Http2Request } from "./http2-body.ts";
 import type { ListenerLimits } from "./limits.ts";
 import type { UntrustedBudget } from "./untrusted-budget.ts";
 import { firstSettings } from "./windows.ts";
@@ -56,6 +56,7 @@ export function createHttp2(
           stream.once("close", () => budget.discharge(connection, stream));
         }
         const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0;
+        if (hasBody) guardEnd(stream);
         if (headBytes(rawHeaders) > limits.maxHeaderBytes) {
           // Node holds the other end to this itself, but only once that has acknowledged the settings.
           stream.respond({ ":status": 431 }, { endStream: true });
