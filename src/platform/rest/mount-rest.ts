@@ -1,8 +1,8 @@
 import type { ContextValues, Interceptor } from "@connectrpc/connect";
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import { createRunningCalls } from "../rpc/call/running-calls.ts";
 import type { Gate } from "../rpc/gate.ts";
 import type { ServedService } from "../rpc/served-service.ts";
-import { createRunningCalls } from "../rpc/short/running-calls.ts";
 import type { ShutdownSignals } from "../rpc/shutdown.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { createErrorWriter } from "./error-writer.ts";

@@ -1,7 +1,7 @@
 import { Http2ServerRequest } from "node:http2";
 import type { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
-import { clientLeft } from "../rpc/short/client-left.ts";
+import { clientLeft } from "../rpc/call/client-left.ts";
 import { tooLarge, wrongContentType } from "./bad-request.ts";
 import type { RestBinding } from "./binding.ts";
 

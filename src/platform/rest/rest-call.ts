@@ -1,11 +1,11 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { ContextValues, HandlerContext } from "@connectrpc/connect";
-import { Code, ConnectError } from "@connectrpc/connect";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { Call } from "../rpc/call/call.ts";
+import type { CallHeaders } from "../rpc/call/call-headers.ts";
+import { clientLeft } from "../rpc/call/client-left.ts";
+import type { RunningCalls } from "../rpc/call/running-calls.ts";
 import { kProtocol } from "../rpc/call-context.ts";
-import { CallHeaders } from "../rpc/short/call-headers.ts";
-import { clientLeft } from "../rpc/short/client-left.ts";
-import type { RunningCalls } from "../rpc/short/running-calls.ts";
 
 /** A call over REST that is being answered. */
 export interface RestCall {
@@ -18,9 +18,6 @@ export interface RestCall {
   end(): void;
 }
 
-// One for all calls: making an error costs more than the rest of ending a call.
-const answered = new ConnectError("the call has been answered", Code.Canceled);
-
 /** Opens a call. Its signal aborts when the client leaves, the server goes down, or the call ends. */
 export function openRestCall(
   request: FastifyRequest,
@@ -29,41 +26,31 @@ export function openRestCall(
   values: ContextValues,
   running: RunningCalls,
 ): RestCall {
-  const controller = new AbortController();
-  const { signal } = controller;
-  const leave = running.enter(controller);
-  const responseHeader = CallHeaders.sent({});
+  const call = new Call({
+    method,
+    protocolName: "rest",
+    requestMethod: request.method,
+    url: () => `${request.protocol}://${request.host}${request.raw.url}`,
+    requestFields: request.raw.headers,
+    responseFields: {},
+    trailerFields: {},
+    values: values.set(kProtocol, "rest"),
+    running,
+  });
   let isOpen = true;
   let left = false;
   reply.raw.on("close", () => {
     if (!isOpen) return;
     left = true;
-    controller.abort(clientLeft());
+    call.abort(clientLeft());
   });
   return {
-    context: {
-      method,
-      service: method.parent,
-      protocolName: "rest",
-      requestMethod: request.method,
-      url: `${request.protocol}://${request.host}${request.raw.url}`,
-      signal,
-      timeoutMs: noDeadline,
-      requestHeader: CallHeaders.received(request.raw.headers),
-      responseHeader,
-      responseTrailer: CallHeaders.sent({}),
-      values: values.set(kProtocol, "rest"),
-    },
-    responseHeader,
+    context: call,
+    responseHeader: call.responseHeader,
     hasLeft: () => left,
     end() {
       isOpen = false;
-      leave();
-      if (!signal.aborted) controller.abort(answered);
+      call.end();
     },
   };
-}
-
-function noDeadline(): undefined {
-  return undefined;
 }

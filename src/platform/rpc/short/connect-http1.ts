@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { clientLeft } from "./client-left.ts";
+import { clientLeft } from "../call/client-left.ts";
 import { openConnectUnary } from "./connect-unary.ts";
 import type { ShortMethod } from "./methods.ts";
 import { readBody } from "./read-body.ts";
@@ -11,13 +11,13 @@ export function serveConnectHttp1(
   method: ShortMethod,
   request: IncomingMessage,
   response: ServerResponse,
-  url: string,
+  origin: string,
 ): boolean {
   const { headers } = request;
-  const unary = openConnectUnary(serving, method, headers, url, () => serving.contextValues(request, headers));
+  const unary = openConnectUnary(serving, method, headers, origin, () => serving.contextValues(request, headers));
   if (unary === undefined) return false;
   response.on("close", () => {
-    if (!unary.call.context.signal.aborted) unary.call.end(clientLeft());
+    if (!unary.call.isOver) unary.call.abort(clientLeft());
   });
   const read = () => readBody(request, serving.limits.readMaxBytes, headers["content-length"]);
   unary

@@ -1,5 +1,5 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
-import { clientLeft } from "./client-left.ts";
+import { clientLeft } from "../call/client-left.ts";
 import { openConnectUnary } from "./connect-unary.ts";
 import { answerHeader } from "./http2-answer.ts";
 import type { ShortMethod } from "./methods.ts";
@@ -12,12 +12,12 @@ export function serveConnectHttp2(
   method: ShortMethod,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  url: string,
+  origin: string,
 ): boolean {
-  const unary = openConnectUnary(serving, method, headers, url, () => serving.contextValues(stream, headers));
+  const unary = openConnectUnary(serving, method, headers, origin, () => serving.contextValues(stream, headers));
   if (unary === undefined) return false;
   stream.on("close", () => {
-    if (!unary.call.context.signal.aborted) unary.call.end(clientLeft());
+    if (!unary.call.isOver) unary.call.abort(clientLeft());
   });
   const read = () => readBody(stream, serving.limits.readMaxBytes, headers["content-length"]);
   unary

@@ -2,10 +2,10 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import { Code, ConnectError, type ContextValues } from "@connectrpc/connect";
 import { type Compression, compressionNegotiate, mergeNonProtocolHeaders } from "@connectrpc/connect/protocol";
 import { codeToHttpStatus, errorToJsonBytes, parseTimeout } from "@connectrpc/connect/protocol-connect";
+import { Call } from "../call/call.ts";
+import { invokeUnary, type UnarySpec } from "../call/invoke.ts";
 import { passGate } from "../gate.ts";
-import { type Call, openCall } from "./call.ts";
 import { asBuffer, type Codec } from "./codecs.ts";
-import { invokeUnary, type UnarySpec } from "./invoke.ts";
 import type { ShortMethod } from "./methods.ts";
 import { field, type Serving } from "./serving.ts";
 
@@ -31,7 +31,7 @@ export function openConnectUnary(
   serving: Serving,
   method: ShortMethod,
   headers: IncomingHttpHeaders,
-  url: string,
+  origin: string,
   values: () => ContextValues,
 ): ConnectUnary | undefined {
   const { spec } = method;
@@ -49,15 +49,17 @@ export function openConnectUnary(
   if (requireConnectProtocolHeader && headers["connect-protocol-version"] !== "1") return undefined;
 
   const contentType = headers["content-type"] ?? "";
-  const call = openCall({
-    method,
+  const call = new Call({
+    method: spec.method,
     protocolName: "connect",
-    url,
+    requestMethod: "POST",
+    url: () => origin + method.path,
     timeoutMs: timeout.timeoutMs,
     requestFields: headers,
     responseFields: { "content-type": contentType },
     trailerFields: {},
     values: values(),
+    running: method.running,
   });
   const codec = method.codecs[contentType === "application/proto" ? "binary" : "json"];
   return {
@@ -87,11 +89,11 @@ async function run(
   { parse, serialize }: Codec,
   read: () => Promise<Buffer>,
 ): Promise<Uint8Array> {
-  const admitted = passGate(serving.gate, call.context);
+  const admitted = passGate(serving.gate, call);
   if (admitted !== undefined) await admitted;
   const sent = await read();
   const body = encoding === null ? sent : asBuffer(await encoding.decompress(sent, serving.limits.readMaxBytes));
-  return serialize(await invokeUnary(spec, interceptors, call.context, parse(body, 0, body.length)), 0);
+  return serialize(await invokeUnary(spec, interceptors, call, parse(body, 0, body.length)), 0);
 }
 
 function describe(error: ConnectError, call: Call, serving: Serving): Uint8Array {

@@ -2,7 +2,7 @@ import { constants, type ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Compression, compressedFlag } from "@connectrpc/connect/protocol";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
-import type { Call } from "./call.ts";
+import type { Call } from "../call/call.ts";
 import { prefixBytes, writePrefix } from "./frames.ts";
 import { answerHeader, answerTrailer } from "./http2-answer.ts";
 

@@ -3,13 +3,13 @@ import type { Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { type Compression, compressedFlag, compressionNegotiate } from "@connectrpc/connect/protocol";
 import { parseTimeout } from "@connectrpc/connect/protocol-grpc";
+import { Call } from "../call/call.ts";
+import { clientLeft } from "../call/client-left.ts";
+import { adoptTrailer, invokeStream, invokeUnary } from "../call/invoke.ts";
 import { passGate } from "../gate.ts";
-import { type Call, openCall } from "./call.ts";
-import { clientLeft } from "./client-left.ts";
 import { asBuffer, type Codec } from "./codecs.ts";
 import { type Frame, prefixBytes } from "./frames.ts";
 import { GrpcReply } from "./grpc-reply.ts";
-import { adoptTrailer, invokeStream, invokeUnary } from "./invoke.ts";
 import type { ShortMethod } from "./methods.ts";
 import { readRequestMessage } from "./request-message.ts";
 import { type RequestBody, RequestMessages } from "./request-messages.ts";
@@ -21,7 +21,7 @@ export function serveGrpc(
   method: ShortMethod,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  url: string,
+  origin: string,
 ): boolean {
   const { acceptCompression, compressMinBytes, maxTimeoutMs, readMaxBytes } = serving.limits;
   const accepted = field(headers, "grpc-accept-encoding");
@@ -34,15 +34,17 @@ export function serveGrpc(
   const timeout = parseTimeout(field(headers, "grpc-timeout"), maxTimeoutMs);
   if (encoding.error !== undefined || timeout.error !== undefined) return false;
 
-  const call = openCall({
-    method,
+  const call = new Call({
+    method: method.spec.method,
     protocolName: "grpc",
-    url,
+    requestMethod: "POST",
+    url: () => origin + method.path,
     timeoutMs: timeout.timeoutMs,
     requestFields: headers,
     responseFields: { ":status": 200, "content-type": "application/grpc+proto" },
     trailerFields: { "grpc-status": "0" },
     values: serving.contextValues(stream, headers),
+    running: method.running,
   });
   if (encoding.response !== null) call.responseHeader.set("grpc-encoding", encoding.response.name);
   const reply = new GrpcReply({ stream, call, compression: encoding.response, compressMinBytes });
@@ -53,7 +55,7 @@ export function serveGrpc(
     decode: (frame) => decode(frame, encoding.request, readMaxBytes, parse),
   };
   stream.on("close", () => {
-    if (!call.context.signal.aborted) call.end(clientLeft());
+    if (!call.isOver) call.abort(clientLeft());
   });
   void answer(serving, method, call, body, reply);
   return true;
@@ -68,9 +70,9 @@ async function answer(
   reply: GrpcReply,
 ): Promise<void> {
   try {
-    const admitted = passGate(serving.gate, call.context);
+    const admitted = passGate(serving.gate, call);
     if (admitted !== undefined) await admitted;
-    await run(method, call.context, body, reply);
+    await run(method, call, body, reply);
   } catch (error) {
     try {
       reply.fail(error);

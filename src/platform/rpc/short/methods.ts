@@ -1,8 +1,8 @@
 import type { Interceptor, MethodImplSpec } from "@connectrpc/connect";
+import { createRunningCalls, type RunningCalls } from "../call/running-calls.ts";
 import type { ServedService } from "../served-service.ts";
 import type { ShutdownSignals } from "../shutdown.ts";
 import { type Codec, type CodecOptions, createCodecs } from "./codecs.ts";
-import { createRunningCalls, type RunningCalls } from "./running-calls.ts";
 
 /** A method as the short path serves it: what does not change from call to call. */
 export interface ShortMethod {

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { clientLeft } from "./client-left.ts";
+import { clientLeft } from "../call/client-left.ts";
 
 /**
  * Reads a body to its end. Rejects with ResourceExhausted for one that is, or is announced, larger than allowed; what

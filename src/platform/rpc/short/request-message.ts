@@ -1,6 +1,6 @@
 import type { Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { clientLeft } from "./client-left.ts";
+import { clientLeft } from "../call/client-left.ts";
 import { FrameReader } from "./frames.ts";
 import type { RequestBody } from "./request-messages.ts";
 

@@ -1,6 +1,6 @@
 import type { ServerHttp2Stream } from "node:http2";
 import type { Message } from "@bufbuild/protobuf";
-import { clientLeft } from "./client-left.ts";
+import { clientLeft } from "../call/client-left.ts";
 import { type Frame, FrameReader } from "./frames.ts";
 
 /** The body of a request, as what reads it needs it. */

@@ -41,10 +41,10 @@ export function createShortPath(options: ShortPathOptions): EarlyHandlers {
     switch (headers["content-type"]) {
       case "application/grpc":
       case "application/grpc+proto":
-        return serveGrpc(serving, method, stream, headers, origin + method.path);
+        return serveGrpc(serving, method, stream, headers, origin);
       case "application/proto":
       case "application/json":
-        return serveConnectHttp2(serving, method, stream, headers, origin + method.path);
+        return serveConnectHttp2(serving, method, stream, headers, origin);
       default:
         return false;
     }
@@ -57,7 +57,7 @@ export function createShortPath(options: ShortPathOptions): EarlyHandlers {
     if (type !== "application/proto" && type !== "application/json") return false;
     const origin = origins("encrypted" in request.socket ? "https" : "http", headers.host);
     if (origin === undefined || shutdown.streams.aborted) return false;
-    return serveConnectHttp1(serving, method, request, response, origin + method.path);
+    return serveConnectHttp1(serving, method, request, response, origin);
   };
   return { stream: fromStream, request: fromRequest };
 }

@@ -29,14 +29,45 @@ export async function invokeUnary(
   const { method } = spec;
   const run = async (request: UnaryRequest | StreamRequest): Promise<UnaryResponse> => {
     if (request.stream) throw mixedKinds();
-    const output = await spec.impl(request.message, seen(context, request));
+    const output = await spec.impl(request.message, request === asked ? context : seen(context, request));
     return { ...answered(context), stream: false, method, message: create(method.output, output) };
   };
-  const response = await within(interceptors, run)({ ...asked(context), stream: false, method, message });
+  const asked = new UnaryAsked(method, context, message);
+  const response = await within(interceptors, run)(asked);
   if (response.stream) throw mixedKinds();
   adopt(response.header, context.responseHeader);
   adopt(response.trailer, context.responseTrailer);
   return response.message;
+}
+
+// Asks the context for its signal only when it is asked for it itself.
+class UnaryAsked implements UnaryRequest {
+  readonly stream = false;
+  readonly method: UnaryRequest["method"];
+  readonly message: Message;
+  readonly service: UnaryRequest["service"];
+  readonly requestMethod: string;
+  readonly header: Headers;
+  readonly contextValues: UnaryRequest["contextValues"];
+  readonly #context: HandlerContext;
+
+  constructor(method: UnaryRequest["method"], context: HandlerContext, message: Message) {
+    this.method = method;
+    this.message = message;
+    this.service = context.service;
+    this.requestMethod = context.requestMethod;
+    this.header = context.requestHeader;
+    this.contextValues = context.values;
+    this.#context = context;
+  }
+
+  get url(): string {
+    return this.#context.url;
+  }
+
+  get signal(): AbortSignal {
+    return this.#context.signal;
+  }
 }
 
 /**
@@ -151,9 +182,20 @@ function answered(context: HandlerContext) {
 
 /** The context as interceptors have left it to the handler. */
 function seen(context: HandlerContext, request: UnaryRequest | StreamRequest): HandlerContext {
-  const { header, signal, contextValues, service } = request;
-  const untouched = header === context.requestHeader && signal === context.signal && contextValues === context.values;
-  return untouched ? context : { ...context, service, requestHeader: header, signal, values: contextValues };
+  return {
+    method: context.method,
+    service: request.service,
+    protocolName: context.protocolName,
+    requestMethod: context.requestMethod,
+    url: context.url,
+    // A copy of the request has no signal.
+    signal: request.signal ?? context.signal,
+    timeoutMs: context.timeoutMs,
+    requestHeader: request.header,
+    responseHeader: context.responseHeader,
+    responseTrailer: context.responseTrailer,
+    values: request.contextValues,
+  };
 }
 
 function adopt(from: Headers, to: Headers): void {
