@@ -87,7 +87,7 @@ describe("transport", () => {
   it("1. a client that offers only ALPN h2 and then speaks HTTP/1.1 is served", async () => {
     const socket = handshake({ ALPNProtocols: ["h2"] });
     await once(socket, "secureConnect");
-    socket.end(`GET /info HTTP/1.1\r\nHost: node\r\nx-api-key: ${node.key}\r\nConnection: close\r\n\r\n`);
+    socket.write(`GET /info HTTP/1.1\r\nHost: node\r\nx-api-key: ${node.key}\r\nConnection: close\r\n\r\n`);
     expect(await text(socket)).toMatch(/^HTTP\/1\.1 200 /);
   });
 
