@@ -8,6 +8,8 @@ import type { Peer } from "./peer.ts";
 export interface Unanswered {
   readonly sinceMs: number;
   bytes: number;
+  /** What counts the pieces of its body. */
+  readonly push: Readable["push"];
 }
 
 /** One accepted connection, from its first byte to its last: what is known about it. */
@@ -49,6 +51,11 @@ export class Connection implements Peer {
     if (this.trusted) return;
     this.trusted = true;
     this.#onTrust(this);
+  }
+
+  /** What may be seen of it in a log. */
+  toJSON(): Pick<Peer, "address" | "secure"> {
+    return { address: this.address, secure: this.secure };
   }
 
   /** Notes whether bytes have moved since the last time. */

@@ -7,6 +7,11 @@ const cutShort = new WeakSet<ServerHttp2Stream>();
 
 /** An HTTP/2 request that has no end when its stream has none. */
 export class Http2Request extends Http2ServerRequest {
+  constructor(...[stream, headers, options, rawHeaders]: ConstructorParameters<typeof Http2ServerRequest>) {
+    // It says `close` when its stream does. Being destroyed shall not say it once more.
+    super(stream, headers, { ...options, emitClose: false }, rawHeaders);
+  }
+
   override push(piece: unknown, encoding?: BufferEncoding): boolean {
     if (piece !== null || !cutShort.has(this.stream)) return super.push(piece, encoding);
     // Not merely without an end: Node insists that nobody reads it once its stream is closed.

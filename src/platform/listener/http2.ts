@@ -57,7 +57,7 @@ export function createHttp2(
         }
         const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0;
         if (hasBody) guardEnd(stream);
-        if (headBytes(rawHeaders) > limits.maxHeaderBytes) {
+        if (!connection.trusted && headBytes(rawHeaders) > limits.maxHeaderBytes) {
           // Node holds the other end to this itself, but only once that has acknowledged the settings.
           stream.respond({ ":status": 431 }, { endStream: true });
         } else if (early?.(stream, headers, flags) !== true) {

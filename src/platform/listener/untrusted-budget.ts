@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { Connection } from "./connection.ts";
+import type { Connection, Unanswered } from "./connection.ts";
 import type { ListenerLimits } from "./limits.ts";
 
 /**
@@ -70,26 +70,27 @@ export function createUntrustedBudget(
 
   return {
     charge(connection, body) {
-      if (connection.trusted) return;
-      connection.unanswered.set(body, { sinceMs: nowMs(), bytes: 0 });
-      add(connection, body, bytesPerRequest + body.readableLength);
-      // The one place that every piece passes, read or not. It is Node's own again once the connection is trusted.
-      body.push = (piece: Buffer | null, encoding?: BufferEncoding) => {
+      if (connection.trusted || connection.socket.destroyed) return;
+      const push = (piece: Buffer | null, encoding?: BufferEncoding) => {
         if (piece !== null) {
           if (connection.overSinceMs !== undefined) return false;
           add(connection, body, piece.length + bytesPerPiece);
         }
         return Object.getPrototypeOf(body).push.call(body, piece, encoding);
       };
+      // The one place that every piece passes, read or not. It is Node's own again once the connection is trusted.
+      body.push = push;
+      connection.unanswered.set(body, { sinceMs: nowMs(), bytes: 0, push });
+      add(connection, body, bytesPerRequest + body.readableLength);
     },
     discharge(connection, body) {
       const request = connection.unanswered.get(body);
       if (request === undefined) return;
-      forget(connection, body);
+      forget(connection, body, request);
       subtract(connection, request.bytes);
     },
     release(connection) {
-      for (const body of connection.unanswered.keys()) forget(connection, body);
+      for (const [body, request] of connection.unanswered) forget(connection, body, request);
       total -= held.get(connection) ?? 0;
       held.delete(connection);
       resume(connection);
@@ -97,9 +98,9 @@ export function createUntrustedBudget(
   };
 }
 
-function forget(connection: Connection, body: Readable) {
+function forget(connection: Connection, body: Readable, { push }: Unanswered) {
   connection.unanswered.delete(body);
-  Reflect.deleteProperty(body, "push");
+  if (body.push === push) Reflect.deleteProperty(body, "push");
 }
 
 /** The part of a handle of Node that stops and starts reading. */
