@@ -1,5 +1,5 @@
 /** What can be given up before its end. */
-export interface Abortable {
+interface Abortable {
   abort(reason: unknown): void;
 }
 
