@@ -87,7 +87,7 @@ describe.each([
     const http1 = await open(port, tls, { allowHalfOpen: true });
     http1.write(get("/"));
     await http1.until("done");
-    expect(await close()).toBeLessThan(2_500);
+    expect(await close()).toBeLessThan(2_000);
   });
 });
 

@@ -26,6 +26,8 @@ export interface Connections {
 
 // For the other end to read the last word on a connection, and to close it.
 const lastWordMs = 1_000;
+// Whoever closes a listener waits for the last connection.
+const drainCheckMs = 50;
 
 /** Makes the registry of a listener. */
 export function createConnections(
@@ -40,6 +42,11 @@ export function createConnections(
   });
   let clock: NodeJS.Timeout | undefined;
   let deadline: NodeJS.Timeout | undefined;
+
+  function tick(everyMs: number) {
+    clearInterval(clock);
+    clock = setInterval(check, everyMs).unref();
+  }
 
   function trust(connection: Connection) {
     untrusted.delete(connection);
@@ -94,7 +101,7 @@ export function createConnections(
     budget,
     nowMs,
     open() {
-      clock = setInterval(check, checkIntervalMs(limits)).unref();
+      tick(checkIntervalMs(limits));
     },
     add(socket) {
       const connection = new Connection(socket, nowMs(), trust);
@@ -118,6 +125,7 @@ export function createConnections(
         if (connection.headSeen) connection.session?.close();
         else connection.socket.destroy();
       }
+      tick(drainCheckMs);
       deadline ??= setTimeout(cutAll, limits.closeTimeoutMs);
     },
     cutAll,
