@@ -37,11 +37,14 @@ export function createTlsDoor({ pair, clientCa }: TlsOptions, handshakeTimeoutMs
   return {
     accept({ socket }, opened) {
       const key = endpoints(socket);
-      waiting.set(key, (secured) => {
+      const open = (secured: TLSSocket) => {
         waiting.delete(key);
         opened(secured);
+      };
+      waiting.set(key, open);
+      socket.once("close", () => {
+        if (waiting.get(key) === open) waiting.delete(key);
       });
-      socket.once("close", () => waiting.delete(key));
       server.emit("connection", socket);
     },
     replace(next) {
