@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ContextValues, type HandlerContext } from "@connectrpc/connect";
 import { CallHeaders, type Fields } from "./call-headers.ts";
-import type { RunningCalls } from "./running-calls.ts";
+import type { Place, RunningCalls } from "./running-calls.ts";
 
 /** What a call begins with. */
 export interface CallInit {
@@ -46,6 +46,7 @@ export class Call implements HandlerContext {
   #isAborted = false;
   #reason: unknown;
   #deadline: NodeJS.Timeout | undefined;
+  #place: Place | undefined;
 
   constructor(init: CallInit) {
     this.method = init.method;
@@ -58,7 +59,7 @@ export class Call implements HandlerContext {
     this.values = init.values;
     this.#init = init;
     this.timeoutMs = init.timeoutMs === undefined ? noDeadline : this.#startDeadline(init.timeoutMs);
-    init.running.enter(this);
+    this.#place = init.running.enter(this);
   }
 
   get url(): string {
@@ -85,10 +86,12 @@ export class Call implements HandlerContext {
     this.#controller?.abort(reason);
   }
 
-  /** The call is answered, or cannot be: its deadline does not matter any more. */
+  /** The call is answered, or cannot be: its deadline does not matter any more. Idempotent. */
   end(): void {
+    if (this.#place === undefined) return;
+    this.#init.running.leave(this.#place);
+    this.#place = undefined;
     clearTimeout(this.#deadline);
-    this.#init.running.leave(this);
     this.abort(answered);
   }
 
