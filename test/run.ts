@@ -13,12 +13,19 @@ interface Totals {
 }
 
 interface VitestReport {
-  testResults: { name: string; status: string; assertionResults: { fullName: string; status: string }[] }[];
+  testResults: {
+    name: string;
+    status: string;
+    message: string;
+    assertionResults: { fullName: string; status: string; failureMessages: string[] }[];
+  }[];
 }
 
 const root = new URL("..", import.meta.url).pathname;
 const bin = join(root, "node_modules/.bin");
 const totals: Totals = { passed: 0, failed: 0, skipped: [] };
+/** What failed and why, said again at the end: the log of a run is long, and often only its end is kept. */
+const failures: string[] = [];
 
 check("biome", join(bin, "biome"), ["ci", "--error-on-warnings", "."]);
 check("types", join(bin, "tsc"), ["--noEmit"]);
@@ -27,6 +34,7 @@ vitest();
 conformance();
 
 const unlisted = totals.skipped.filter((name) => !listedSkips().has(name));
+for (const failure of failures) console.log(`\nfailed: ${failure}`);
 for (const name of unlisted) console.error(`skipped, but not in test/skips.json: ${name}`);
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped.length} skipped`);
 process.exitCode = totals.failed > 0 || unlisted.length > 0 ? 1 : 0;
@@ -36,8 +44,7 @@ function check(name: string, command: string, args: string[]): void {
   const { status } = spawnSync(command, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
   if (status === 0) totals.passed += 1;
   else {
-    totals.failed += 1;
-    console.error(`failed: ${name} (exit ${status})`);
+    fail(`${name} (exit ${status})`);
   }
 }
 
@@ -50,7 +57,7 @@ function vitest(): void {
   const failedBefore = totals.failed;
   count(JSON.parse(readFileSync(report, "utf8")) as VitestReport);
   // A suite that breaks outside its tests (an unhandled error, say) fails the run too.
-  if (status !== 0 && totals.failed === failedBefore) totals.failed += 1;
+  if (status !== 0 && totals.failed === failedBefore) fail(`the tests, outside of every test (exit ${status})`);
   rmSync(directory, { recursive: true });
 }
 
@@ -68,17 +75,22 @@ function conformance(): void {
     totals.failed += Number(failed);
   }
   // A run that was cut short has no count, or too low a one.
-  if (status !== 0 && totals.failed === failedBefore) totals.failed += 1;
+  if (status !== 0 && totals.failed === failedBefore) fail(`conformance (exit ${status})`);
+}
+
+function fail(what: string): void {
+  totals.failed += 1;
+  failures.push(what);
 }
 
 function count(report: VitestReport): void {
   for (const suite of report.testResults) {
     const file = suite.name.slice(root.length);
     if (suite.status === "failed" && suite.assertionResults.every(({ status }) => status !== "failed"))
-      totals.failed += 1;
-    for (const { fullName, status } of suite.assertionResults) {
+      fail(`${file}\n${suite.message}`);
+    for (const { fullName, status, failureMessages } of suite.assertionResults) {
       if (status === "passed") totals.passed += 1;
-      else if (status === "failed") totals.failed += 1;
+      else if (status === "failed") fail(`${file}: ${fullName}\n${failureMessages.join("\n").slice(0, 2_000)}`);
       else totals.skipped.push(`${file}: ${fullName}`);
     }
   }

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
@@ -11,6 +12,8 @@ export interface XrayStandIn {
   readonly socketPath: string;
   /** Every connection that was ever made. */
   readonly sessions: readonly ServerHttp2Session[];
+  /** Ends every connection as a killed process does: without a word. */
+  drop(): void;
   /** Takes the calls from now on. `message` is the request's. */
   answer: (stream: ServerHttp2Stream, message: Uint8Array) => void;
   close(): Promise<void>;
@@ -20,12 +23,16 @@ export interface XrayStandIn {
 export async function startXrayStandIn(): Promise<XrayStandIn> {
   const directory = await mkdtemp(join(tmpdir(), "garrison-api-"));
   const sessions: ServerHttp2Session[] = [];
+  const sockets: Socket[] = [];
   const server = createServer();
   const socketPath = join(directory, "api.sock");
   const standIn: XrayStandIn = {
     directory,
     socketPath,
     sessions,
+    drop: () => {
+      for (const socket of sockets) socket.destroy();
+    },
     answer: () => undefined,
     async close() {
       const closed = once(server, "close");
@@ -35,6 +42,7 @@ export async function startXrayStandIn(): Promise<XrayStandIn> {
       await rm(directory, { recursive: true });
     },
   };
+  server.on("connection", (socket) => sockets.push(socket));
   server.on("session", (session) => sessions.push(session));
   server.on("stream", (stream: ServerHttp2Stream) => {
     stream.on("error", () => undefined);

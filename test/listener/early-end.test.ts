@@ -80,6 +80,17 @@ describe.each(cases)("HTTP/1.1, %s", (path, said) => {
     await line.until("read 5");
   });
 
+  it("a rest longer than a refused caller may send closes the connection, but not before the answer was read", async () => {
+    const { port } = await start(handler, { limits: { leftoverBytes: 500_000, leftoverBytesPerSecond: 0 } });
+    const line = await open(port);
+    line.write(`${post(path, 90_000_000)}${"x".repeat(2_000_000)}`);
+    await line.until(said);
+    expect(await line.closed()).toSatisfy((ms: number) => ms >= 900 && ms < 2_500);
+    const next = await open(port);
+    next.write(`${post(path, 300_000)}${"x".repeat(300_000)}`);
+    await next.until(said);
+  });
+
   it("a rest that never comes closes the connection", async () => {
     const { port } = await start(handler, { limits: { leftoverTimeoutMs: 200 } });
     const line = await open(port);

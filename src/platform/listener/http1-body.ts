@@ -1,4 +1,5 @@
 import { IncomingMessage, type ServerResponse } from "node:http";
+import type { MayReadLeftover } from "./leftovers.ts";
 
 /** An HTTP/1.1 request whose connection outlives a handler that stops reading early. */
 export class Http1Request extends IncomingMessage {
@@ -30,11 +31,19 @@ export class Http1Request extends IncomingMessage {
   }
 }
 
+// For the other end to read the answer on a connection whose body is not read to its end.
+const lastWordMs = 1_000;
+
 /**
  * Reads what is left of a body once its request is answered, so that the next request on the connection is seen. Closes
- * the connection when that takes longer than `timeoutMs`.
+ * the connection when that takes longer than `timeoutMs`, or more than may be read.
  */
-export function readLeftover(request: Http1Request, response: ServerResponse, timeoutMs: number): void {
+export function readLeftover(
+  request: Http1Request,
+  response: ServerResponse,
+  timeoutMs: number,
+  mayRead: MayReadLeftover,
+): void {
   // Before Node looks: it would throw a body that nobody touched away by itself, and uncounted.
   response.prependOnceListener("finish", () => {
     if (request.readableEnded || request.destroyed) return;
@@ -42,11 +51,16 @@ export function readLeftover(request: Http1Request, response: ServerResponse, ti
     // Whoever read stays subscribed: flowing takes no effect before they are gone.
     request.removeAllListeners("readable");
     request.unpipe();
-    request.resume();
-    if (request.complete) return;
     const { socket } = request;
-    const timer = setTimeout(() => socket.destroy(), timeoutMs);
+    let timer = setTimeout(() => socket.destroy(), timeoutMs);
     request.once("close", () => clearTimeout(timer));
+    request.on("data", (piece: Buffer) => {
+      if (mayRead(piece.length)) return;
+      request.removeAllListeners("data").pause();
+      clearTimeout(timer);
+      timer = setTimeout(() => socket.destroy(), lastWordMs);
+    });
+    request.resume();
   });
 }
 

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { bindConnection, type Connection, connectionOf } from "./connection.ts";
 import type { Connections } from "./connections.ts";
 import { Http1Request, hasBody, readLeftover } from "./http1-body.ts";
+import { createLeftoverAllowance } from "./leftovers.ts";
 import { checkIntervalMs, type ListenerLimits } from "./limits.ts";
 import { plainAnswer } from "./refusals.ts";
 
@@ -21,6 +22,7 @@ export function createHttp1(
   handle: (request: Http1Request, response: ServerResponse) => void,
 ): Http1 {
   let closing = false;
+  const mayReadUntrusted = createLeftoverAllowance(limits, nowMs);
   const server: Server<typeof Http1Request> = createServer(
     {
       IncomingMessage: Http1Request,
@@ -48,7 +50,10 @@ export function createHttp1(
         }
       }
       if (closing) response.shouldKeepAlive = false;
-      if (hasBody(request)) readLeftover(request, response, limits.leftoverTimeoutMs);
+      if (hasBody(request)) {
+        const mayRead = (bytes: number) => connection?.trusted === true || mayReadUntrusted(bytes);
+        readLeftover(request, response, limits.leftoverTimeoutMs, mayRead);
+      }
       handle(request, response);
     },
   );

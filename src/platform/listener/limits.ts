@@ -30,6 +30,12 @@ export interface ListenerLimits {
   untrustedBytesAssured: number;
   /** For the rest of a body to come in after its request was answered. Then the HTTP/1.1 connection is closed. */
   leftoverTimeoutMs: number;
+  /**
+   * What is read at most of HTTP/1.1 bodies whose requests were refused, over all connections that are not trusted: this
+   * much, and so much more in a second. Whose body is longer has a second to read the refusal, and is then cut.
+   */
+  leftoverBytes: number;
+  leftoverBytesPerSecond: number;
   /** An HTTP/2 answer waits this long for the rest of a body of announced length, ... */
   heldAnswerMs: number;
   /** ... when that length is at most this. */
@@ -63,6 +69,8 @@ export const defaultLimits: ListenerLimits = {
   untrustedBytes: 6 * mib,
   untrustedBytesAssured: 96 * kib,
   leftoverTimeoutMs: 10_000,
+  leftoverBytes: 16 * mib,
+  leftoverBytesPerSecond: 2 * mib,
   heldAnswerMs: 1_000,
   heldAnswerMaxBytes: 4 * mib,
   closeTimeoutMs: 9_500,

@@ -1,4 +1,7 @@
 import { join } from "node:path";
+import { nextTick as onNextTick } from "node:process";
+import { setImmediate } from "node:timers/promises";
+import { promisify } from "node:util";
 import { fromBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { AlterInboundResponseSchema, HandlerService } from "../../../../gen/xray/app/proxyman/command/command_pb.ts";
@@ -11,6 +14,7 @@ import { finish, refuse, reply, startXrayStandIn, type XrayStandIn } from "../..
 import { EngineUnreachable } from "../engine-error.ts";
 import { XrayApi, XrayRefusal } from "./api.ts";
 
+const nextTick = promisify<void>((done) => onNextTick(done));
 let xray: XrayStandIn;
 let api: XrayApi;
 
@@ -84,6 +88,25 @@ test("a read is repeated when the connection turns out to be gone; a change is n
   await expect(api.call(alterInbound, {})).rejects.toThrow(EngineUnreachable);
   await expect(api.call(alterInbound, {})).resolves.toBeDefined();
   expect(xray.sessions).toHaveLength(3);
+});
+
+test.each([
+  ["is lost", (xray: XrayStandIn) => xray.drop()],
+  ["is destroyed", (xray: XrayStandIn) => xray.sessions[0]?.destroy()],
+  ["takes its leave", (xray: XrayStandIn) => xray.sessions[0]?.close()],
+])("a read is answered at every moment while the connection %s", async (_how, leave) => {
+  xray.answer = (stream) => reply(stream, QueryStatsResponseSchema);
+  await api.call(queryStats, {});
+  const calls = Array.from({ length: 20 }, () => api.call(queryStats, {}));
+  leave(xray);
+  while (xray.sessions.length < 2) {
+    calls.push(api.call(queryStats, {}));
+    for (const moment of [() => Promise.resolve(), nextTick, setImmediate]) {
+      await moment();
+      calls.push(api.call(queryStats, {}));
+    }
+  }
+  expect(await Promise.allSettled(calls)).toEqual(calls.map(() => expect.objectContaining({ status: "fulfilled" })));
 });
 
 test("without anybody listening a call fails at once", async () => {
