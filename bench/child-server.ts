@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
@@ -12,6 +12,11 @@ export interface ChildServer {
 export const serverCore = 0;
 /** The processor that the load runs on. */
 export const loadCore = 1;
+
+/** Moves this process, with all its threads, to the processor that the load runs on. */
+export function moveToLoadCore(): void {
+  execFileSync("taskset", ["-acp", String(loadCore), String(process.pid)], { stdio: "ignore" });
+}
 
 /**
  * Starts a server script on one processor. It says on its first line which port of 127.0.0.1 it listens on, and leaves

@@ -1,26 +1,45 @@
 /** Something that is measured: more is better. */
 export type Measurement = () => Promise<number>;
 
+/** Two contenders, measured in one run. */
+export interface Comparison {
+  readonly ours: number;
+  readonly theirs: number;
+  /** The middle one of the rounds' ratios: not the ratio of the two above, which may come from different rounds. */
+  readonly ratio: number;
+}
+
 /** The middle of some numbers; of two middle ones the higher. */
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
 /**
- * Measures contenders in turns, so that what else the machine does hits all alike. The first turn warms up and is not
- * counted. Returns the values of each contender, a value per round.
+ * Measures two contenders in turns, and compares within each round: what else the machine does may double from one minute
+ * to the next, but hits neighbours alike. Who is first changes from round to round. The first turns of each warm up, until
+ * code is compiled, and are not counted.
  */
-export async function inTurns(
-  contenders: ReadonlyMap<string, Measurement>,
-  rounds: number,
-): Promise<ReadonlyMap<string, readonly number[]>> {
-  const values = new Map<string, number[]>([...contenders.keys()].map((name) => [name, []]));
-  for (let round = 0; round <= rounds; round += 1) {
-    for (const [name, measure] of contenders) {
-      const value = await measure();
-      if (round > 0) values.get(name)?.push(value);
+export async function compare(
+  ours: Measurement,
+  theirs: Measurement,
+  { warmUps, rounds }: { warmUps: number; rounds: number },
+): Promise<Comparison> {
+  for (let count = 0; count < warmUps; count += 1) {
+    await ours();
+    await theirs();
+  }
+  const measured: { ours: number; theirs: number }[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    if (round % 2 === 0) measured.push({ ours: await ours(), theirs: await theirs() });
+    else {
+      const second = await theirs();
+      measured.push({ ours: await ours(), theirs: second });
     }
   }
-  return values;
+  return {
+    ours: median(measured.map((each) => each.ours)),
+    theirs: median(measured.map((each) => each.theirs)),
+    ratio: median(measured.map((each) => each.ours / each.theirs)),
+  };
 }

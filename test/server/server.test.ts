@@ -1,18 +1,23 @@
 import { execFile } from "node:child_process";
 import { once } from "node:events";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import { connect, type IncomingHttpHeaders, type IncomingHttpStatusHeader } from "node:http2";
 import { Writable } from "node:stream";
+import { text as consumeText } from "node:stream/consumers";
+import { connect as connectTls } from "node:tls";
 import { promisify } from "node:util";
+import { ViolationsSchema } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { NodeAgentService } from "../../gen/garrison/core/v1/node_agent_pb.ts";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/grpc/health/v1/health_pb.ts";
 import { NodeService } from "../../gen/service/node_pb.ts";
 import type { Gate } from "../../src/platform/rpc/gate.ts";
 import { PublicError } from "../../src/platform/rpc/public-error.ts";
 import { serveService } from "../../src/platform/rpc/served-service.ts";
-import { createServer, type Server } from "../../src/platform/server/server.ts";
-import { createLog, type Logger } from "../../src/platform/telemetry/log.ts";
+import { createServer, type Server, type ServerOptions } from "../../src/platform/server/server.ts";
+import { createLog } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
 
 const run = promisify(execFile);
@@ -46,7 +51,7 @@ const service = serveService(
   { validated: false },
 );
 
-function start(options: { shortPath: boolean; log?: Logger }): Promise<Server> {
+function start(options: Partial<ServerOptions>): Promise<Server> {
   return createServer({
     services: [service],
     gate,
@@ -137,6 +142,89 @@ describe.each([{ shortPath: true }, { shortPath: false }])("a server, short path
       await expect(reading).rejects.toBeInstanceOf(ConnectError);
       await expect.poll(() => streamsEnded).toBe(before + 1);
     });
+  });
+
+  // In each protocol's own form: a status in the header or trailer, or an end of the stream in the body.
+  const refusal = /"grpc-status":"16"|":status":401|grpc-status: ?16|"code":"unauthenticated"/;
+
+  test.each(["application/grpc", "application/grpc-web+proto", "application/proto", "application/connect+proto"])(
+    "a caller without the key is refused before any of a body of %s has come",
+    async (type) => {
+      const session = connect(server.url);
+      for (const method of ["GetBaseInfo", "GetLogs", "SyncUser"]) {
+        const path = `/service.NodeService/${method}`;
+        const stream = session.request({ ":method": "POST", ":path": path, "content-type": type, te: "trailers" });
+        let answer = "";
+        stream.on("response", (head) => {
+          answer += JSON.stringify(head);
+        });
+        stream.on("trailers", (trailers) => {
+          answer += JSON.stringify(trailers);
+        });
+        for await (const piece of stream) answer += piece;
+        expect(answer).toMatch(refusal);
+        expect(stream.writableEnded).toBe(false);
+        stream.close();
+      }
+      session.close();
+    },
+  );
+
+  test("a caller over HTTP/1.1 as well", async () => {
+    for (const type of ["application/json", "application/proto", "application/grpc-web"]) {
+      const request = httpRequest(`${server.url}/service.NodeService/GetBaseInfo`, {
+        method: "POST",
+        headers: { "content-type": type, "content-length": 100 },
+      });
+      request.flushHeaders();
+      const [answer] = (await once(request, "response")) as [IncomingMessage];
+      const text = `":status":${answer.statusCode} ${JSON.stringify(answer.headers)} ${await consumeText(answer)}`;
+      expect(text).toMatch(refusal);
+      request.destroy();
+    }
+  });
+
+  test("a call that breaks a rule of its contract is InvalidArgument and says which, on every protocol", async () => {
+    const registered: string[] = [];
+    const core = serveService(NodeAgentService, {
+      register({ name }) {
+        registered.push(name);
+        return { authKey: "nk", nodeId: 1n };
+      },
+    });
+    const validated = await start({ ...options, services: [core] });
+    const request = { code: "ABCD-1234", name: "fra-1", ip: "203.0.113.10" };
+    for (const [name, transport] of Object.entries(transports)) {
+      const client = createClient(NodeAgentService, transport(validated.url));
+      const error = await client.register({ ...request, name, ip: "nowhere" }, { headers }).catch(ConnectError.from);
+      expect(error).toMatchObject({ code: Code.InvalidArgument, message: expect.stringContaining("ip") });
+      const [violations] = ConnectError.from(error).findDetails(ViolationsSchema);
+      expect(violations?.violations).toMatchObject([{ field: { elements: [{ fieldName: "ip" }] } }]);
+      expect(await client.register({ ...request, name }, { headers })).toMatchObject({ authKey: "nk" });
+    }
+    expect(registered).toEqual(Object.keys(transports));
+    await validated.close();
+  });
+
+  test("a connection that the server closes by itself is counted, and told to the log at debug", async () => {
+    const metrics = createMetrics("test");
+    const lines: string[] = [];
+    const into = new Writable({
+      write(line, _encoding, done) {
+        lines.push(String(line));
+        done();
+      },
+    });
+    const plain = await start({ ...options, metrics, log: createLog("test", "debug", into) });
+    const { hostname, port } = new URL(plain.url);
+    const socket = connectTls({ host: hostname, port: Number(port) });
+    await once(socket, "error");
+    const counted = 'garrison_connections_closed_total{reason="TLS on a plain port",garrison_service="test"} 1';
+    await expect.poll(() => metrics.registry.metrics()).toContain(counted);
+    expect(lines.map((line) => JSON.parse(line))).toContainEqual(
+      expect.objectContaining({ msg: "connection closed", reason: "TLS on a plain port" }),
+    );
+    await plain.close();
   });
 
   test("unknown paths need the key, and then are not found", async () => {

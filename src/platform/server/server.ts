@@ -96,7 +96,14 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const early =
     options.shortPath !== false &&
     createShortPath({ services, gate, interceptors, contextValues, router, shutdown, log });
-  const listener = createListener({ ...(tls && { tls }), ...(early && { early }) });
+  const listener = createListener({
+    ...(tls && { tls }),
+    ...(early && { early }),
+    onRefused(peer, reason) {
+      metrics.connectionClosed(reason);
+      log.debug({ peer, reason }, "connection closed");
+    },
+  });
   const app = fastify({
     serverFactory: (handler) => listener.serve(handler as Parameters<typeof listener.serve>[0]),
     logger: false,

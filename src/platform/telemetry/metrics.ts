@@ -20,6 +20,8 @@ export interface CallMetrics {
 export interface Metrics {
   readonly registry: Registry;
   readonly calls: CallMetrics;
+  /** A connection was closed by the server, for a reason out of a few. */
+  connectionClosed(reason: string): void;
 }
 
 /** Makes the metrics of a service, in a registry of its own. */
@@ -46,7 +48,17 @@ export function createMetrics(service: string): Metrics {
     help: "Calls that are running now.",
     registers: [registry],
   });
-  return { registry, calls: countCalls(total, duration, inFlight) };
+  const closed = new Counter({
+    name: "garrison_connections_closed_total",
+    help: "Connections that the server closed by itself, by reason: too slow, too much, not what the port speaks.",
+    labelNames: ["reason"],
+    registers: [registry],
+  });
+  return {
+    registry,
+    calls: countCalls(total, duration, inFlight),
+    connectionClosed: (reason) => closed.inc({ reason }),
+  };
 }
 
 // prom-client hashes the labels at every call; a child per combination is looked up once.
