@@ -11,13 +11,13 @@ import { xrayPath } from "../xray-path.ts";
 
 /** The command's own process, as an operator starts it: a node with TLS, its own certificate and its own key. */
 export interface RealNode {
-  /** `https://127.0.0.1:<port>` */
+  /** `https://127.0.0.1:<port>`, or `http:` when the variables turn TLS off. */
   readonly url: string;
   /** The key that it was given. */
   readonly key: string;
-  /** The file with the node's own certificate, PEM. */
+  /** The file with the node's own certificate, PEM. Empty without TLS. */
   readonly certificate: string;
-  /** Base64 of the SHA-256 of the certificate's public key, which browsers can be told to trust. */
+  /** Base64 of the SHA-256 of the certificate's public key, which browsers can be told to trust. Empty without TLS. */
   readonly publicKeyPin: string;
   /** A directory that is removed with the node. */
   readonly directory: string;
@@ -59,14 +59,9 @@ export async function startRealNode(variables: Record<string, string> = {}): Pro
     const [line] = await Promise.race([once(lines, "line"), ended.then(() => [""])]);
     if (line === "") throw new Error(`garrison node ended before it was ready:\n${log.join("\n")}`);
     const { url, fingerprint } = JSON.parse(line) as { url: string; fingerprint: string };
-    const served = await servedCertificate(url);
-    if (served.fingerprint256 !== fingerprint)
-      throw new Error(`${url} serves the certificate ${served.fingerprint256}, but ${fingerprint} was printed`);
     const certificate = join(directory, "node.pem");
-    await writeFile(certificate, served.toString());
-    const publicKeyPin = createHash("sha256")
-      .update(served.publicKey.export({ type: "spki", format: "der" }))
-      .digest("base64");
+    const publicKeyPin = url.startsWith("https:") ? await saveCertificate(url, fingerprint, certificate) : "";
+    if (publicKeyPin === "") await writeFile(certificate, "");
     return { url, key: env.API_KEY, certificate, publicKeyPin, directory, pid: child.pid ?? 0, log, close };
   } catch (error) {
     await close();
@@ -74,12 +69,17 @@ export async function startRealNode(variables: Record<string, string> = {}): Pro
   }
 }
 
-async function servedCertificate(url: string) {
+/** Saves the certificate that is served, which must be the one that was told. Returns its pin. */
+async function saveCertificate(url: string, fingerprint: string, file: string): Promise<string> {
   const { hostname, port } = new URL(url);
   const socket = connect({ host: hostname, port: Number(port), rejectUnauthorized: false });
   await once(socket, "secureConnect");
-  const certificate = socket.getPeerX509Certificate();
+  const served = socket.getPeerX509Certificate();
   socket.destroy();
-  if (certificate === undefined) throw new Error(`${url} showed no certificate`);
-  return certificate;
+  if (served?.fingerprint256 !== fingerprint)
+    throw new Error(`${url} serves the certificate ${served?.fingerprint256}, but ${fingerprint} was printed`);
+  await writeFile(file, served.toString());
+  return createHash("sha256")
+    .update(served.publicKey.export({ type: "spki", format: "der" }))
+    .digest("base64");
 }

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect as http2Connect } from "node:http2";
 import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { connect as tlsConnect } from "node:tls";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -54,6 +55,23 @@ describe("with an engine that runs", () => {
       socket.resume();
       await closed;
     }
+  });
+
+  it("plain HTTP on the TLS port is told to use https", async () => {
+    const { hostname: host, port } = new URL(node.url);
+    const socket = connect({ host, port: Number(port) });
+    socket.write(`GET /info HTTP/1.1\r\nHost: x\r\nx-api-key: ${node.key}\r\n\r\n`);
+    expect(await text(socket)).toMatch(/^HTTP\/1.1 400 Bad Request\r\n.*This port speaks TLS: use https\.\n$/s);
+  });
+
+  it("headers beyond 16 KiB are refused over HTTP/1.1 and HTTP/2", async () => {
+    const large = { "x-api-key": node.key, "x-large": "x".repeat(20_000) };
+    expect((await node.request("GET", "/info", large)).status).toBe(431);
+    const session = http2Connect(node.url, { ca: node.ca });
+    const call = session.request({ ":path": "/info", ...large });
+    const [head] = await once(call, "response").catch(() => [{ ":status": 431 }]);
+    expect(head[":status"]).toBe(431);
+    session.destroy();
   });
 
   it.each<[string, Uint8Array]>([
@@ -129,4 +147,19 @@ describe("with an engine that runs", () => {
     expect(node.log()).toContain("vless");
     expect(node.log()).not.toContain("@example.org");
   });
+});
+
+it("a TLS hello to a node without TLS is told to use http, and its engine runs on", async () => {
+  const plain = await startNode({ GARRISON_TLS: "off" });
+  const ports = await freePorts(4);
+  await plain.grpc.start({ config: nodeConfig(ports), users: [user] });
+  const running = await engineOf(plain.pid);
+  const { hostname: host, port } = new URL(plain.url);
+  const hello = Buffer.concat([Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]), Buffer.alloc(600)]);
+  const socket = connect({ host, port: Number(port) });
+  socket.write(hello);
+  expect(await text(socket)).toContain("This port does not speak TLS: use http.");
+  expect(await engineOf(plain.pid)).toBe(running);
+  expect(await plain.grpc.info()).toMatchObject({ started: true });
+  await plain.close();
 });

@@ -205,4 +205,16 @@ describe("authentication", () => {
     expect((await node.request("GET", "/info", { authorization: `Bearer ${otherKey}` })).status).toBe(401);
     expect((await node.request("GET", "/info", { authorization: "Bearer" })).status).toBe(401);
   });
+
+  // The last one: the address of these tests stays locked out for a while.
+  it("only failures are limited: the calls of a client in a hurry pass, from an address that is locked out too", async () => {
+    const stranger = callerOver("gRPC", { ...node, key: otherKey });
+    const failures = await Promise.all(Array.from({ length: 130 }, () => failureOf(stranger.info())));
+    expect(failures.filter(({ code }) => code === Code.ResourceExhausted).length).toBeGreaterThan(10);
+    const calls = Array.from({ length: 117 }, () =>
+      failureOf(node.grpc.syncChunked({ last: true, users: [userOf("1")] })),
+    );
+    const notStarted = { code: Code.Unavailable, text: "backend not initialized" };
+    expect(await Promise.all(calls)).toEqual(calls.map(() => notStarted));
+  });
 });

@@ -1,6 +1,7 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { ContextValues, HandlerContext } from "@connectrpc/connect";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Response } from "../listener/listener.ts";
 import { Call } from "../rpc/call/call.ts";
 import type { CallHeaders } from "../rpc/call/call-headers.ts";
 import { clientLeft } from "../rpc/call/client-left.ts";
@@ -26,6 +27,7 @@ export function openRestCall(
   values: ContextValues,
   running: RunningCalls,
 ): RestCall {
+  const raw: Response = reply.raw;
   const call = new Call({
     method,
     protocolName: "rest",
@@ -36,21 +38,14 @@ export function openRestCall(
     trailerFields: {},
     values: values.set(kProtocol, "rest"),
     running,
-  });
-  let isOpen = true;
-  let left = false;
-  reply.raw.on("close", () => {
-    if (!isOpen) return;
-    left = true;
-    call.abort(clientLeft());
-  });
-  return {
-    context: call,
-    responseHeader: call.responseHeader,
-    hasLeft: () => left,
-    end() {
-      isOpen = false;
-      call.end();
+    watchClient(waiting) {
+      if (isGone(raw)) waiting.abort(clientLeft());
+      else raw.once("close", () => waiting.abort(clientLeft()));
     },
-  };
+  });
+  return { context: call, responseHeader: call.responseHeader, hasLeft: () => isGone(raw), end: () => call.end() };
+}
+
+function isGone(response: Response): boolean {
+  return "stream" in response ? response.stream.destroyed : response.destroyed;
 }

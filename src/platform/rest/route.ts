@@ -81,8 +81,9 @@ function createUnary({ binding, interceptors, readers, writers }: RouteOptions, 
   const readRequest = createBodyAndRequestReader(binding, readers);
   const send = createSender(binding, writers);
   return async (call, request, reply) => {
-    const input = await readRequest(request);
-    send(call, request, reply, await invokeUnary(spec, interceptors, call.context, input));
+    const input = readRequest(request);
+    const message = input instanceof Promise ? await input : input;
+    send(call, request, reply, await invokeUnary(spec, interceptors, call.context, message));
   };
 }
 
@@ -114,14 +115,14 @@ function createStream(options: RouteOptions, spec: StreamSpec): Answer {
   };
 }
 
-/** Reads the one message of a request. */
+/** Reads the one message of a request: at once when it has no body, since waiting has a price. */
 function createBodyAndRequestReader(binding: RestBinding, readers: Readers) {
   const read = createRequestReader(binding, readers);
   const takesBody = binding.body !== "none";
-  return async (request: FastifyRequest): Promise<Message> => {
+  return (request: FastifyRequest): Message | Promise<Message> => {
     if (!takesBody || !hasBody(request)) return read(request, undefined);
     checkContentType(request, binding);
-    return read(request, await readBody(request, binding));
+    return readBody(request, binding).then((body) => read(request, body));
   };
 }
 

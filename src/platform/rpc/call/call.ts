@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ContextValues, type HandlerContext } from "@connectrpc/connect";
 import { CallHeaders, type Fields } from "./call-headers.ts";
-import type { Place, RunningCalls } from "./running-calls.ts";
+import type { Abortable, Place, RunningCalls } from "./running-calls.ts";
 
 /** What a call begins with. */
 export interface CallInit {
@@ -19,6 +19,8 @@ export interface CallInit {
   trailerFields: Fields;
   values: ContextValues;
   running: RunningCalls;
+  /** Called when somebody first asks for the signal: from then on it tells the call that its client has left. */
+  watchClient?: (call: Abortable) => void;
 }
 
 // One for all calls: making an error costs more than the rest of ending a call.
@@ -68,7 +70,10 @@ export class Call implements HandlerContext {
 
   /** Aborts when the call is over: at its deadline, when its client has left, when the server goes down, or answered. */
   get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (!this.#isAborted) this.#init.watchClient?.(this);
+    }
     if (this.#isAborted && !this.#controller.signal.aborted) this.#controller.abort(this.#reason);
     return this.#controller.signal;
   }
