@@ -1,5 +1,5 @@
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
-import type { Env } from "../platform/config/env-file.ts";
+import type { Env } from "../platform/config/variables.ts";
 
 /** What surrounds a command. */
 export interface Surroundings {

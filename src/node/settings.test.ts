@@ -3,7 +3,7 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Env } from "../platform/config/env-file.ts";
+import type { Env } from "../platform/config/variables.ts";
 import { SettingsRefused } from "../platform/config/variables.ts";
 import { readNodeSettings } from "./settings.ts";
 

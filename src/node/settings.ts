@@ -6,8 +6,8 @@ import {
   listenAddress,
   type ProcessOwner,
 } from "../platform/config/common.ts";
-import type { Env } from "../platform/config/env-file.ts";
 import { address, anyText, onOff, path, port, readableFile, wholeNumber } from "../platform/config/value-types.ts";
+import type { Env } from "../platform/config/variables.ts";
 import {
   optional,
   readVariables,

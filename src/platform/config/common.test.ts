@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { commonSettings, commonVariables, listenAddress, storeVariables } from "./common.ts";
-import type { Env } from "./env-file.ts";
+import type { Env } from "./variables.ts";
 import { readVariables } from "./variables.ts";
 
 const user = { isRoot: false, home: "/home/ann" };

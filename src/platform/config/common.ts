@@ -1,8 +1,8 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { type LogLevel, logLevels } from "../telemetry/log.ts";
-import type { Env } from "./env-file.ts";
 import { oneOf, onOff, origins, path, token, url } from "./value-types.ts";
+import type { Env } from "./variables.ts";
 import { optional, type Values, variable } from "./variables.ts";
 
 /** The variables of every service. */

@@ -1,10 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isErrno } from "../errno.ts";
-import { SettingsRefused } from "./variables.ts";
-
-/** Environment variables by name. */
-export type Env = Readonly<Record<string, string | undefined>>;
+import { type Env, SettingsRefused } from "./variables.ts";
 
 /**
  * The environment, completed by the file `.env` of a directory. Variables that are set win over the file, even when they

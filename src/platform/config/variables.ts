@@ -1,5 +1,7 @@
 import type { z } from "zod";
-import type { Env } from "./env-file.ts";
+
+/** The environment: the text of each variable by its name. */
+export type Env = Readonly<Record<string, string | undefined>>;
 
 /** What a variable's text must be, and what becomes of it. Its `description` completes the sentence "must be …". */
 export type ValueType<T> = z.ZodType<T, string>;

@@ -10,7 +10,7 @@ import { createHttp2 } from "./http2.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
 import { noPeer, type Peer } from "./peer.ts";
 import { http2Goodbye, plainAnswer } from "./refusals.ts";
-import { createTlsDoor } from "./tls-door.ts";
+import { createTlsDoor, type KeyPair, type TlsOptions } from "./tls-door.ts";
 import { createTurns } from "./turns.ts";
 
 /** A request of either HTTP version. */
@@ -24,19 +24,6 @@ export interface EarlyHandlers {
   stream?: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => boolean;
   /** An HTTP/1.1 request whose head has arrived. */
   request?: (request: IncomingMessage, response: ServerResponse) => boolean;
-}
-
-/** Certificate and key, both PEM. */
-export interface KeyPair {
-  cert: string | Buffer;
-  key: string | Buffer;
-}
-
-/** With what TLS is spoken. */
-export interface TlsOptions {
-  pair: KeyPair;
-  /** PEM: client certificates are asked for and must be signed by it. */
-  clientCa?: string;
 }
 
 /** Options of {@link createListener}. */

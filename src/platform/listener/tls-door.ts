@@ -2,7 +2,19 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { createSecureContext, createServer, type SecureContextOptions, type TLSSocket } from "node:tls";
 import type { Connection } from "./connection.ts";
-import type { KeyPair, TlsOptions } from "./listener.ts";
+
+/** Certificate and key, both PEM. */
+export interface KeyPair {
+  cert: string | Buffer;
+  key: string | Buffer;
+}
+
+/** With what TLS is spoken. */
+export interface TlsOptions {
+  pair: KeyPair;
+  /** PEM: client certificates are asked for and must be signed by it. */
+  clientCa?: string;
+}
 
 /** Where TLS is spoken. */
 export interface TlsDoor {

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import type { Env } from "../../../platform/config/env-file.ts";
+import type { Env } from "../../../platform/config/variables.ts";
 import { isErrno } from "../../../platform/errno.ts";
 import type { GoSource } from "./pinned.ts";
 import type { Progress } from "./progress.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Env } from "../../../platform/config/env-file.ts";
+import type { Env } from "../../../platform/config/variables.ts";
 import { isErrno } from "../../../platform/errno.ts";
 import { DownloadFailed, download } from "./download.ts";
 import { buildWithGo, GoMissing } from "./go-build.ts";

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
-import type { Env } from "../../../platform/config/env-file.ts";
+import type { Env } from "../../../platform/config/variables.ts";
 import { isFile } from "../../../platform/is-file.ts";
 import { type PinnedEngine, pinnedEngines } from "./pinned.ts";
 
