@@ -40,7 +40,10 @@ export interface Node {
 
 /** Puts the node together. Throws {@link UnusableApiKey}. */
 export async function createNode(
-  settings: Pick<NodeSettings, "apiKey" | "xray" | "startupLogLines" | "logBufferLines" | "generatedConfigDir">,
+  settings: Pick<
+    NodeSettings,
+    "apiKey" | "xray" | "startupLogLines" | "logBufferLines" | "keepAliveGraceMs" | "generatedConfigDir"
+  >,
   { dataDir, version, env, log }: NodeDependencies,
 ): Promise<Node> {
   const { key, made } = await loadApiKey({ configured: settings.apiKey, dataDir });
@@ -50,6 +53,7 @@ export async function createNode(
     clock: systemClock,
     lines: createLogRing({ maxLines: settings.logBufferLines }),
     system: createSystemStats({ clock: systemClock }),
+    keepAliveGraceMs: settings.keepAliveGraceMs,
     log,
     createEngine: (events) =>
       createXrayEngine({

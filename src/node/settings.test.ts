@@ -34,6 +34,7 @@ test("without any variable the node has the original's defaults", async () => {
     dataDir: "/home/ann/.local/share/garrison",
     logBufferLines: 10_000,
     startupLogLines: 200,
+    keepAliveGraceMs: 0,
     xray: { assets: "/usr/local/share/xray" },
   });
 });
@@ -52,6 +53,7 @@ test("every variable has its effect", async () => {
     DEBUG: "true",
     LOG_BUFFER_SIZE: "5",
     STARTUP_LOG_TAIL_SIZE: "7",
+    GARRISON_KEEP_ALIVE: "grace:90",
   };
   expect(await read(env)).toMatchObject({
     host: "::",
@@ -62,6 +64,7 @@ test("every variable has its effect", async () => {
     generatedConfigDir: "/generated",
     logBufferLines: 5,
     startupLogLines: 7,
+    keepAliveGraceMs: 90_000,
     notes: [],
   });
 });
@@ -80,6 +83,10 @@ test("LOG_BUFFER_SIZE may be larger than the memory, and counts as what fits", a
     STARTUP_LOG_TAIL_SIZE: "100001",
   });
   expect([logBufferLines, startupLogLines]).toEqual([100_000, 100_000]);
+});
+
+test("GARRISON_KEEP_ALIVE may keep a backend for ever", async () => {
+  expect((await read({ GARRISON_KEEP_ALIVE: "never" })).keepAliveGraceMs).toBe(Number.POSITIVE_INFINITY);
 });
 
 test.each(["0", "-3"])("LOG_BUFFER_SIZE %s counts as 1, as in the original", async (size) => {
@@ -109,6 +116,11 @@ describe("the node refuses to start, naming the variable, the value and what wou
       "1k",
       'LOG_BUFFER_SIZE is "1k": it must be a whole number; below 1 counts as 1, above 100000 as 100000',
     ],
+    ...["90", "grace", "grace:", "grace:1.5", "grace:-1", "grace:1s", "Never", "never:5"].map((value) => [
+      "GARRISON_KEEP_ALIVE",
+      value,
+      `GARRISON_KEEP_ALIVE is "${value}": it must be \`grace:<seconds>\` or \`never\``,
+    ]),
     ["SSL_CERT_FILE", "/no/cert", 'SSL_CERT_FILE is "/no/cert": it must be the path of a file that can be read'],
     [
       "XRAY_EXECUTABLE_PATH",

@@ -38,6 +38,12 @@ const lineCount: ValueType<number> = wholeNumber(Number.MIN_SAFE_INTEGER)
   .transform((lines) => Math.min(Math.max(1, lines), mostLines))
   .describe(`a whole number; below 1 counts as 1, above ${mostLines} as ${mostLines}`);
 
+/** How much longer than `keep_alive` says, in milliseconds. */
+const keepAliveGrace: ValueType<number> = anyText
+  .refine((text) => /^(never|grace:\d{1,9})$/.test(text))
+  .transform((text) => (text === "never" ? Number.POSITIVE_INFINITY : Number(text.slice("grace:".length)) * 1_000))
+  .describe("`grace:<seconds>` or `never`");
+
 /** The variables that name the certificate of the node. */
 export const certificateVariables = {
   SSL_CERT_FILE: optional(readableFile, {
@@ -82,6 +88,10 @@ export const nodeVariables = {
     about: "How many lines of Xray's log a failed start is explained with.",
     default: "200",
   }),
+  GARRISON_KEEP_ALIVE: optional(keepAliveGrace, {
+    about: "When a silent caller's backend is stopped: so many seconds later than `keep_alive` of its Start, or never.",
+    absent: "as `keep_alive` says",
+  }),
   GARRISON_CACHE_DIR: installVariables.GARRISON_CACHE_DIR,
   ...commonVariables,
 };
@@ -104,6 +114,8 @@ export interface NodeSettings extends CommonSettings {
   readonly generatedConfigDir: string | undefined;
   readonly logBufferLines: number;
   readonly startupLogLines: number;
+  /** How much longer a silent caller's backend runs than `keep_alive` says; infinite: it is never stopped for that. */
+  readonly keepAliveGraceMs: number;
   /** What the operator should know of how the variables were understood, in sentences. */
   readonly notes: readonly string[];
 }
@@ -139,6 +151,7 @@ export async function readNodeSettings(env: Env, owner: ProcessOwner): Promise<N
     generatedConfigDir: values.DEBUG ? values.GENERATED_CONFIG_PATH : undefined,
     logBufferLines: values.LOG_BUFFER_SIZE,
     startupLogLines: values.STARTUP_LOG_TAIL_SIZE,
+    keepAliveGraceMs: values.GARRISON_KEEP_ALIVE ?? 0,
     notes,
   };
 }

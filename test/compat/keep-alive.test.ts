@@ -7,8 +7,12 @@ import { nodeConfig } from "../support/proxy-protocols.ts";
 import { type CompatNode, failureOf, startNode } from "./harness.ts";
 
 /** Runs a test on a node of its own that was started with this keep_alive, in seconds. */
-async function withKeepAlive(keepAlive: bigint, test: (node: CompatNode) => Promise<void>): Promise<void> {
-  const node = await startNode();
+async function withKeepAlive(
+  keepAlive: bigint,
+  test: (node: CompatNode) => Promise<void>,
+  variables: Record<string, string> = {},
+): Promise<void> {
+  const node = await startNode(variables);
   try {
     await node.grpc.start({ config: nodeConfig(await freePorts(4)), keepAlive });
     await test(node);
@@ -51,6 +55,29 @@ describe.concurrent("keep_alive", { timeout: 60_000 }, () => {
       expect(await survives(node, strangers, 1_000)).toBe(false);
       await followed;
     }));
+
+  it("waits for the grace that the operator gives", () =>
+    withKeepAlive(
+      1n,
+      async (node) => {
+        const startedAt = performance.now();
+        const engine = await engineOf(node.pid);
+        await expect.poll(() => isAlive(engine), { timeout: 30_000, interval: 100 }).toBe(false);
+        expect(performance.now() - startedAt).toBeGreaterThan(9_500);
+        expect(performance.now() - startedAt).toBeLessThan(20_000);
+        expect(node.log().match(/longer than keep_alive allows/g)).toHaveLength(1);
+      },
+      { GARRISON_KEEP_ALIVE: "grace:6" },
+    ));
+
+  it("stops nothing when the operator says never", () =>
+    withKeepAlive(
+      1n,
+      async (node) => {
+        expect(await survives(node, async () => undefined, 12_000)).toBe(true);
+      },
+      { GARRISON_KEEP_ALIVE: "never" },
+    ));
 
   it("28. of 0 never stops anything", () =>
     withKeepAlive(0n, async (node) => {

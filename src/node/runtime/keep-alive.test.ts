@@ -2,12 +2,12 @@ import { describe, expect, it } from "vitest";
 import { createManualClock } from "../../../test/support/manual-clock.ts";
 import { createKeepAlive } from "./keep-alive.ts";
 
-function watched() {
+function watched(graceMs?: number) {
   const clock = createManualClock();
   const expiredAt: number[] = [];
   const work = { busy: false };
   const expired = () => expiredAt.push(clock.now());
-  const keepAlive = createKeepAlive({ clock, busy: () => work.busy, expired });
+  const keepAlive = createKeepAlive({ clock, graceMs, busy: () => work.busy, expired });
   return { clock, expiredAt, keepAlive, work };
 }
 
@@ -23,6 +23,33 @@ describe("createKeepAlive", () => {
     clock.advance(200_000);
     expect(expiredAt).toEqual([at]);
     expect(clock.timers).toBe(0);
+  });
+
+  it.each([
+    [10n, 20_000, 30_000],
+    [1n, 3_000, 5_000],
+    [1n, 0, 5_000],
+    [10n, 600_000, 610_000],
+  ])("%i seconds expire with a grace of %i ms after %i ms", (seconds, graceMs, at) => {
+    const { clock, expiredAt, keepAlive } = watched(graceMs);
+    keepAlive.arm(seconds);
+    clock.advance(2_000_000);
+    expect(expiredAt).toEqual([at]);
+  });
+
+  it("never expires with an infinite grace, and does not watch either", () => {
+    const { clock, expiredAt, keepAlive } = watched(Number.POSITIVE_INFINITY);
+    keepAlive.arm(10n);
+    expect(clock.timers).toBe(0);
+    clock.advance(2_000_000);
+    expect(expiredAt).toEqual([]);
+  });
+
+  it("of 0 never expires, whatever the grace", () => {
+    const { clock, expiredAt, keepAlive } = watched(5_000);
+    keepAlive.arm(0n);
+    clock.advance(2_000_000);
+    expect(expiredAt).toEqual([]);
   });
 
   it("counts from the last activity", () => {

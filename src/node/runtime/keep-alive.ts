@@ -16,6 +16,8 @@ const periodMs = 5_000;
 /** Options of {@link createKeepAlive}. */
 export interface KeepAliveOptions {
   clock: Clock;
+  /** How much longer than it was armed for it waits; infinite: nothing expires. Default: 0, as in the original. */
+  graceMs?: number;
   /** Something is under way that nobody may cut off: while it lasts, it counts as activity. */
   busy: () => boolean;
   /** Called once per arming. */
@@ -23,7 +25,7 @@ export interface KeepAliveOptions {
 }
 
 /** Makes a watch that is not armed. */
-export function createKeepAlive({ clock, busy, expired }: KeepAliveOptions): KeepAlive {
+export function createKeepAlive({ clock, graceMs = 0, busy, expired }: KeepAliveOptions): KeepAlive {
   let limitMs = 0;
   let activeAt = 0;
   let stopWatch = () => {};
@@ -31,8 +33,8 @@ export function createKeepAlive({ clock, busy, expired }: KeepAliveOptions): Kee
     arm(seconds) {
       keepAlive.disarm();
       keepAlive.touch();
-      if (seconds === 0n) return;
-      limitMs = Number(seconds) * 1_000;
+      if (seconds === 0n || graceMs === Number.POSITIVE_INFINITY) return;
+      limitMs = Number(seconds) * 1_000 + graceMs;
       stopWatch = clock.every(periodMs, () => {
         if (busy()) keepAlive.touch();
         if (clock.now() - activeAt < limitMs) return;

@@ -35,6 +35,8 @@ export interface RuntimeOptions {
   lines: LogRing;
   /** Measures of this machine. The runtime closes it. */
   system: SystemStats;
+  /** How much longer a silent caller's backend runs than `keep_alive` says; infinite: it is never stopped for that. */
+  keepAliveGraceMs?: number;
   log: Logger;
 }
 
@@ -108,9 +110,10 @@ export function createRuntime(options: RuntimeOptions): Runtime {
   let startsUnderWay = 0;
   const keepAlive = createKeepAlive({
     clock,
+    graceMs: options.keepAliveGraceMs,
     busy: () => startsUnderWay > 0,
     expired() {
-      log.warn("nobody called for as long as keep_alive says: stopping the backend");
+      log.warn("nobody called for longer than keep_alive allows: stopping the backend");
       engine.stop().catch((err: unknown) => log.error({ err }, "the backend could not be stopped"));
     },
   });
