@@ -126,6 +126,8 @@ export function createMemoryEngine(events: EngineEvents): MemoryEngine {
       running();
       return create(BackendStatsResponseSchema, { numGoroutine: 7, uptime: 42 });
     },
+    tryProgram: async () => undefined,
+    useProgram: async (_, { restart }) => restart && state === "running",
     close: () => engine.stop(),
     holdStarts() {
       const held = Promise.withResolvers<string | undefined>();

@@ -43,8 +43,26 @@ export interface Engine {
   /** Measures of the engine's process. Throws {@link EngineNotRunning} or {@link EngineUnreachable}. */
   sysStats(): Promise<BackendStatsResponse>;
 
+  /** Has another program read the config that is in force, if any. Throws {@link ConfigRefused}. */
+  tryProgram(program: EngineProgram): Promise<void>;
+  /**
+   * From now on runs another program: from the next start on, or, with `restart`, at once; then the config in force is
+   * tried with it before anything is touched, and one that does not run leaves the one before in force, with all users.
+   * Returns whether something was restarted: nothing is when no config is in force.
+   *
+   * Throws {@link ConfigRefused} when nothing was touched, {@link StartFailed} otherwise.
+   */
+  useProgram(program: EngineProgram, options: { restart: boolean }): Promise<boolean>;
+
   /** Stops the engine for good. */
   close(): Promise<void>;
+}
+
+/** The program of an engine, by absolute paths. */
+export interface EngineProgram {
+  readonly executable: string;
+  /** The directory of the data files that it reads, such as geoip.dat. */
+  readonly assets: string;
 }
 
 /**

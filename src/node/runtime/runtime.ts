@@ -78,6 +78,10 @@ export interface Runtime {
   requireRunning(): void;
   /** A caller was served: `keep_alive` counts from now. */
   touch(): void;
+  /** See {@link Engine.tryProgram}. */
+  tryProgram: Engine["tryProgram"];
+  /** See {@link Engine.useProgram}. */
+  useProgram: Engine["useProgram"];
   /** Stops the engine for good. */
   close(): Promise<void>;
 }
@@ -195,6 +199,8 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     },
     requireRunning,
     touch: keepAlive.touch,
+    tryProgram: (program) => engine.tryProgram(program),
+    useProgram: (program, options) => engine.useProgram(program, options),
     async close() {
       keepAlive.disarm();
       system.close();

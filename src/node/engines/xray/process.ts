@@ -2,16 +2,12 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { Incarnation } from "../engine.ts";
+import type { EngineProgram, Incarnation } from "../engine.ts";
 import { readLines } from "./lines.ts";
 import { bootId, startTicks } from "./proc.ts";
 
 /** The program and what surrounds it. */
-export interface XrayProgram {
-  /** Path of the executable. */
-  readonly executable: string;
-  /** Directory of geoip.dat and geosite.dat. */
-  readonly assets: string;
+export interface XrayProgram extends EngineProgram {
   /** The environment of the node, of which Xray gets what concerns it. */
   readonly env: NodeJS.ProcessEnv;
 }

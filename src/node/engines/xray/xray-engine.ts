@@ -6,6 +6,7 @@ import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.
 import type {
   Engine,
   EngineEvents,
+  EngineProgram,
   EngineState,
   StartRequest,
   TrafficKind,
@@ -51,6 +52,7 @@ const longestSocketPath = 107;
 
 /** What is to run, now and after every exit. */
 interface Plan {
+  readonly program: XrayProgram;
   readonly config: XrayConfig;
   readonly table: UserTable;
 }
@@ -58,6 +60,8 @@ interface Plan {
 class XrayEngine implements Engine {
   readonly #options: XrayEngineOptions;
   readonly #apiSocket: string;
+  // What is started from now on; what runs may be another one.
+  #program: XrayProgram;
   #pace = createRestartPace(() => performance.now());
   #state: EngineState = "stopped";
   #version = "";
@@ -72,6 +76,7 @@ class XrayEngine implements Engine {
 
   constructor(options: XrayEngineOptions, apiSocket: string) {
     this.#options = options;
+    this.#program = options;
     this.#apiSocket = apiSocket;
   }
 
@@ -94,7 +99,7 @@ class XrayEngine implements Engine {
         const table = new UserTable(config.inbounds);
         const { changes, skipped, rejected } = await table.diff(users, true);
         await table.settle(changes);
-        await this.#replace({ config, table });
+        await this.#replace({ program: this.#program, config, table });
         return { skipped, rejected };
       } catch (error) {
         if (this.#plan === undefined) this.#enter("stopped");
@@ -149,6 +154,21 @@ class XrayEngine implements Engine {
     const { api } = this.#requireRunning();
     const { $typeName: _, ...measures } = await api.call(StatsService.method.getSysStats, {}, 3_000);
     return create(BackendStatsResponseSchema, measures);
+  }
+
+  tryProgram(program: EngineProgram): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#plan !== undefined) await testConfig(this.#launchOf(withProgram(this.#plan, program)));
+    });
+  }
+
+  useProgram(program: EngineProgram, { restart }: { restart: boolean }): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const plan = restart ? this.#plan : undefined;
+      if (plan !== undefined) await this.#replace(withProgram(plan, program));
+      this.#program = { ...this.#program, ...program };
+      return plan !== undefined;
+    });
   }
 
   #requireRunning(): RunningXray {
@@ -253,9 +273,9 @@ class XrayEngine implements Engine {
     await running.end();
   }
 
-  #launchOf({ config, table }: Plan): Launch {
+  #launchOf({ program, config, table }: Plan): Launch {
     return {
-      program: this.#options,
+      program,
       config: config.render((inbound) => table.clientsOf(inbound)),
       sockets: config.sockets,
       apiSocket: this.#apiSocket,
@@ -276,6 +296,10 @@ class XrayEngine implements Engine {
     this.#last = turn.catch(() => undefined);
     return turn;
   }
+}
+
+function withProgram(plan: Plan, program: EngineProgram): Plan {
+  return { ...plan, program: { ...plan.program, ...program } };
 }
 
 async function readTraffic(
