@@ -8,13 +8,159 @@ import type { User } from "../../../common/protocol/user_pb.ts";
 import { file_xray_common_protocol_user } from "../../../common/protocol/user_pb.ts";
 import type { TypedMessage } from "../../../common/serial/typed_message_pb.ts";
 import { file_xray_common_serial_typed_message } from "../../../common/serial/typed_message_pb.ts";
+import type { InboundHandlerConfig, OutboundHandlerConfig } from "../../../core/config_pb.ts";
+import { file_xray_core_config } from "../../../core/config_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file xray/app/proxyman/command/command.proto.
  */
 export const file_xray_app_proxyman_command_command: GenFile = /*@__PURE__*/
-  fileDesc("Cid4cmF5L2FwcC9wcm94eW1hbi9jb21tYW5kL2NvbW1hbmQucHJvdG8SGXhyYXkuYXBwLnByb3h5bWFuLmNvbW1hbmQiVwoTQWx0ZXJJbmJvdW5kUmVxdWVzdBILCgN0YWcYASABKAkSMwoJb3BlcmF0aW9uGAIgASgLMiAueHJheS5jb21tb24uc2VyaWFsLlR5cGVkTWVzc2FnZSIWChRBbHRlckluYm91bmRSZXNwb25zZSI8ChBBZGRVc2VyT3BlcmF0aW9uEigKBHVzZXIYASABKAsyGi54cmF5LmNvbW1vbi5wcm90b2NvbC5Vc2VyIiQKE1JlbW92ZVVzZXJPcGVyYXRpb24SDQoFZW1haWwYASABKAkiNAoWR2V0SW5ib3VuZFVzZXJzUmVxdWVzdBILCgN0YWcYASABKAkSDQoFZW1haWwYAiABKAkiRAoXR2V0SW5ib3VuZFVzZXJzUmVzcG9uc2USKQoFdXNlcnMYASADKAsyGi54cmF5LmNvbW1vbi5wcm90b2NvbC5Vc2VyMoACCg5IYW5kbGVyU2VydmljZRJvCgxBbHRlckluYm91bmQSLi54cmF5LmFwcC5wcm94eW1hbi5jb21tYW5kLkFsdGVySW5ib3VuZFJlcXVlc3QaLy54cmF5LmFwcC5wcm94eW1hbi5jb21tYW5kLkFsdGVySW5ib3VuZFJlc3BvbnNlEn0KD0dldEluYm91bmRVc2VycxIxLnhyYXkuYXBwLnByb3h5bWFuLmNvbW1hbmQuR2V0SW5ib3VuZFVzZXJzUmVxdWVzdBoyLnhyYXkuYXBwLnByb3h5bWFuLmNvbW1hbmQuR2V0SW5ib3VuZFVzZXJzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_xray_common_protocol_user, file_xray_common_serial_typed_message]);
+  fileDesc("Cid4cmF5L2FwcC9wcm94eW1hbi9jb21tYW5kL2NvbW1hbmQucHJvdG8SGXhyYXkuYXBwLnByb3h5bWFuLmNvbW1hbmQiRQoRQWRkSW5ib3VuZFJlcXVlc3QSMAoHaW5ib3VuZBgBIAEoCzIfLnhyYXkuY29yZS5JbmJvdW5kSGFuZGxlckNvbmZpZyIUChJBZGRJbmJvdW5kUmVzcG9uc2UiIwoUUmVtb3ZlSW5ib3VuZFJlcXVlc3QSCwoDdGFnGAEgASgJIhcKFVJlbW92ZUluYm91bmRSZXNwb25zZSJIChJBZGRPdXRib3VuZFJlcXVlc3QSMgoIb3V0Ym91bmQYASABKAsyIC54cmF5LmNvcmUuT3V0Ym91bmRIYW5kbGVyQ29uZmlnIhUKE0FkZE91dGJvdW5kUmVzcG9uc2UiJAoVUmVtb3ZlT3V0Ym91bmRSZXF1ZXN0EgsKA3RhZxgBIAEoCSIYChZSZW1vdmVPdXRib3VuZFJlc3BvbnNlIlcKE0FsdGVySW5ib3VuZFJlcXVlc3QSCwoDdGFnGAEgASgJEjMKCW9wZXJhdGlvbhgCIAEoCzIgLnhyYXkuY29tbW9uLnNlcmlhbC5UeXBlZE1lc3NhZ2UiFgoUQWx0ZXJJbmJvdW5kUmVzcG9uc2UiPAoQQWRkVXNlck9wZXJhdGlvbhIoCgR1c2VyGAEgASgLMhoueHJheS5jb21tb24ucHJvdG9jb2wuVXNlciIkChNSZW1vdmVVc2VyT3BlcmF0aW9uEg0KBWVtYWlsGAEgASgJIjQKFkdldEluYm91bmRVc2Vyc1JlcXVlc3QSCwoDdGFnGAEgASgJEg0KBWVtYWlsGAIgASgJIkQKF0dldEluYm91bmRVc2Vyc1Jlc3BvbnNlEikKBXVzZXJzGAEgAygLMhoueHJheS5jb21tb24ucHJvdG9jb2wuVXNlcjLEBQoOSGFuZGxlclNlcnZpY2USaQoKQWRkSW5ib3VuZBIsLnhyYXkuYXBwLnByb3h5bWFuLmNvbW1hbmQuQWRkSW5ib3VuZFJlcXVlc3QaLS54cmF5LmFwcC5wcm94eW1hbi5jb21tYW5kLkFkZEluYm91bmRSZXNwb25zZRJyCg1SZW1vdmVJbmJvdW5kEi8ueHJheS5hcHAucHJveHltYW4uY29tbWFuZC5SZW1vdmVJbmJvdW5kUmVxdWVzdBowLnhyYXkuYXBwLnByb3h5bWFuLmNvbW1hbmQuUmVtb3ZlSW5ib3VuZFJlc3BvbnNlEmwKC0FkZE91dGJvdW5kEi0ueHJheS5hcHAucHJveHltYW4uY29tbWFuZC5BZGRPdXRib3VuZFJlcXVlc3QaLi54cmF5LmFwcC5wcm94eW1hbi5jb21tYW5kLkFkZE91dGJvdW5kUmVzcG9uc2USdQoOUmVtb3ZlT3V0Ym91bmQSMC54cmF5LmFwcC5wcm94eW1hbi5jb21tYW5kLlJlbW92ZU91dGJvdW5kUmVxdWVzdBoxLnhyYXkuYXBwLnByb3h5bWFuLmNvbW1hbmQuUmVtb3ZlT3V0Ym91bmRSZXNwb25zZRJvCgxBbHRlckluYm91bmQSLi54cmF5LmFwcC5wcm94eW1hbi5jb21tYW5kLkFsdGVySW5ib3VuZFJlcXVlc3QaLy54cmF5LmFwcC5wcm94eW1hbi5jb21tYW5kLkFsdGVySW5ib3VuZFJlc3BvbnNlEn0KD0dldEluYm91bmRVc2VycxIxLnhyYXkuYXBwLnByb3h5bWFuLmNvbW1hbmQuR2V0SW5ib3VuZFVzZXJzUmVxdWVzdBoyLnhyYXkuYXBwLnByb3h5bWFuLmNvbW1hbmQuR2V0SW5ib3VuZFVzZXJzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_xray_common_protocol_user, file_xray_common_serial_typed_message, file_xray_core_config]);
+
+/**
+ * The inbound to open.
+ *
+ * @generated from message xray.app.proxyman.command.AddInboundRequest
+ */
+export type AddInboundRequest = Message<"xray.app.proxyman.command.AddInboundRequest"> & {
+  /**
+   * The inbound, with a tag that no other has.
+   *
+   * @generated from field: xray.core.InboundHandlerConfig inbound = 1;
+   */
+  inbound?: InboundHandlerConfig | undefined;
+};
+
+/**
+ * Describes the message xray.app.proxyman.command.AddInboundRequest.
+ * Use `create(AddInboundRequestSchema)` to create a new message.
+ */
+export const AddInboundRequestSchema: GenMessage<AddInboundRequest> = /*@__PURE__*/
+  messageDesc(file_xray_app_proxyman_command_command, 0);
+
+/**
+ * The inbound listens.
+ *
+ * @generated from message xray.app.proxyman.command.AddInboundResponse
+ */
+export type AddInboundResponse = Message<"xray.app.proxyman.command.AddInboundResponse"> & {
+};
+
+/**
+ * Describes the message xray.app.proxyman.command.AddInboundResponse.
+ * Use `create(AddInboundResponseSchema)` to create a new message.
+ */
+export const AddInboundResponseSchema: GenMessage<AddInboundResponse> = /*@__PURE__*/
+  messageDesc(file_xray_app_proxyman_command_command, 1);
+
+/**
+ * The inbound to close.
+ *
+ * @generated from message xray.app.proxyman.command.RemoveInboundRequest
+ */
+export type RemoveInboundRequest = Message<"xray.app.proxyman.command.RemoveInboundRequest"> & {
+  /**
+   * Its tag.
+   *
+   * @generated from field: string tag = 1;
+   */
+  tag: string;
+};
+
+/**
+ * Describes the message xray.app.proxyman.command.RemoveInboundRequest.
+ * Use `create(RemoveInboundRequestSchema)` to create a new message.
+ */
+export const RemoveInboundRequestSchema: GenMessage<RemoveInboundRequest> = /*@__PURE__*/
+  messageDesc(file_xray_app_proxyman_command_command, 2);
+
+/**
+ * The inbound listens no more.
+ *
+ * @generated from message xray.app.proxyman.command.RemoveInboundResponse
+ */
+export type RemoveInboundResponse = Message<"xray.app.proxyman.command.RemoveInboundResponse"> & {
+};
+
+/**
+ * Describes the message xray.app.proxyman.command.RemoveInboundResponse.
+ * Use `create(RemoveInboundResponseSchema)` to create a new message.
+ */
+export const RemoveInboundResponseSchema: GenMessage<RemoveInboundResponse> = /*@__PURE__*/
+  messageDesc(file_xray_app_proxyman_command_command, 3);
+
+/**
+ * The outbound to add.
+ *
+ * @generated from message xray.app.proxyman.command.AddOutboundRequest
+ */
+export type AddOutboundRequest = Message<"xray.app.proxyman.command.AddOutboundRequest"> & {
+  /**
+   * The outbound, with a tag that no other has.
+   *
+   * @generated from field: xray.core.OutboundHandlerConfig outbound = 1;
+   */
+  outbound?: OutboundHandlerConfig | undefined;
+};
+
+/**
+ * Describes the message xray.app.proxyman.command.AddOutboundRequest.
+ * Use `create(AddOutboundRequestSchema)` to create a new message.
+ */
+export const AddOutboundRequestSchema: GenMessage<AddOutboundRequest> = /*@__PURE__*/
+  messageDesc(file_xray_app_proxyman_command_command, 4);
+
+/**
+ * The outbound can be used.
+ *
+ * @generated from message xray.app.proxyman.command.AddOutboundResponse
+ */
+export type AddOutboundResponse = Message<"xray.app.proxyman.command.AddOutboundResponse"> & {
+};
+
+/**
+ * Describes the message xray.app.proxyman.command.AddOutboundResponse.
+ * Use `create(AddOutboundResponseSchema)` to create a new message.
+ */
+export const AddOutboundResponseSchema: GenMessage<AddOutboundResponse> = /*@__PURE__*/
+  messageDesc(file_xray_app_proxyman_command_command, 5);
+
+/**
+ * The outbound to forget.
+ *
+ * @generated from message xray.app.proxyman.command.RemoveOutboundRequest
+ */
+export type RemoveOutboundRequest = Message<"xray.app.proxyman.command.RemoveOutboundRequest"> & {
+  /**
+   * Its tag.
+   *
+   * @generated from field: string tag = 1;
+   */
+  tag: string;
+};
+
+/**
+ * Describes the message xray.app.proxyman.command.RemoveOutboundRequest.
+ * Use `create(RemoveOutboundRequestSchema)` to create a new message.
+ */
+export const RemoveOutboundRequestSchema: GenMessage<RemoveOutboundRequest> = /*@__PURE__*/
+  messageDesc(file_xray_app_proxyman_command_command, 6);
+
+/**
+ * The outbound is not used any more.
+ *
+ * @generated from message xray.app.proxyman.command.RemoveOutboundResponse
+ */
+export type RemoveOutboundResponse = Message<"xray.app.proxyman.command.RemoveOutboundResponse"> & {
+};
+
+/**
+ * Describes the message xray.app.proxyman.command.RemoveOutboundResponse.
+ * Use `create(RemoveOutboundResponseSchema)` to create a new message.
+ */
+export const RemoveOutboundResponseSchema: GenMessage<RemoveOutboundResponse> = /*@__PURE__*/
+  messageDesc(file_xray_app_proxyman_command_command, 7);
 
 /**
  * Which inbound is changed, and how.
@@ -42,7 +188,7 @@ export type AlterInboundRequest = Message<"xray.app.proxyman.command.AlterInboun
  * Use `create(AlterInboundRequestSchema)` to create a new message.
  */
 export const AlterInboundRequestSchema: GenMessage<AlterInboundRequest> = /*@__PURE__*/
-  messageDesc(file_xray_app_proxyman_command_command, 0);
+  messageDesc(file_xray_app_proxyman_command_command, 8);
 
 /**
  * The operation was applied.
@@ -57,7 +203,7 @@ export type AlterInboundResponse = Message<"xray.app.proxyman.command.AlterInbou
  * Use `create(AlterInboundResponseSchema)` to create a new message.
  */
 export const AlterInboundResponseSchema: GenMessage<AlterInboundResponse> = /*@__PURE__*/
-  messageDesc(file_xray_app_proxyman_command_command, 1);
+  messageDesc(file_xray_app_proxyman_command_command, 9);
 
 /**
  * Adds a user.
@@ -78,7 +224,7 @@ export type AddUserOperation = Message<"xray.app.proxyman.command.AddUserOperati
  * Use `create(AddUserOperationSchema)` to create a new message.
  */
 export const AddUserOperationSchema: GenMessage<AddUserOperation> = /*@__PURE__*/
-  messageDesc(file_xray_app_proxyman_command_command, 2);
+  messageDesc(file_xray_app_proxyman_command_command, 10);
 
 /**
  * Removes a user. Their connections stay.
@@ -99,7 +245,7 @@ export type RemoveUserOperation = Message<"xray.app.proxyman.command.RemoveUserO
  * Use `create(RemoveUserOperationSchema)` to create a new message.
  */
 export const RemoveUserOperationSchema: GenMessage<RemoveUserOperation> = /*@__PURE__*/
-  messageDesc(file_xray_app_proxyman_command_command, 3);
+  messageDesc(file_xray_app_proxyman_command_command, 11);
 
 /**
  * Whose users are asked for.
@@ -127,7 +273,7 @@ export type GetInboundUsersRequest = Message<"xray.app.proxyman.command.GetInbou
  * Use `create(GetInboundUsersRequestSchema)` to create a new message.
  */
 export const GetInboundUsersRequestSchema: GenMessage<GetInboundUsersRequest> = /*@__PURE__*/
-  messageDesc(file_xray_app_proxyman_command_command, 4);
+  messageDesc(file_xray_app_proxyman_command_command, 12);
 
 /**
  * The users of an inbound.
@@ -148,14 +294,54 @@ export type GetInboundUsersResponse = Message<"xray.app.proxyman.command.GetInbo
  * Use `create(GetInboundUsersResponseSchema)` to create a new message.
  */
 export const GetInboundUsersResponseSchema: GenMessage<GetInboundUsersResponse> = /*@__PURE__*/
-  messageDesc(file_xray_app_proxyman_command_command, 5);
+  messageDesc(file_xray_app_proxyman_command_command, 13);
 
 /**
- * Changes inbounds while they run.
+ * Changes inbounds and outbounds while Xray runs.
  *
  * @generated from service xray.app.proxyman.command.HandlerService
  */
 export const HandlerService: GenService<{
+  /**
+   * Opens an inbound. One that cannot listen stays known by its tag all the same: it must be removed.
+   *
+   * @generated from rpc xray.app.proxyman.command.HandlerService.AddInbound
+   */
+  addInbound: {
+    methodKind: "unary";
+    input: typeof AddInboundRequestSchema;
+    output: typeof AddInboundResponseSchema;
+  },
+  /**
+   * Closes an inbound. Whether connections that it accepted live on depends on the transport.
+   *
+   * @generated from rpc xray.app.proxyman.command.HandlerService.RemoveInbound
+   */
+  removeInbound: {
+    methodKind: "unary";
+    input: typeof RemoveInboundRequestSchema;
+    output: typeof RemoveInboundResponseSchema;
+  },
+  /**
+   * Adds an outbound, which becomes the default one when there is none.
+   *
+   * @generated from rpc xray.app.proxyman.command.HandlerService.AddOutbound
+   */
+  addOutbound: {
+    methodKind: "unary";
+    input: typeof AddOutboundRequestSchema;
+    output: typeof AddOutboundResponseSchema;
+  },
+  /**
+   * Forgets an outbound. Connections through it live on.
+   *
+   * @generated from rpc xray.app.proxyman.command.HandlerService.RemoveOutbound
+   */
+  removeOutbound: {
+    methodKind: "unary";
+    input: typeof RemoveOutboundRequestSchema;
+    output: typeof RemoveOutboundResponseSchema;
+  },
   /**
    * Applies one operation to one inbound. Errors are of code Unknown, told apart by their text: `User E already
    * exists.`, `User E not found.`, `handler not found: T`, `proxy is not a UserManager`.
