@@ -2,33 +2,342 @@
 // @generated from file xray/app/router/command/command.proto (package xray.app.router.command, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { TypedMessage } from "../../../common/serial/typed_message_pb.ts";
 import { file_xray_common_serial_typed_message } from "../../../common/serial/typed_message_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file xray/app/router/command/command.proto.
  */
 export const file_xray_app_router_command_command: GenFile = /*@__PURE__*/
-  fileDesc("CiV4cmF5L2FwcC9yb3V0ZXIvY29tbWFuZC9jb21tYW5kLnByb3RvEhd4cmF5LmFwcC5yb3V0ZXIuY29tbWFuZCJZCg5BZGRSdWxlUmVxdWVzdBIwCgZjb25maWcYASABKAsyIC54cmF5LmNvbW1vbi5zZXJpYWwuVHlwZWRNZXNzYWdlEhUKDXNob3VsZF9hcHBlbmQYAiABKAgiEQoPQWRkUnVsZVJlc3BvbnNlMm4KDlJvdXRpbmdTZXJ2aWNlElwKB0FkZFJ1bGUSJy54cmF5LmFwcC5yb3V0ZXIuY29tbWFuZC5BZGRSdWxlUmVxdWVzdBooLnhyYXkuYXBwLnJvdXRlci5jb21tYW5kLkFkZFJ1bGVSZXNwb25zZWIGcHJvdG8z", [file_xray_common_serial_typed_message]);
+  fileDesc("CiV4cmF5L2FwcC9yb3V0ZXIvY29tbWFuZC9jb21tYW5kLnByb3RvEhd4cmF5LmFwcC5yb3V0ZXIuY29tbWFuZCK4AgoOUm91dGluZ0NvbnRleHQSEwoLaW5ib3VuZF90YWcYASABKAkSMQoHbmV0d29yaxgCIAEoDjIgLnhyYXkuYXBwLnJvdXRlci5jb21tYW5kLk5ldHdvcmsSEgoKdGFyZ2V0X2lwcxgEIAMoDBITCgt0YXJnZXRfcG9ydBgGIAEoDRIVCg10YXJnZXRfZG9tYWluGAcgASgJEhAKCHByb3RvY29sGAggASgJEgwKBHVzZXIYCSABKAkSSwoKYXR0cmlidXRlcxgKIAMoCzI3LnhyYXkuYXBwLnJvdXRlci5jb21tYW5kLlJvdXRpbmdDb250ZXh0LkF0dHJpYnV0ZXNFbnRyeRoxCg9BdHRyaWJ1dGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKFAQoQVGVzdFJvdXRlUmVxdWVzdBJACg9yb3V0aW5nX2NvbnRleHQYASABKAsyJy54cmF5LmFwcC5yb3V0ZXIuY29tbWFuZC5Sb3V0aW5nQ29udGV4dBIXCg9maWVsZF9zZWxlY3RvcnMYAiADKAkSFgoOcHVibGlzaF9yZXN1bHQYAyABKAgipQEKEVRlc3RSb3V0ZVJlc3BvbnNlEhMKC2luYm91bmRfdGFnGAEgASgJEjEKB25ldHdvcmsYAiABKA4yIC54cmF5LmFwcC5yb3V0ZXIuY29tbWFuZC5OZXR3b3JrEhUKDXRhcmdldF9kb21haW4YByABKAkSGwoTb3V0Ym91bmRfZ3JvdXBfdGFncxgLIAMoCRIUCgxvdXRib3VuZF90YWcYDCABKAkiJQoWR2V0QmFsYW5jZXJJbmZvUmVxdWVzdBILCgN0YWcYASABKAkiTgoXR2V0QmFsYW5jZXJJbmZvUmVzcG9uc2USMwoIYmFsYW5jZXIYASABKAsyIS54cmF5LmFwcC5yb3V0ZXIuY29tbWFuZC5CYWxhbmNlciKDAQoIQmFsYW5jZXISMwoIb3ZlcnJpZGUYBSABKAsyIS54cmF5LmFwcC5yb3V0ZXIuY29tbWFuZC5PdmVycmlkZRJCChBwcmluY2lwbGVfdGFyZ2V0GAYgASgLMigueHJheS5hcHAucm91dGVyLmNvbW1hbmQuUHJpbmNpcGxlVGFyZ2V0IhoKCE92ZXJyaWRlEg4KBnRhcmdldBgCIAEoCSIeCg9QcmluY2lwbGVUYXJnZXQSCwoDdGFnGAEgAygJIkUKHU92ZXJyaWRlQmFsYW5jZXJUYXJnZXRSZXF1ZXN0EhQKDGJhbGFuY2VyX3RhZxgBIAEoCRIOCgZ0YXJnZXQYAiABKAkiIAoeT3ZlcnJpZGVCYWxhbmNlclRhcmdldFJlc3BvbnNlIlkKDkFkZFJ1bGVSZXF1ZXN0EjAKBmNvbmZpZxgBIAEoCzIgLnhyYXkuY29tbW9uLnNlcmlhbC5UeXBlZE1lc3NhZ2USFQoNc2hvdWxkX2FwcGVuZBgCIAEoCCIRCg9BZGRSdWxlUmVzcG9uc2UiJQoRUmVtb3ZlUnVsZVJlcXVlc3QSEAoIcnVsZV90YWcYASABKAkiFAoSUmVtb3ZlUnVsZVJlc3BvbnNlIhEKD0xpc3RSdWxlUmVxdWVzdCItCgxMaXN0UnVsZUl0ZW0SCwoDdGFnGAEgASgJEhAKCHJ1bGVfdGFnGAIgASgJIkgKEExpc3RSdWxlUmVzcG9uc2USNAoFcnVsZXMYASADKAsyJS54cmF5LmFwcC5yb3V0ZXIuY29tbWFuZC5MaXN0UnVsZUl0ZW0qVgoHTmV0d29yaxIXChNORVRXT1JLX1VOU1BFQ0lGSUVEEAASDwoLTkVUV09SS19UQ1AQAhIPCgtORVRXT1JLX1VEUBADEhAKDE5FVFdPUktfVU5JWBAEMqYFCg5Sb3V0aW5nU2VydmljZRJiCglUZXN0Um91dGUSKS54cmF5LmFwcC5yb3V0ZXIuY29tbWFuZC5UZXN0Um91dGVSZXF1ZXN0GioueHJheS5hcHAucm91dGVyLmNvbW1hbmQuVGVzdFJvdXRlUmVzcG9uc2USeQoPR2V0QmFsYW5jZXJJbmZvEi8ueHJheS5hcHAucm91dGVyLmNvbW1hbmQuR2V0QmFsYW5jZXJJbmZvUmVxdWVzdBowLnhyYXkuYXBwLnJvdXRlci5jb21tYW5kLkdldEJhbGFuY2VySW5mb1Jlc3BvbnNlIgOQAgESiQEKFk92ZXJyaWRlQmFsYW5jZXJUYXJnZXQSNi54cmF5LmFwcC5yb3V0ZXIuY29tbWFuZC5PdmVycmlkZUJhbGFuY2VyVGFyZ2V0UmVxdWVzdBo3LnhyYXkuYXBwLnJvdXRlci5jb21tYW5kLk92ZXJyaWRlQmFsYW5jZXJUYXJnZXRSZXNwb25zZRJcCgdBZGRSdWxlEicueHJheS5hcHAucm91dGVyLmNvbW1hbmQuQWRkUnVsZVJlcXVlc3QaKC54cmF5LmFwcC5yb3V0ZXIuY29tbWFuZC5BZGRSdWxlUmVzcG9uc2USZQoKUmVtb3ZlUnVsZRIqLnhyYXkuYXBwLnJvdXRlci5jb21tYW5kLlJlbW92ZVJ1bGVSZXF1ZXN0GisueHJheS5hcHAucm91dGVyLmNvbW1hbmQuUmVtb3ZlUnVsZVJlc3BvbnNlEmQKCExpc3RSdWxlEigueHJheS5hcHAucm91dGVyLmNvbW1hbmQuTGlzdFJ1bGVSZXF1ZXN0GikueHJheS5hcHAucm91dGVyLmNvbW1hbmQuTGlzdFJ1bGVSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_xray_common_serial_typed_message]);
 
 /**
- * The rules to set.
+ * A connection, as rules see it.
+ *
+ * @generated from message xray.app.router.command.RoutingContext
+ */
+export type RoutingContext = Message<"xray.app.router.command.RoutingContext"> & {
+  /**
+   * The tag of the inbound.
+   *
+   * @generated from field: string inbound_tag = 1;
+   */
+  inboundTag: string;
+
+  /**
+   * The transport.
+   *
+   * @generated from field: xray.app.router.command.Network network = 2;
+   */
+  network: Network;
+
+  /**
+   * Addresses of the target, of 4 or 16 bytes.
+   *
+   * @generated from field: repeated bytes target_ips = 4;
+   */
+  targetIps: Uint8Array[];
+
+  /**
+   * The target's port.
+   *
+   * @generated from field: uint32 target_port = 6;
+   */
+  targetPort: number;
+
+  /**
+   * The target's domain name.
+   *
+   * @generated from field: string target_domain = 7;
+   */
+  targetDomain: string;
+
+  /**
+   * The sniffed protocol.
+   *
+   * @generated from field: string protocol = 8;
+   */
+  protocol: string;
+
+  /**
+   * The user's e-mail.
+   *
+   * @generated from field: string user = 9;
+   */
+  user: string;
+
+  /**
+   * Attributes.
+   *
+   * @generated from field: map<string, string> attributes = 10;
+   */
+  attributes: { [key: string]: string };
+};
+
+/**
+ * Describes the message xray.app.router.command.RoutingContext.
+ * Use `create(RoutingContextSchema)` to create a new message.
+ */
+export const RoutingContextSchema: GenMessage<RoutingContext> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 0);
+
+/**
+ * A route that is to be decided.
+ *
+ * @generated from message xray.app.router.command.TestRouteRequest
+ */
+export type TestRouteRequest = Message<"xray.app.router.command.TestRouteRequest"> & {
+  /**
+   * The connection. Required.
+   *
+   * @generated from field: xray.app.router.command.RoutingContext routing_context = 1;
+   */
+  routingContext?: RoutingContext | undefined;
+
+  /**
+   * Beginnings of names of parts of the answer: `inbound`, `network`, `domain`, `outbound`, … Empty: all.
+   *
+   * @generated from field: repeated string field_selectors = 2;
+   */
+  fieldSelectors: string[];
+
+  /**
+   * The result is published.
+   *
+   * @generated from field: bool publish_result = 3;
+   */
+  publishResult: boolean;
+};
+
+/**
+ * Describes the message xray.app.router.command.TestRouteRequest.
+ * Use `create(TestRouteRequestSchema)` to create a new message.
+ */
+export const TestRouteRequestSchema: GenMessage<TestRouteRequest> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 1);
+
+/**
+ * A route.
+ *
+ * @generated from message xray.app.router.command.TestRouteResponse
+ */
+export type TestRouteResponse = Message<"xray.app.router.command.TestRouteResponse"> & {
+  /**
+   * The tag of the inbound.
+   *
+   * @generated from field: string inbound_tag = 1;
+   */
+  inboundTag: string;
+
+  /**
+   * The transport.
+   *
+   * @generated from field: xray.app.router.command.Network network = 2;
+   */
+  network: Network;
+
+  /**
+   * The target's domain name.
+   *
+   * @generated from field: string target_domain = 7;
+   */
+  targetDomain: string;
+
+  /**
+   * The balancers that were passed through.
+   *
+   * @generated from field: repeated string outbound_group_tags = 11;
+   */
+  outboundGroupTags: string[];
+
+  /**
+   * The outbound.
+   *
+   * @generated from field: string outbound_tag = 12;
+   */
+  outboundTag: string;
+};
+
+/**
+ * Describes the message xray.app.router.command.TestRouteResponse.
+ * Use `create(TestRouteResponseSchema)` to create a new message.
+ */
+export const TestRouteResponseSchema: GenMessage<TestRouteResponse> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 2);
+
+/**
+ * Which balancer is asked about.
+ *
+ * @generated from message xray.app.router.command.GetBalancerInfoRequest
+ */
+export type GetBalancerInfoRequest = Message<"xray.app.router.command.GetBalancerInfoRequest"> & {
+  /**
+   * Its tag.
+   *
+   * @generated from field: string tag = 1;
+   */
+  tag: string;
+};
+
+/**
+ * Describes the message xray.app.router.command.GetBalancerInfoRequest.
+ * Use `create(GetBalancerInfoRequestSchema)` to create a new message.
+ */
+export const GetBalancerInfoRequestSchema: GenMessage<GetBalancerInfoRequest> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 3);
+
+/**
+ * The state of a balancer.
+ *
+ * @generated from message xray.app.router.command.GetBalancerInfoResponse
+ */
+export type GetBalancerInfoResponse = Message<"xray.app.router.command.GetBalancerInfoResponse"> & {
+  /**
+   * The state.
+   *
+   * @generated from field: xray.app.router.command.Balancer balancer = 1;
+   */
+  balancer?: Balancer | undefined;
+};
+
+/**
+ * Describes the message xray.app.router.command.GetBalancerInfoResponse.
+ * Use `create(GetBalancerInfoResponseSchema)` to create a new message.
+ */
+export const GetBalancerInfoResponseSchema: GenMessage<GetBalancerInfoResponse> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 4);
+
+/**
+ * The state of a balancer.
+ *
+ * @generated from message xray.app.router.command.Balancer
+ */
+export type Balancer = Message<"xray.app.router.command.Balancer"> & {
+  /**
+   * What it must choose.
+   *
+   * @generated from field: xray.app.router.command.Override override = 5;
+   */
+  override?: Override | undefined;
+
+  /**
+   * What it chooses by itself.
+   *
+   * @generated from field: xray.app.router.command.PrincipleTarget principle_target = 6;
+   */
+  principleTarget?: PrincipleTarget | undefined;
+};
+
+/**
+ * Describes the message xray.app.router.command.Balancer.
+ * Use `create(BalancerSchema)` to create a new message.
+ */
+export const BalancerSchema: GenMessage<Balancer> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 5);
+
+/**
+ * What a balancer must choose.
+ *
+ * @generated from message xray.app.router.command.Override
+ */
+export type Override = Message<"xray.app.router.command.Override"> & {
+  /**
+   * The outbound's tag. Empty: none.
+   *
+   * @generated from field: string target = 2;
+   */
+  target: string;
+};
+
+/**
+ * Describes the message xray.app.router.command.Override.
+ * Use `create(OverrideSchema)` to create a new message.
+ */
+export const OverrideSchema: GenMessage<Override> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 6);
+
+/**
+ * What a balancer chooses by itself.
+ *
+ * @generated from message xray.app.router.command.PrincipleTarget
+ */
+export type PrincipleTarget = Message<"xray.app.router.command.PrincipleTarget"> & {
+  /**
+   * Tags of outbounds. An empty one: none is usable.
+   *
+   * @generated from field: repeated string tag = 1;
+   */
+  tag: string[];
+};
+
+/**
+ * Describes the message xray.app.router.command.PrincipleTarget.
+ * Use `create(PrincipleTargetSchema)` to create a new message.
+ */
+export const PrincipleTargetSchema: GenMessage<PrincipleTarget> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 7);
+
+/**
+ * What a balancer must choose.
+ *
+ * @generated from message xray.app.router.command.OverrideBalancerTargetRequest
+ */
+export type OverrideBalancerTargetRequest = Message<"xray.app.router.command.OverrideBalancerTargetRequest"> & {
+  /**
+   * The balancer's tag.
+   *
+   * @generated from field: string balancer_tag = 1;
+   */
+  balancerTag: string;
+
+  /**
+   * The outbound's tag, which is not checked. Empty: the balancer chooses by itself.
+   *
+   * @generated from field: string target = 2;
+   */
+  target: string;
+};
+
+/**
+ * Describes the message xray.app.router.command.OverrideBalancerTargetRequest.
+ * Use `create(OverrideBalancerTargetRequestSchema)` to create a new message.
+ */
+export const OverrideBalancerTargetRequestSchema: GenMessage<OverrideBalancerTargetRequest> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 8);
+
+/**
+ * The target was set.
+ *
+ * @generated from message xray.app.router.command.OverrideBalancerTargetResponse
+ */
+export type OverrideBalancerTargetResponse = Message<"xray.app.router.command.OverrideBalancerTargetResponse"> & {
+};
+
+/**
+ * Describes the message xray.app.router.command.OverrideBalancerTargetResponse.
+ * Use `create(OverrideBalancerTargetResponseSchema)` to create a new message.
+ */
+export const OverrideBalancerTargetResponseSchema: GenMessage<OverrideBalancerTargetResponse> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 9);
+
+/**
+ * Rules that are to be added.
  *
  * @generated from message xray.app.router.command.AddRuleRequest
  */
 export type AddRuleRequest = Message<"xray.app.router.command.AddRuleRequest"> & {
   /**
-   * An `xray.app.router.Config`, whose rules and balancers alone count.
+   * An `xray.app.router.Config`.
    *
    * @generated from field: xray.common.serial.TypedMessage config = 1;
    */
   config?: TypedMessage | undefined;
 
   /**
-   * Keep what is there, and add these behind it.
+   * False: all rules and balancers that are there are removed.
    *
    * @generated from field: bool should_append = 2;
    */
@@ -40,10 +349,10 @@ export type AddRuleRequest = Message<"xray.app.router.command.AddRuleRequest"> &
  * Use `create(AddRuleRequestSchema)` to create a new message.
  */
 export const AddRuleRequestSchema: GenMessage<AddRuleRequest> = /*@__PURE__*/
-  messageDesc(file_xray_app_router_command_command, 0);
+  messageDesc(file_xray_app_router_command_command, 10);
 
 /**
- * The rules are in force.
+ * The rules were added.
  *
  * @generated from message xray.app.router.command.AddRuleResponse
  */
@@ -55,17 +364,196 @@ export type AddRuleResponse = Message<"xray.app.router.command.AddRuleResponse">
  * Use `create(AddRuleResponseSchema)` to create a new message.
  */
 export const AddRuleResponseSchema: GenMessage<AddRuleResponse> = /*@__PURE__*/
-  messageDesc(file_xray_app_router_command_command, 1);
+  messageDesc(file_xray_app_router_command_command, 11);
 
 /**
- * Asks and changes the routing while Xray runs.
+ * Which rule is to be removed.
+ *
+ * @generated from message xray.app.router.command.RemoveRuleRequest
+ */
+export type RemoveRuleRequest = Message<"xray.app.router.command.RemoveRuleRequest"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string rule_tag = 1;
+   */
+  ruleTag: string;
+};
+
+/**
+ * Describes the message xray.app.router.command.RemoveRuleRequest.
+ * Use `create(RemoveRuleRequestSchema)` to create a new message.
+ */
+export const RemoveRuleRequestSchema: GenMessage<RemoveRuleRequest> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 12);
+
+/**
+ * No rule has the name any more.
+ *
+ * @generated from message xray.app.router.command.RemoveRuleResponse
+ */
+export type RemoveRuleResponse = Message<"xray.app.router.command.RemoveRuleResponse"> & {
+};
+
+/**
+ * Describes the message xray.app.router.command.RemoveRuleResponse.
+ * Use `create(RemoveRuleResponseSchema)` to create a new message.
+ */
+export const RemoveRuleResponseSchema: GenMessage<RemoveRuleResponse> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 13);
+
+/**
+ * Nothing.
+ *
+ * @generated from message xray.app.router.command.ListRuleRequest
+ */
+export type ListRuleRequest = Message<"xray.app.router.command.ListRuleRequest"> & {
+};
+
+/**
+ * Describes the message xray.app.router.command.ListRuleRequest.
+ * Use `create(ListRuleRequestSchema)` to create a new message.
+ */
+export const ListRuleRequestSchema: GenMessage<ListRuleRequest> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 14);
+
+/**
+ * A rule.
+ *
+ * @generated from message xray.app.router.command.ListRuleItem
+ */
+export type ListRuleItem = Message<"xray.app.router.command.ListRuleItem"> & {
+  /**
+   * The tag of its outbound. Empty: it goes to a balancer.
+   *
+   * @generated from field: string tag = 1;
+   */
+  tag: string;
+
+  /**
+   * Its name.
+   *
+   * @generated from field: string rule_tag = 2;
+   */
+  ruleTag: string;
+};
+
+/**
+ * Describes the message xray.app.router.command.ListRuleItem.
+ * Use `create(ListRuleItemSchema)` to create a new message.
+ */
+export const ListRuleItemSchema: GenMessage<ListRuleItem> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 15);
+
+/**
+ * All rules.
+ *
+ * @generated from message xray.app.router.command.ListRuleResponse
+ */
+export type ListRuleResponse = Message<"xray.app.router.command.ListRuleResponse"> & {
+  /**
+   * The rules.
+   *
+   * @generated from field: repeated xray.app.router.command.ListRuleItem rules = 1;
+   */
+  rules: ListRuleItem[];
+};
+
+/**
+ * Describes the message xray.app.router.command.ListRuleResponse.
+ * Use `create(ListRuleResponseSchema)` to create a new message.
+ */
+export const ListRuleResponseSchema: GenMessage<ListRuleResponse> = /*@__PURE__*/
+  messageDesc(file_xray_app_router_command_command, 16);
+
+/**
+ * A kind of transport. The zero value is Xray's.
+ *
+ * @generated from enum xray.app.router.command.Network
+ */
+export const Network = {
+  /**
+   * Not known.
+   *
+   * @generated from enum value: NETWORK_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * TCP.
+   *
+   * @generated from enum value: NETWORK_TCP = 2;
+   */
+  TCP: 2,
+
+  /**
+   * UDP.
+   *
+   * @generated from enum value: NETWORK_UDP = 3;
+   */
+  UDP: 3,
+
+  /**
+   * A unix socket.
+   *
+   * @generated from enum value: NETWORK_UNIX = 4;
+   */
+  UNIX: 4,
+} as const;
+
+/**
+ * A kind of transport. The zero value is Xray's.
+ *
+ * @generated from enum xray.app.router.command.Network
+ */
+export type Network = (typeof Network)[keyof typeof Network] | UnknownEnum;
+
+/**
+ * Describes the enum xray.app.router.command.Network.
+ */
+export const NetworkSchema: GenEnum<Network> = /*@__PURE__*/
+  enumDesc(file_xray_app_router_command_command, 0);
+
+/**
+ * Asks and changes the router while it runs. What it refuses is of code Unknown.
  *
  * @generated from service xray.app.router.command.RoutingService
  */
 export const RoutingService: GenService<{
   /**
-   * Puts rules and balancers in place of all that were there. Errors are of code Unknown; what came before the failed
-   * rule is in force then, and nothing of what was there.
+   * Decides a route, and calls the webhook of the rule that decides. No rule: `not enough information for making a
+   * decision`.
+   *
+   * @generated from rpc xray.app.router.command.RoutingService.TestRoute
+   */
+  testRoute: {
+    methodKind: "unary";
+    input: typeof TestRouteRequestSchema;
+    output: typeof TestRouteResponseSchema;
+  },
+  /**
+   * The state of a balancer. One that is not there: `cannot find tag`.
+   *
+   * @generated from rpc xray.app.router.command.RoutingService.GetBalancerInfo
+   */
+  getBalancerInfo: {
+    methodKind: "unary";
+    input: typeof GetBalancerInfoRequestSchema;
+    output: typeof GetBalancerInfoResponseSchema;
+  },
+  /**
+   * Sets or clears what a balancer must choose. One that is not there: `cannot find tag`.
+   *
+   * @generated from rpc xray.app.router.command.RoutingService.OverrideBalancerTarget
+   */
+  overrideBalancerTarget: {
+    methodKind: "unary";
+    input: typeof OverrideBalancerTargetRequestSchema;
+    output: typeof OverrideBalancerTargetResponseSchema;
+  },
+  /**
+   * Adds rules and balancers, or replaces all. A replacement that is refused half way leaves nothing of either. A rule
+   * with a malformed expression under `attributes` ends the process.
    *
    * @generated from rpc xray.app.router.command.RoutingService.AddRule
    */
@@ -73,6 +561,26 @@ export const RoutingService: GenService<{
     methodKind: "unary";
     input: typeof AddRuleRequestSchema;
     output: typeof AddRuleResponseSchema;
+  },
+  /**
+   * Removes all rules of a name. It succeeds where there is none.
+   *
+   * @generated from rpc xray.app.router.command.RoutingService.RemoveRule
+   */
+  removeRule: {
+    methodKind: "unary";
+    input: typeof RemoveRuleRequestSchema;
+    output: typeof RemoveRuleResponseSchema;
+  },
+  /**
+   * All rules, in their order.
+   *
+   * @generated from rpc xray.app.router.command.RoutingService.ListRule
+   */
+  listRule: {
+    methodKind: "unary";
+    input: typeof ListRuleRequestSchema;
+    output: typeof ListRuleResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_xray_app_router_command_command, 0);

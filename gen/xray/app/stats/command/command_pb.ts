@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file xray/app/stats/command/command.proto.
  */
 export const file_xray_app_stats_command_command: GenFile = /*@__PURE__*/
-  fileDesc("CiR4cmF5L2FwcC9zdGF0cy9jb21tYW5kL2NvbW1hbmQucHJvdG8SFnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQiJAoRUXVlcnlTdGF0c1JlcXVlc3QSDwoHcGF0dGVybhgBIAEoCSJAChJRdWVyeVN0YXRzUmVzcG9uc2USKgoEc3RhdBgBIAMoCzIcLnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQuU3RhdCIjCgRTdGF0EgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAMiFAoSR2V0U3lzU3RhdHNSZXF1ZXN0IssBChNHZXRTeXNTdGF0c1Jlc3BvbnNlEhUKDW51bV9nb3JvdXRpbmUYASABKA0SDgoGbnVtX2djGAIgASgNEg0KBWFsbG9jGAMgASgEEhMKC3RvdGFsX2FsbG9jGAQgASgEEgsKA3N5cxgFIAEoBBIPCgdtYWxsb2NzGAYgASgEEg0KBWZyZWVzGAcgASgEEhQKDGxpdmVfb2JqZWN0cxgIIAEoBBIWCg5wYXVzZV90b3RhbF9ucxgJIAEoBBIOCgZ1cHRpbWUYCiABKA0y5QEKDFN0YXRzU2VydmljZRJoCgpRdWVyeVN0YXRzEikueHJheS5hcHAuc3RhdHMuY29tbWFuZC5RdWVyeVN0YXRzUmVxdWVzdBoqLnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQuUXVlcnlTdGF0c1Jlc3BvbnNlIgOQAgESawoLR2V0U3lzU3RhdHMSKi54cmF5LmFwcC5zdGF0cy5jb21tYW5kLkdldFN5c1N0YXRzUmVxdWVzdBorLnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQuR2V0U3lzU3RhdHNSZXNwb25zZSIDkAIBYgZwcm90bzM");
+  fileDesc("CiR4cmF5L2FwcC9zdGF0cy9jb21tYW5kL2NvbW1hbmQucHJvdG8SFnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQiJAoRUXVlcnlTdGF0c1JlcXVlc3QSDwoHcGF0dGVybhgBIAEoCSJAChJRdWVyeVN0YXRzUmVzcG9uc2USKgoEc3RhdBgBIAMoCzIcLnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQuU3RhdCIjCgRTdGF0EgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAMiKwobR2V0U3RhdHNPbmxpbmVJcExpc3RSZXF1ZXN0EgwKBG5hbWUYASABKAkipAEKHEdldFN0YXRzT25saW5lSXBMaXN0UmVzcG9uc2USDAoEbmFtZRgBIAEoCRJKCgNpcHMYAiADKAsyPS54cmF5LmFwcC5zdGF0cy5jb21tYW5kLkdldFN0YXRzT25saW5lSXBMaXN0UmVzcG9uc2UuSXBzRW50cnkaKgoISXBzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgDOgI4ASIUChJHZXRTeXNTdGF0c1JlcXVlc3QiywEKE0dldFN5c1N0YXRzUmVzcG9uc2USFQoNbnVtX2dvcm91dGluZRgBIAEoDRIOCgZudW1fZ2MYAiABKA0SDQoFYWxsb2MYAyABKAQSEwoLdG90YWxfYWxsb2MYBCABKAQSCwoDc3lzGAUgASgEEg8KB21hbGxvY3MYBiABKAQSDQoFZnJlZXMYByABKAQSFAoMbGl2ZV9vYmplY3RzGAggASgEEhYKDnBhdXNlX3RvdGFsX25zGAkgASgEEg4KBnVwdGltZRgKIAEoDTLuAgoMU3RhdHNTZXJ2aWNlEmgKClF1ZXJ5U3RhdHMSKS54cmF5LmFwcC5zdGF0cy5jb21tYW5kLlF1ZXJ5U3RhdHNSZXF1ZXN0GioueHJheS5hcHAuc3RhdHMuY29tbWFuZC5RdWVyeVN0YXRzUmVzcG9uc2UiA5ACARKGAQoUR2V0U3RhdHNPbmxpbmVJcExpc3QSMy54cmF5LmFwcC5zdGF0cy5jb21tYW5kLkdldFN0YXRzT25saW5lSXBMaXN0UmVxdWVzdBo0LnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQuR2V0U3RhdHNPbmxpbmVJcExpc3RSZXNwb25zZSIDkAIBEmsKC0dldFN5c1N0YXRzEioueHJheS5hcHAuc3RhdHMuY29tbWFuZC5HZXRTeXNTdGF0c1JlcXVlc3QaKy54cmF5LmFwcC5zdGF0cy5jb21tYW5kLkdldFN5c1N0YXRzUmVzcG9uc2UiA5ACAWIGcHJvdG8z");
 
 /**
  * Which counters are asked for.
@@ -83,6 +83,55 @@ export const StatSchema: GenMessage<Stat> = /*@__PURE__*/
   messageDesc(file_xray_app_stats_command_command, 2);
 
 /**
+ * Who is asked about.
+ *
+ * @generated from message xray.app.stats.command.GetStatsOnlineIpListRequest
+ */
+export type GetStatsOnlineIpListRequest = Message<"xray.app.stats.command.GetStatsOnlineIpListRequest"> & {
+  /**
+   * Such as `user>>>42>>>online`.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message xray.app.stats.command.GetStatsOnlineIpListRequest.
+ * Use `create(GetStatsOnlineIpListRequestSchema)` to create a new message.
+ */
+export const GetStatsOnlineIpListRequestSchema: GenMessage<GetStatsOnlineIpListRequest> = /*@__PURE__*/
+  messageDesc(file_xray_app_stats_command_command, 3);
+
+/**
+ * Where a user is connected from.
+ *
+ * @generated from message xray.app.stats.command.GetStatsOnlineIpListResponse
+ */
+export type GetStatsOnlineIpListResponse = Message<"xray.app.stats.command.GetStatsOnlineIpListResponse"> & {
+  /**
+   * The name that was asked for.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Address to the Unix second in which its newest connection began.
+   *
+   * @generated from field: map<string, int64> ips = 2;
+   */
+  ips: { [key: string]: bigint };
+};
+
+/**
+ * Describes the message xray.app.stats.command.GetStatsOnlineIpListResponse.
+ * Use `create(GetStatsOnlineIpListResponseSchema)` to create a new message.
+ */
+export const GetStatsOnlineIpListResponseSchema: GenMessage<GetStatsOnlineIpListResponse> = /*@__PURE__*/
+  messageDesc(file_xray_app_stats_command_command, 4);
+
+/**
  * Nothing.
  *
  * @generated from message xray.app.stats.command.GetSysStatsRequest
@@ -95,7 +144,7 @@ export type GetSysStatsRequest = Message<"xray.app.stats.command.GetSysStatsRequ
  * Use `create(GetSysStatsRequestSchema)` to create a new message.
  */
 export const GetSysStatsRequestSchema: GenMessage<GetSysStatsRequest> = /*@__PURE__*/
-  messageDesc(file_xray_app_stats_command_command, 3);
+  messageDesc(file_xray_app_stats_command_command, 5);
 
 /**
  * Measures of the process, as Go's runtime counts them.
@@ -179,7 +228,7 @@ export type GetSysStatsResponse = Message<"xray.app.stats.command.GetSysStatsRes
  * Use `create(GetSysStatsResponseSchema)` to create a new message.
  */
 export const GetSysStatsResponseSchema: GenMessage<GetSysStatsResponse> = /*@__PURE__*/
-  messageDesc(file_xray_app_stats_command_command, 4);
+  messageDesc(file_xray_app_stats_command_command, 6);
 
 /**
  * Reads counters and measures of the process.
@@ -196,6 +245,17 @@ export const StatsService: GenService<{
     methodKind: "unary";
     input: typeof QueryStatsRequestSchema;
     output: typeof QueryStatsResponseSchema;
+  },
+  /**
+   * From which addresses a user is connected. NotFound, `NAME not found.`, for a user who never was, or when the policy
+   * does not count them. Addresses of this machine are never counted.
+   *
+   * @generated from rpc xray.app.stats.command.StatsService.GetStatsOnlineIpList
+   */
+  getStatsOnlineIpList: {
+    methodKind: "unary";
+    input: typeof GetStatsOnlineIpListRequestSchema;
+    output: typeof GetStatsOnlineIpListResponseSchema;
   },
   /**
    * Measures of the process.
