@@ -50,7 +50,7 @@ type Framing = "sse" | "lines" | "delimited";
 
 /** How an API words its errors. */
 export interface ErrorStyle {
-  readonly form: "json" | "text";
+  readonly form: "json" | "text" | "detail";
   /** The HTTP status of an error that nobody foresaw. */
   readonly internalStatus: number;
   readonly sentences: Sentences;

@@ -27,6 +27,9 @@ export function createErrorWriter(style: ErrorStyle, writers: Writers): ErrorWri
       return { status: shown.status, header, body: shown.sentence === "" ? "" : `${shown.sentence}\n` };
     }
     header["content-type"] = "application/json; charset=utf-8";
+    if (style.form === "detail") {
+      return { status: shown.status, header, body: `{"detail":${JSON.stringify(shown.sentence)}}` };
+    }
     const details = cause instanceof ConnectError ? detailsOf(cause, writers) : [];
     const id = requestId === "" ? "" : `,"request_id":${JSON.stringify(requestId)}`;
     const more = details.length === 0 ? "" : `,"details":[${details.join(",")}]`;

@@ -160,11 +160,16 @@ function styleOf(api: Api, binding: Binding | undefined): ErrorStyle {
   const names = Object.keys(ownSentences) as SentenceName[]; // the keys of a literal
   const sentence = (name: SentenceName) => binding?.sentences?.[name] ?? api.sentences?.[name] ?? ownSentences[name];
   return {
-    form: api.errorForm === ErrorForm.TEXT ? "text" : "json",
+    form: errorForms.get(api.errorForm) ?? "json",
     internalStatus: api.internalStatus || 500,
     sentences: Object.fromEntries(names.map((name) => [name, sentence(name)])) as Record<SentenceName, string>,
   };
 }
+
+const errorForms = new Map<ErrorForm, ErrorStyle["form"]>([
+  [ErrorForm.TEXT, "text"],
+  [ErrorForm.DETAIL, "detail"],
+]);
 
 /** What contradicts itself in a binding whose names all exist. */
 function* problemsOf(read: RestBinding, binding: Binding): Generator<string> {

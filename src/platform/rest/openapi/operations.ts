@@ -71,6 +71,18 @@ export const errorResponses: JsonObject = {
     description: "An error: a sentence that says what is wrong.",
     content: { "text/plain": { schema: { type: "string" } } },
   },
+  "error-detail": {
+    description: "An error.",
+    content: {
+      "application/json": {
+        schema: {
+          type: "object",
+          required: ["detail"],
+          properties: { detail: { type: "string", description: "A sentence that says what is wrong." } },
+        },
+      },
+    },
+  },
   "error-connect": {
     description: "An error of the Connect protocol.",
     content: {
