@@ -35,10 +35,28 @@ export async function preparePythonCaller(directory: string): Promise<string> {
   return python;
 }
 
-// A virtual environment that is complete has a file that says so: an interrupted one is made again.
 async function pythonWithGrpc(): Promise<string> {
-  const requirements = join(root, "test/callers/python/requirements.txt");
-  const base = await findPython();
+  const base = await findPython([3, 11]);
+  if (base === undefined) {
+    throw new Error(
+      "the caller in Python needs Python 3.11 or newer with venv: install python3.12 and python3.12-venv",
+    );
+  }
+  return virtualEnvironment(base, join(root, "test/callers/python/requirements.txt"));
+}
+
+/** A Python that the published client of panels runs on. Undefined where there is none. */
+export function findPythonForBridge(): Promise<string | undefined> {
+  return findPython([3, 12]);
+}
+
+/** A Python with this version of the published client of panels, and with what that needs. */
+export function prepareBridge(python: string, version: string): Promise<string> {
+  return virtualEnvironment(python, join(root, `test/callers/bridge/requirements-${version}.txt`));
+}
+
+// An environment that is complete has a file that says so: an interrupted one is made again.
+async function virtualEnvironment(base: string, requirements: string): Promise<string> {
   const pinned = createHash("sha256")
     .update(base)
     .update(await readFile(requirements))
@@ -57,15 +75,20 @@ async function pythonWithGrpc(): Promise<string> {
   return python;
 }
 
-// Python 3.12, from the path or from pyenv; else the machine's own, from 3.11 on.
-async function findPython(): Promise<string> {
+// Python 3.12 or 3.13, from the path or from pyenv; else the machine's own.
+async function findPython(least: readonly [major: number, minor: number]): Promise<string | undefined> {
   const versions = join(process.env.PYENV_ROOT ?? join(process.env.HOME ?? "/", ".pyenv"), "versions");
-  const installed = existsSync(versions) ? (await readdir(versions)).filter((name) => name.startsWith("3.12.")) : [];
-  const candidates = ["python3.12", ...installed.map((name) => join(versions, name, "bin/python3.12")), "python3"];
-  const test = "import sys, venv, ensurepip; assert sys.version_info >= (3, 11); print(sys.executable)";
+  const installed = existsSync(versions) ? (await readdir(versions)).filter((name) => /^3\.1[23]\./.test(name)) : [];
+  const candidates = [
+    "python3.12",
+    ...installed.sort().map((name) => join(versions, name, "bin/python3")),
+    "python3.13",
+    "python3",
+  ];
+  const test = `import sys, venv, ensurepip; assert sys.version_info >= (${least}); print(sys.executable)`;
   for (const candidate of candidates) {
     const found = await run(candidate, ["-c", test], { cwd: root, env }).catch(() => undefined);
     if (found !== undefined) return found.trim();
   }
-  throw new Error("the caller in Python needs Python 3.11 or newer with venv: install python3.12 and python3.12-venv");
+  return undefined;
 }

@@ -1,0 +1,168 @@
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { create } from "@bufbuild/protobuf";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { UserSchema } from "../../gen/service/node_pb.ts";
+import { type ByteTarget, startByteTarget } from "../support/byte-target.ts";
+import { engineOf } from "../support/child-processes.ts";
+import { freePorts } from "../support/ports.ts";
+import { nodeConfig, proxyProtocols } from "../support/proxy-protocols.ts";
+import { admitted } from "../support/users-online.ts";
+import { type RealNode, startRealNode } from "./real-node.ts";
+import { findPythonForBridge, prepareBridge } from "./toolchains.ts";
+
+// The client that panels are built on, as it is published, in the versions that are in use.
+
+const preparingMs = 300_000;
+const python = await findPythonForBridge();
+const tags = proxyProtocols.map(({ name }) => name);
+
+/** A user as the driver takes it: one id is the credential on every protocol. */
+interface Member {
+  readonly email: string;
+  readonly id: string;
+  readonly inbounds: readonly string[];
+}
+
+function member(email: string, ...inbounds: string[]): Member {
+  return { email, id: crypto.randomUUID(), inbounds };
+}
+
+/** The published client in a process of its own. */
+class Bridge {
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #lines: AsyncIterator<string>;
+  readonly #wrote: string[] = [];
+
+  constructor(python: string, node: RealNode, mode: string, key = node.key) {
+    const driver = new URL("bridge/driver.py", import.meta.url).pathname;
+    this.#child = spawn(python, [driver], { env: { PATH: process.env.PATH } });
+    this.#child.stderr.on("data", (text) => this.#wrote.push(String(text)));
+    this.#child.stdin.on("error", () => undefined); // it has ended, which the next answer tells
+    this.#lines = createInterface(this.#child.stdout)[Symbol.asyncIterator]();
+    const { hostname: host, port } = new URL(node.url);
+    this.#write({ mode, host, port: Number(port), key, certificate: node.certificate });
+  }
+
+  /** What the client's method answered. Throws what the client raised. */
+  async call(name: string, args: Record<string, unknown> = {}): Promise<unknown> {
+    this.#write([name, args]);
+    const { value, done } = await this.#lines.next();
+    if (done) throw new Error(`the client ended:\n${this.#wrote.join("")}`);
+    const { ok, error } = JSON.parse(value);
+    if (error !== undefined) throw Object.assign(new Error(error.detail), { code: error.code });
+    return ok;
+  }
+
+  async close(): Promise<void> {
+    const closed = once(this.#child, "close");
+    this.#child.stdin.end();
+    await closed;
+  }
+
+  #write(value: unknown): void {
+    this.#child.stdin.write(`${JSON.stringify(value)}\n`);
+  }
+}
+
+describe.skipIf(python === undefined).each(["0.9.4", "0.8.1"])(
+  "pasarguard-node-bridge %s (needs Python 3.12 or newer)",
+  (version) => {
+    let bridgePython: string;
+    let target: ByteTarget;
+    let node: RealNode;
+    beforeAll(async () => {
+      bridgePython = await prepareBridge(python ?? "", version);
+      [target, node] = await Promise.all([startByteTarget(), startRealNode()]);
+    }, preparingMs);
+    afterAll(() => Promise.all([target?.close(), node?.close()]));
+
+    describe.each(["grpc", "rest"])("in its mode %s", (mode) => {
+      let bridge: Bridge;
+      let ports: number[];
+      beforeEach(async () => {
+        ports = await freePorts(tags.length);
+        bridge = new Bridge(bridgePython, node, mode);
+      });
+      afterEach(() => bridge.close());
+
+      const start = (...users: Member[]) => bridge.call("start", { config: nodeConfig(ports), users });
+      /** On which protocols a user gets bytes through. */
+      const through = async ({ email, id, inbounds }: Member) => {
+        const credentials = { vless: { id }, vmess: { id }, trojan: { password: id }, shadowsocks: { password: id } };
+        const user = create(UserSchema, { email, inbounds: [...inbounds], proxies: credentials });
+        const entrances = proxyProtocols.map((protocol, index) => ({ protocol, port: ports[index] ?? 0, user }));
+        const admissions = await admitted(entrances, target);
+        return tags.filter((_, index) => admissions[index]);
+      };
+
+      test("starts a node, whose users get through, and stops it", async () => {
+        const first = member(`1.first-${mode}`, ...tags);
+        expect(await start(first)).toMatchObject({
+          started: true,
+          core_version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+        });
+        expect(await bridge.call("health")).toBe("HEALTHY");
+        expect(await bridge.call("info")).toMatchObject({ started: true });
+        expect(await through(first)).toEqual(tags);
+        const counted = (await bridge.call("stats", { type: "UserStat", name: first.email })) as { value: number }[];
+        expect(counted.reduce((sum, { value }) => sum + value, 0)).toBe(2_000 * tags.length);
+        await bridge.call("stop");
+        expect(await through(first)).toEqual([]);
+      });
+
+      test("brings new users, changed ones and removed ones through its queue, and keeps the engine", async () => {
+        const [kept, leaving] = [member("1.kept", ...tags), member("2.leaving", "vless")];
+        await start(kept, leaving);
+        const engine = await engineOf(node.pid);
+        const joining = Array.from({ length: 250 }, (_, index) => member(`${index + 10}.joining`, "vless", "trojan"));
+        await bridge.call("update_users", { users: [...joining, { ...leaving, inbounds: [] }] });
+        for (const each of [joining[0], joining[249]]) {
+          if (each !== undefined)
+            await expect.poll(() => through(each), { timeout: 10_000 }).toEqual(["vless", "trojan"]);
+        }
+        await expect.poll(() => through(leaving), { timeout: 10_000 }).toEqual([]);
+        expect(await through(kept)).toEqual(tags);
+        expect(await engineOf(node.pid)).toBe(engine);
+      });
+
+      test("replaces all users, or sends some in chunks, and keeps the engine", async () => {
+        const [first, second, third] = [member("1", "vless"), member("2", "vmess"), member("3", "shadowsocks")];
+        await start(first);
+        const engine = await engineOf(node.pid);
+        await bridge.call("sync_users", { users: [second] });
+        expect([await through(first), await through(second)]).toEqual([[], ["vmess"]]);
+        const many = Array.from({ length: 120 }, (_, index) => member(`m${index}`, "trojan"));
+        expect(await bridge.call("sync_users_chunked", { users: [...many, third], chunk_size: 50 })).toEqual([]);
+        expect([await through(second), await through(third)]).toEqual([["vmess"], ["shadowsocks"]]);
+        expect(await engineOf(node.pid)).toBe(engine);
+      });
+
+      test("reads what it asks a node for", async () => {
+        const user = member("7", "vless");
+        await start(user);
+        await through(user);
+        expect(await bridge.call("backend_stats")).toMatchObject({ num_goroutine: expect.any(Number) });
+        expect(await bridge.call("system_stats")).toMatchObject({ cpu_cores: expect.any(Number) });
+        const outbound = (await bridge.call("stats", { type: "Outbounds", reset: true })) as { name: string }[];
+        expect(outbound.map(({ name }) => name)).toContain("direct");
+        const inbound = (await bridge.call("stats", { type: "Inbound", name: "vless" })) as { value: number }[];
+        expect(inbound.some(({ value }) => value > 0)).toBe(true);
+        expect(await bridge.call("log_lines", { count: 3 })).toHaveLength(3);
+      });
+
+      test("is told what is wrong in the words that it knows", async () => {
+        await start();
+        const bad = bridge.call("start", { config: "{no json", users: [] });
+        await expect(bad).rejects.toThrow(/config/);
+        expect(await bridge.call("info")).toMatchObject({ started: true });
+        const stranger = new Bridge(bridgePython, node, mode, crypto.randomUUID());
+        await expect(stranger.call("start", { config: nodeConfig(ports), users: [] })).rejects.toMatchObject({
+          code: 403,
+        });
+        await stranger.close();
+      });
+    });
+  },
+);
