@@ -10,6 +10,8 @@ import { restRequest } from "../support/rest-request.ts";
 /** A node that runs as a process of its own, and how it is called. */
 export interface CompatNode extends NodeAddress {
   readonly pid: number;
+  /** The directory that it was started in, which is removed with it. */
+  readonly directory: string;
   readonly grpc: NodeCaller;
   readonly rest: NodeCaller;
   /** A REST request with the key, unless the headers say otherwise. */
@@ -32,6 +34,7 @@ export async function startNode(variables: Record<string, string> = {}): Promise
   return {
     ...address,
     pid: real.pid,
+    directory: real.directory,
     grpc: callerOver("gRPC", address),
     rest: callerOver("REST", address),
     request: (verb, path, headers = { "x-api-key": address.key }, body) =>

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { ConfigRefused } from "../engine-error.ts";
 import {
   asObject,
@@ -11,17 +12,25 @@ import {
   setField,
   stringField,
 } from "./json-object.ts";
+import type { LogPaths } from "./log-files.ts";
 
 /** The tag of the inbound through which the node speaks to Xray. */
 export const apiInboundTag = "API_INBOUND";
 
-/** Everything that Xray logs goes to its stdout, which the node reads. What the admin switched off stays off. */
-export function patchLog(root: JsonObject): void {
+/**
+ * Everything that Xray logs goes to its stdout, which the node reads. What the admin switched off stays off. Returns
+ * the files that the admin wanted, for the node to write.
+ */
+export function patchLog(root: JsonObject): LogPaths {
   if (getField(root, "log") === undefined) setField(root, "log", { loglevel: "info" });
   const log = ensureObject(root, "log", "log");
-  for (const name of ["access", "error"]) {
-    if (stringField(log, name, `log.${name}`) !== "none") setField(log, name, "");
-  }
+  const takePath = (name: string) => {
+    const path = stringField(log, name, `log.${name}`);
+    if (path === "none") return undefined;
+    setField(log, name, "");
+    return path === "" ? undefined : resolve(path);
+  };
+  return { access: takePath("access"), error: takePath("error") };
 }
 
 /** Counts the traffic of users and outbounds. Who is online and inbounds are counted when the admin says so. */

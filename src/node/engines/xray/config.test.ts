@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { ConfigRefused } from "../engine-error.ts";
 import { readXrayConfig } from "./config.ts";
@@ -139,6 +140,23 @@ describe("log and counters", () => {
     [{ access: "none" }, { access: "none", error: "" }],
   ])("log %j goes to stdout as %j", (log, expected) => {
     expect(patched(log === undefined ? {} : { log }).log).toEqual(expected);
+  });
+
+  test.each([
+    [undefined, undefined, undefined],
+    [{ access: "", error: null }, undefined, undefined],
+    [{ access: "none", error: "none" }, undefined, undefined],
+    [{ access: "/var/log/a.log" }, "/var/log/a.log", undefined],
+    [{ Error: "/var/log/../e.log", access: "none" }, undefined, "/var/e.log"],
+    [{ access: "logs/a.log", error: "./e.log" }, join(process.cwd(), "logs/a.log"), join(process.cwd(), "e.log")],
+  ])("log %j is written by the node to the access file %s and the error file %s", (log, access, error) => {
+    expect(read(log === undefined ? {} : { log }).logPaths).toEqual({ access, error });
+  });
+
+  test("the files of the log are no part of what Xray runs, whether it logs at all is", () => {
+    const { fingerprint } = read({ log: { access: "/var/a.log" } });
+    expect(read({ log: { error: "/var/e.log" } }).fingerprint).toBe(fingerprint);
+    expect(read({ log: { access: "none" } }).fingerprint).not.toBe(fingerprint);
   });
 
   test("users and outbounds are counted; who is online and inbounds as the admin says", () => {

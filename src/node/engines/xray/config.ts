@@ -21,6 +21,7 @@ import {
   setField,
   stringField,
 } from "./json-object.ts";
+import type { LogPaths } from "./log-files.ts";
 
 /** An admin's config made ready to be run by this node. */
 export interface XrayConfig {
@@ -30,6 +31,8 @@ export interface XrayConfig {
   readonly inbounds: readonly UserInbound[];
   readonly inboundTags: ReadonlySet<string>;
   readonly outboundTags: ReadonlySet<string>;
+  /** The files that the node writes Xray's lines to. No part of what Xray runs, and not of the fingerprint. */
+  readonly logPaths: LogPaths;
   /** Unix sockets that Xray opens, the API's among them. */
   readonly sockets: readonly string[];
   /** The document for Xray, with these clients on each inbound. In pieces: with many users it is many megabytes. */
@@ -71,7 +74,7 @@ export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: Con
     return [{ inbound, settings, users: { tag, kind } }];
   });
 
-  patchLog(root);
+  const logPaths = patchLog(root);
   patchCounting(root);
   patchObservatories(root);
   patchRouting(root);
@@ -85,6 +88,7 @@ export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: Con
     inbounds: tagged,
     inboundTags: tagsOf(inbounds),
     outboundTags: tagsOf(outbounds),
+    logPaths,
     sockets: [apiInbound, ...written].flatMap(socketOf),
     *render(clientsOf) {
       const mark = randomUUID();

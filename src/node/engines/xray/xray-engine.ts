@@ -17,6 +17,7 @@ import { EngineNotRunning, StartFailed } from "../engine-error.ts";
 import { applyChanges } from "./apply.ts";
 import { readXrayConfig, type XrayConfig } from "./config.ts";
 import { type HealthPace, usualHealthPace, watchHealth } from "./health-watch.ts";
+import { createLogFiles, type LogFiles, type LogPaths } from "./log-files.ts";
 import type { ProcessEnd, XrayProgram } from "./process.ts";
 import { createRestartPace } from "./restart-pace.ts";
 import { type Launch, type RunningXray, runXray, testConfig } from "./running.ts";
@@ -60,6 +61,7 @@ interface Plan {
 class XrayEngine implements Engine {
   readonly #options: XrayEngineOptions;
   readonly #apiSocket: string;
+  readonly #logFiles: LogFiles;
   // What is started from now on; what runs may be another one.
   #program: XrayProgram;
   #pace = createRestartPace(() => performance.now());
@@ -78,6 +80,7 @@ class XrayEngine implements Engine {
     this.#options = options;
     this.#program = options;
     this.#apiSocket = apiSocket;
+    this.#logFiles = createLogFiles((note) => options.events.line(note));
   }
 
   get state(): EngineState {
@@ -94,6 +97,7 @@ class XrayEngine implements Engine {
       try {
         const config = readXrayConfig(text, { excludeInbounds, apiSocket: this.#apiSocket });
         if (this.#running !== undefined && this.#plan?.config.fingerprint === config.fingerprint) {
+          this.#logTo(config.logPaths);
           return await this.#sync(users, true);
         }
         const table = new UserTable(config.inbounds);
@@ -117,6 +121,7 @@ class XrayEngine implements Engine {
       this.#plan = undefined;
       this.#enter("stopped");
       await this.#end();
+      await this.#logFiles.release();
       if (this.#stopsWaiting === 0) this.#unwanted = new AbortController();
     });
   }
@@ -200,6 +205,7 @@ class XrayEngine implements Engine {
   }
 
   async #bringUp(plan: Plan): Promise<void> {
+    this.#logFiles.use(plan.config.logPaths);
     await this.#prepareRunDir();
     this.#options.onConfig?.([...this.#launchOf(plan).config].join(""));
     const running = await runXray(this.#launchOf(plan), this.#unwanted.signal);
@@ -281,8 +287,17 @@ class XrayEngine implements Engine {
       apiSocket: this.#apiSocket,
       keepLines: this.#options.startupLogLines ?? 200,
       timeoutMs: this.#options.startTimeoutMs ?? 60_000,
-      onLine: (line) => this.#options.events.line(line),
+      onLine: (line) => {
+        this.#options.events.line(line);
+        this.#logFiles.write(line);
+      },
     };
+  }
+
+  /** What runs goes on running, and its lines go to these files from now on. */
+  #logTo(logPaths: LogPaths): void {
+    if (this.#plan !== undefined) this.#plan = { ...this.#plan, config: { ...this.#plan.config, logPaths } };
+    this.#logFiles.use(logPaths);
   }
 
   #enter(state: EngineState): void {
