@@ -649,7 +649,7 @@ export type StatsOnlineIpListResponse = Message<"service.StatsOnlineIpListRespon
   name: string;
 
   /**
-   * Address to the time it was last seen, in Unix seconds.
+   * Address to the time when its newest connection began, in Unix seconds.
    *
    * @generated from field: map<string, int64> ips = 2;
    */
@@ -705,7 +705,8 @@ export type Latency = Message<"service.Latency"> & {
   alive: boolean;
 
   /**
-   * Milliseconds that the last answer took.
+   * Milliseconds that the last answer took; for a burst observatory of Xray the mean of its samples. Without meaning for
+   * one that is not alive.
    *
    * @generated from field: int64 delay = 3;
    */
@@ -719,14 +720,14 @@ export type Latency = Message<"service.Latency"> & {
   link: string;
 
   /**
-   * When it last answered, in Unix seconds. 0: never.
+   * When it last answered, in Unix seconds. 0: never, or a burst observatory, which does not tell.
    *
    * @generated from field: int64 last_seen_time = 5;
    */
   lastSeenTime: bigint;
 
   /**
-   * When it was last tried, in Unix seconds.
+   * When it was last tried, in Unix seconds. 0: a burst observatory, which does not tell.
    *
    * @generated from field: int64 last_try_time = 6;
    */
@@ -1396,7 +1397,7 @@ export const NodeService: GenService<{
   /**
    * Traffic counters of users, inbounds or outbounds. A name that the node does not know is NotFound; a known one that
    * has no traffic yet is answered empty. Errors: `email required` or `tag required` for an empty name where the type
-   * needs one, `not implemented stat type` (Unknown; REST 500).
+   * needs one, `not implemented stat type` (InvalidArgument; REST 400).
    *
    * @generated from rpc service.NodeService.GetStats
    */
@@ -1418,7 +1419,8 @@ export const NodeService: GenService<{
   },
   /**
    * From how many addresses a user is connected now. NotFound for a user that was never seen, or when the config does
-   * not count who is online; `email required` (Unknown; REST 500) for an empty name.
+   * not count who is online; `email required` (InvalidArgument; REST 400) for an empty name. Connections from 127.0.0.1
+   * are never counted.
    *
    * @generated from rpc service.NodeService.GetUserOnlineStats
    */

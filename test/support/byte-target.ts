@@ -43,12 +43,7 @@ export async function exchange(proxyPort: number, target: ByteTarget, up: number
   socket.setTimeout(stillMs, () => socket.destroy(new Error(`nothing came for ${stillMs} ms`)));
   try {
     const reader = readerOf(socket);
-    socket.write(Uint8Array.of(5, 1, 0));
-    expectBytes(await reader.take(2), Uint8Array.of(5, 0));
-    const port = Buffer.alloc(2);
-    port.writeUInt16BE(target.port);
-    socket.write(Uint8Array.of(5, 1, 0, 1, 127, 0, 0, 1, ...port));
-    expectBytes((await reader.take(10)).subarray(0, 2), Uint8Array.of(5, 0));
+    await askProxy(socket, reader, target);
     const upload = Buffer.alloc(up);
     crypto.getRandomValues(upload.subarray(0, Math.min(up, 65_536)));
     upload.writeUInt32BE(up, 0);
@@ -62,6 +57,40 @@ export async function exchange(proxyPort: number, target: ByteTarget, up: number
   } finally {
     socket.destroy();
   }
+}
+
+/**
+ * Opens a connection to a target through the SOCKS5 proxy on `proxyPort`, and leaves it open once bytes have come back
+ * through it. Returns what closes it. Throws like {@link exchange}.
+ */
+export async function holdOpen(proxyPort: number, target: ByteTarget): Promise<() => void> {
+  const socket = connect({ host: "127.0.0.1", port: proxyPort });
+  socket.setTimeout(stillMs, () => socket.destroy(new Error(`nothing came for ${stillMs} ms`)));
+  try {
+    const reader = readerOf(socket);
+    await askProxy(socket, reader, target);
+    const head = Buffer.alloc(headBytes);
+    head.writeUInt32BE(headBytes + 1, 0); // the last byte never comes
+    head.writeUInt32BE(headBytes, 4);
+    socket.write(head);
+    expectBytes(await reader.take(headBytes), head);
+    socket.setTimeout(0);
+    return () => void socket.destroy();
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+type Reader = ReturnType<typeof readerOf>;
+
+async function askProxy(socket: Socket, reader: Reader, target: ByteTarget): Promise<void> {
+  socket.write(Uint8Array.of(5, 1, 0));
+  expectBytes(await reader.take(2), Uint8Array.of(5, 0));
+  const port = Buffer.alloc(2);
+  port.writeUInt16BE(target.port);
+  socket.write(Uint8Array.of(5, 1, 0, 1, 127, 0, 0, 1, ...port));
+  expectBytes((await reader.take(10)).subarray(0, 2), Uint8Array.of(5, 0));
 }
 
 async function answerUpload(socket: Socket): Promise<void> {

@@ -1,6 +1,13 @@
 import { create } from "@bufbuild/protobuf";
-import { BackendStatsResponseSchema, type User } from "../../gen/service/node_pb.ts";
-import type { Engine, EngineEvents, EngineState, TrafficCounter, UsersOutcome } from "../../src/node/engines/engine.ts";
+import { BackendStatsResponseSchema, type Latency, type User } from "../../gen/service/node_pb.ts";
+import type {
+  Engine,
+  EngineEvents,
+  EngineState,
+  OnlineAddresses,
+  TrafficCounter,
+  UsersOutcome,
+} from "../../src/node/engines/engine.ts";
 import {
   ConfigRefused,
   EngineNotRunning,
@@ -27,6 +34,10 @@ export interface MemoryEngine extends Engine {
   hang(): () => void;
   /** Users whose e-mail begins with this are refused by the program. */
   refuse: string;
+  /** Where users are connected from, by e-mail. */
+  readonly connected: Map<string, OnlineAddresses>;
+  /** What was measured of outbounds, if any are. */
+  measured: Latency[] | undefined;
   /** The program writes a line. */
   print(line: string): void;
 }
@@ -74,6 +85,8 @@ export function createMemoryEngine(events: EngineEvents): MemoryEngine {
       return life;
     },
     refuse: "",
+    connected: new Map(),
+    measured: undefined,
     async start(request) {
       const config = parseConfig(request.config);
       if (state === "running" && JSON.stringify(config) === JSON.stringify(tags)) {
@@ -125,6 +138,14 @@ export function createMemoryEngine(events: EngineEvents): MemoryEngine {
     async sysStats() {
       running();
       return create(BackendStatsResponseSchema, { numGoroutine: 7, uptime: 42 });
+    },
+    async online(email) {
+      running();
+      return engine.connected.get(email);
+    },
+    async latencies() {
+      running();
+      return engine.measured;
     },
     tryProgram: async () => undefined,
     useProgram: async (_, { restart }) => restart && state === "running",

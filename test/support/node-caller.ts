@@ -14,9 +14,13 @@ import {
   BackendStatsResponseSchema,
   BaseInfoResponseSchema,
   EmptySchema,
+  LatencyRequestSchema,
+  LatencyResponseSchema,
   NodeService,
+  OnlineStatResponseSchema,
   StatRequestSchema,
   StatResponseSchema,
+  StatsOnlineIpListResponseSchema,
   SystemStatsResponseSchema,
   UserSchema,
   UsersChunkSchema,
@@ -46,6 +50,9 @@ export interface NodeCaller {
   stats(request: Init<typeof StatRequestSchema>): Promise<MessageShape<typeof StatResponseSchema>>;
   backendStats(): Promise<MessageShape<typeof BackendStatsResponseSchema>>;
   systemStats(): Promise<MessageShape<typeof SystemStatsResponseSchema>>;
+  online(email: string): Promise<MessageShape<typeof OnlineStatResponseSchema>>;
+  onlineAddresses(email: string): Promise<MessageShape<typeof StatsOnlineIpListResponseSchema>>;
+  latency(name?: string): Promise<MessageShape<typeof LatencyResponseSchema>>;
 }
 
 /** A protocol of the API and how a node is called over it. */
@@ -98,6 +105,9 @@ function rpcCaller(transport: Transport): NodeCaller {
     stats: (request) => client.getStats(request),
     backendStats: () => client.getBackendStats({}),
     systemStats: () => client.getSystemStats({}),
+    online: (name) => client.getUserOnlineStats({ name }),
+    onlineAddresses: (name) => client.getUserOnlineIpListStats({ name }),
+    latency: (name = "") => client.getOutboundsLatency({ name }),
   };
 }
 
@@ -122,6 +132,11 @@ function restCaller(node: NodeAddress): NodeCaller {
     stats: (request) => call("GET", "/stats", StatResponseSchema, encode(StatRequestSchema, request)),
     backendStats: () => call("GET", "/stats/backend", BackendStatsResponseSchema),
     systemStats: () => call("GET", "/stats/system", SystemStatsResponseSchema),
+    online: (name) => call("GET", "/stats/user/online", OnlineStatResponseSchema, encode(StatRequestSchema, { name })),
+    onlineAddresses: (name) =>
+      call("GET", "/stats/user/online_ip", StatsOnlineIpListResponseSchema, encode(StatRequestSchema, { name })),
+    latency: (name = "") =>
+      call("GET", "/stats/latency", LatencyResponseSchema, encode(LatencyRequestSchema, { name })),
   };
 }
 

@@ -7,9 +7,11 @@ import {
   BackendNotInitialized,
   CoreNotStarted,
   EmailMissing,
+  LatencyUnavailable,
   SysStatsFailed,
   TrafficTargetUnknown,
   UnknownBackendType,
+  UserNeverOnline,
   UsersRejected,
 } from "../runtime/situations.ts";
 import { answerTo } from "./errors.ts";
@@ -28,6 +30,13 @@ describe("answerTo", () => {
     [new IncompleteChunks("missing chunk index 3"), Code.InvalidArgument, 400, "missing chunk index 3"],
     [new InvalidStatRequest("tag required"), Code.InvalidArgument, 400, "tag required"],
     [new TrafficTargetUnknown("user"), Code.NotFound, 404, "user not found"],
+    [new UserNeverOnline("1"), Code.NotFound, 404, "user>>>1>>>online not found."],
+    [
+      new LatencyUnavailable("xray outbound latency is not available"),
+      Code.Unknown,
+      502,
+      "xray outbound latency is not available",
+    ],
   ])("%s", (situation, code, httpStatus, text) => {
     expect(answerTo(situation)).toMatchObject({ code, httpStatus, rawMessage: text });
   });
@@ -53,6 +62,7 @@ describe("answerTo", () => {
     const answer = answerTo(new StartFailed(lines));
     expect(answer.rawMessage).toBe(lines);
     expect(answer).toMatchObject({ logged: lines.replace("anna@example.org", "…") });
+    expect(answerTo(new UserNeverOnline("anna@example.org"))).toMatchObject({ logged: "user>>>… not found." });
     const refused = "failed to start xray: proxy/vless: User anna@example.org already exists.";
     expect(answerTo(new ConfigRefused(refused))).toMatchObject({
       rawMessage: refused,

@@ -8,9 +8,11 @@ import {
   BackendNotInitialized,
   CoreNotStarted,
   EmailMissing,
+  LatencyUnavailable,
   SysStatsFailed,
   TrafficTargetUnknown,
   UnknownBackendType,
+  UserNeverOnline,
   UsersRejected,
 } from "../runtime/situations.ts";
 import { InvalidStatRequest } from "./stat-request.ts";
@@ -44,8 +46,8 @@ export function answerTo(cause: unknown): ConnectError {
 }
 
 // An engine that did not come up is quoted with its last lines, among which may be those of users who were connecting;
-// and it names the user whom a config has twice.
-const quotedEmail = /(\bemail: |\bUser (?=\S+ (?:already exists|not found)))\S+/g;
+// and it names the user whom a config has twice, or who is not online.
+const quotedEmail = /(\bemail: |\buser>>>|\bUser (?=\S+ (?:already exists|not found)))\S+/g;
 
 /** Situations whose own message is for the caller. */
 const answers: readonly (readonly [situation: new (...args: never[]) => Error, code: Code, httpStatus: number])[] = [
@@ -61,6 +63,8 @@ const answers: readonly (readonly [situation: new (...args: never[]) => Error, c
   [ChunksTooLarge, Code.ResourceExhausted, 413],
   [InvalidStatRequest, Code.InvalidArgument, 400],
   [TrafficTargetUnknown, Code.NotFound, 404],
+  [UserNeverOnline, Code.NotFound, 404],
+  [LatencyUnavailable, Code.Unknown, 502],
 ];
 
 // A panel stores about a thousand characters of a message.

@@ -1,6 +1,7 @@
+import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
 import { beforeEach, describe, expect, it } from "vitest";
-import { NodeService, StatType } from "../../../gen/service/node_pb.ts";
+import { LatencySchema, NodeService, StatType } from "../../../gen/service/node_pb.ts";
 import { createMemoryRuntime, type MemoryRuntime } from "../../../test/support/memory-runtime.ts";
 import { createNodeService } from "./node-service.ts";
 
@@ -196,6 +197,58 @@ describe("stats", () => {
       code: Code.Unavailable,
       rawMessage: "failed to get sys stats: the program does not answer",
     });
+  });
+});
+
+describe("who is online", () => {
+  beforeEach(() => client.start(backend));
+
+  it("is told by the number of addresses, and by address", async () => {
+    engine.connected.set("1", { "192.0.2.1": 11n, "192.0.2.2": 12n });
+    expect(await client.getUserOnlineStats({ name: "1" })).toMatchObject({ name: "1", value: 2n });
+    const { name, ips } = await client.getUserOnlineIpListStats({ name: "1" });
+    expect({ name, ips }).toEqual({ name: "1", ips: { "192.0.2.1": 11n, "192.0.2.2": 12n } });
+  });
+
+  it.each<[string, (name: string) => Promise<unknown>]>([
+    ["GetUserOnlineStats", (name) => client.getUserOnlineStats({ name })],
+    ["GetUserOnlineIpListStats", (name) => client.getUserOnlineIpListStats({ name })],
+  ])("%s refuses those who never were, and nobody", async (_, call) => {
+    const never = { code: Code.NotFound, rawMessage: "user>>>1>>>online not found." };
+    expect(await refused(call("1"))).toMatchObject(never);
+    expect(await refused(call(""))).toMatchObject({ code: Code.InvalidArgument, rawMessage: "email required" });
+  });
+});
+
+describe("GetOutboundsLatency", () => {
+  const latency = (name: string) => create(LatencySchema, { name, link: name, alive: true, delay: 5n });
+  const measuredOf = async (name = "") => (await client.getOutboundsLatency({ name })).latencies.map((one) => one.name);
+
+  it("is empty without a backend, and an error while one is on its way", async () => {
+    expect(await measuredOf()).toEqual([]);
+    await client.start(backend);
+    engine.kill();
+    expect(await refused(measuredOf())).toMatchObject({
+      code: Code.Unavailable,
+      rawMessage: "core is not started yet",
+    });
+  });
+
+  it("sorts by name, and tells of one by its whole name", async () => {
+    await client.start(backend);
+    engine.measured = [latency("b"), latency("bb"), latency("a")];
+    expect(await measuredOf()).toEqual(["a", "b", "bb"]);
+    expect(await measuredOf("b")).toEqual(["b"]);
+    expect(await measuredOf("c")).toEqual([]);
+  });
+
+  it("is Unknown where nothing is measured, and where the engine does not tell", async () => {
+    await client.start(backend);
+    const nothing = { code: Code.Unknown, rawMessage: "xray outbound latency is not available" };
+    expect(await refused(measuredOf())).toMatchObject(nothing);
+    engine.hang();
+    const silent = { code: Code.Unknown, rawMessage: "read xray observatory: the program does not answer" };
+    expect(await refused(measuredOf())).toMatchObject(silent);
   });
 });
 

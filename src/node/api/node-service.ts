@@ -3,11 +3,11 @@ import { type BaseInfoResponse, BaseInfoResponseSchema, NodeService } from "../.
 import { type ServedService, serveService } from "../../platform/rpc/served-service.ts";
 import { assembleChunks } from "../runtime/chunks.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { EmailMissing } from "../runtime/situations.ts";
+import { BackendNotInitialized, EmailMissing } from "../runtime/situations.ts";
 import { noteActivity } from "./activity.ts";
 import { answerErrors } from "./errors.ts";
 import { requireBackend } from "./require-backend.ts";
-import { statsOf, trafficQueryOf } from "./stat-request.ts";
+import { emailOf, statsOf, trafficQueryOf } from "./stat-request.ts";
 
 /** Options of {@link createNodeService}. */
 export interface NodeServiceOptions {
@@ -49,6 +49,23 @@ export function createNodeService({ runtime, nodeVersion }: NodeServiceOptions):
       async getStats(request, { signal }) {
         const query = trafficQueryOf(request);
         return { stats: statsOf(await runtime.traffic(query, signal), query) };
+      },
+      async getUserOnlineStats(request) {
+        const email = emailOf(request);
+        return { name: email, value: BigInt(Object.keys(await runtime.online(email)).length) };
+      },
+      async getUserOnlineIpListStats(request) {
+        const email = emailOf(request);
+        return { name: email, ips: await runtime.online(email) };
+      },
+      async getOutboundsLatency({ name }, { protocolName }) {
+        try {
+          return { latencies: await runtime.latencies(name === "" ? undefined : name) };
+        } catch (error) {
+          // The original asks for a backend over REST only.
+          if (error instanceof BackendNotInitialized && protocolName !== "rest") return {};
+          throw error;
+        }
       },
       getBackendStats: () => runtime.engineStats(),
       getSystemStats: () => runtime.systemStats(),

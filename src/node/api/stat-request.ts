@@ -37,6 +37,12 @@ export function trafficQueryOf(request: StatRequest): TrafficQuery {
   }
 }
 
+/** Whom a request about who is online asks about. Throws {@link InvalidStatRequest} without a name. */
+export function emailOf({ name }: StatRequest): string {
+  if (name === "") throw new InvalidStatRequest("email required");
+  return name;
+}
+
 /**
  * Counters as the contract has them: one for each direction. Of all users those that are zero are left out, since on a
  * large node they are nearly all, and no caller looks at them.

@@ -1,4 +1,4 @@
-import type { BackendStatsResponse, User } from "../../../gen/service/node_pb.ts";
+import type { BackendStatsResponse, Latency, User } from "../../../gen/service/node_pb.ts";
 
 /**
  * A proxy engine: one program that this node runs, with its users. It serialises what changes it; whoever calls need
@@ -42,6 +42,13 @@ export interface Engine {
   readTraffic(kind?: TrafficKind): Promise<TrafficReading>;
   /** Measures of the engine's process. Throws {@link EngineNotRunning} or {@link EngineUnreachable}. */
   sysStats(): Promise<BackendStatsResponse>;
+  /**
+   * Where a user is connected from. Undefined for one who never was since the engine started, or where the config does
+   * not count them. Throws like {@link sysStats}.
+   */
+  online(email: string): Promise<OnlineAddresses | undefined>;
+  /** What the engine has measured of its outbounds. Undefined where it measures none. Throws like {@link sysStats}. */
+  latencies(): Promise<Latency[] | undefined>;
 
   /** Has another program read the config that is in force, if any. Throws {@link ConfigRefused}. */
   tryProgram(program: EngineProgram): Promise<void>;
@@ -134,6 +141,9 @@ export interface TrafficCounter {
   /** Received by the user. */
   readonly downlinkBytes: bigint;
 }
+
+/** Addresses, and when the newest connection from each began, in Unix seconds. */
+export type OnlineAddresses = Readonly<Record<string, bigint>>;
 
 /** What an engine tells while it runs. Handlers must not throw, and return quickly. */
 export interface EngineEvents {

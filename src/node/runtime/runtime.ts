@@ -3,15 +3,24 @@ import {
   type Backend,
   type BackendStatsResponse,
   BackendType,
+  type Latency,
   type SystemStatsResponse,
   SystemStatsResponseSchema,
   type User,
 } from "../../../gen/service/node_pb.ts";
 import type { Logger } from "../../platform/telemetry/log.ts";
-import type { Engine, EngineEvents, TrafficCounter, TrafficKind, UsersOutcome } from "../engines/engine.ts";
+import type {
+  Engine,
+  EngineEvents,
+  OnlineAddresses,
+  TrafficCounter,
+  TrafficKind,
+  UsersOutcome,
+} from "../engines/engine.ts";
 import { EngineNotRunning, EngineUnreachable } from "../engines/engine-error.ts";
 import type { Clock } from "./clock.ts";
 import { createKeepAlive } from "./keep-alive.ts";
+import { readLatencies } from "./latencies.ts";
 import { logOutcome } from "./log-outcome.ts";
 import type { LogRing } from "./log-ring.ts";
 import { shareRuns } from "./share-runs.ts";
@@ -21,6 +30,7 @@ import {
   SysStatsFailed,
   TrafficTargetUnknown,
   UnknownBackendType,
+  UserNeverOnline,
   UsersRejected,
 } from "./situations.ts";
 import type { SystemStats } from "./system-stats.ts";
@@ -67,6 +77,13 @@ export interface Runtime {
   traffic(query: TrafficQuery, caller: AbortSignal): Promise<TrafficCounter[]>;
   /** Measures of the engine's process. */
   engineStats(): Promise<BackendStatsResponse>;
+  /** Where a user is connected from. Throws {@link UserNeverOnline}. */
+  online(email: string): Promise<OnlineAddresses>;
+  /**
+   * What the engine measured of its outbounds, sorted by name; with a name: of this one, if it is measured. Throws
+   * {@link LatencyUnavailable}.
+   */
+  latencies(name?: string): Promise<Latency[]>;
   /** Measures of this machine, and the engine's uptime: 0 when it does not tell. */
   systemStats(): Promise<SystemStatsResponse>;
   /**
@@ -185,6 +202,13 @@ export function createRuntime(options: RuntimeOptions): Runtime {
           throw error instanceof EngineUnreachable ? new SysStatsFailed(error) : error;
         }),
       ),
+    online: (email) =>
+      whileRunning(async () => {
+        const addresses = await engine.online(email);
+        if (addresses === undefined) throw new UserNeverOnline(email);
+        return addresses;
+      }),
+    latencies: (name) => whileRunning(() => readLatencies(engine, name)),
     systemStats: () =>
       whileRunning(async () => {
         const uptime = await engine.sysStats().then(

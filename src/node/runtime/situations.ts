@@ -54,3 +54,17 @@ export class SysStatsFailed extends Error {
     super(`failed to get sys stats: ${cause.message}`, { cause });
   }
 }
+
+/** The user was never connected since the engine started, or the config does not count who is. */
+export class UserNeverOnline extends Error {
+  override readonly name = "UserNeverOnline";
+
+  constructor(email: string) {
+    super(`user>>>${email}>>>online not found.`);
+  }
+}
+
+/** The engine measures no outbounds, has measured none yet, or did not tell. */
+export class LatencyUnavailable extends Error {
+  override readonly name = "LatencyUnavailable";
+}

@@ -56,7 +56,7 @@ export function patchApi(root: JsonObject, socketPath: string): JsonObject {
   const tag = stringField(api, "tag", "api.tag") || "API";
   const services = getField(api, "services") ?? [];
   if (!Array.isArray(services)) throw new ConfigRefused("api.services must be a list");
-  const observed = getField(root, "observatory") !== undefined || getField(root, "burstObservatory") !== undefined;
+  const observed = isObserved(root);
   const offered = [...neededServices, "ReflectionService", ...(observed ? ["ObservatoryService"] : [])];
   const wanted = new Set(services.map((service) => String(service).toLowerCase()));
   if (observed) wanted.add("observatoryservice");
@@ -88,15 +88,16 @@ export function patchApi(root: JsonObject, socketPath: string): JsonObject {
   };
 }
 
+/** Whether outbounds are measured. */
+export function isObserved(root: JsonObject): boolean {
+  return ["observatory", "burstObservatory"].some((name) => getField(root, name) !== undefined);
+}
+
 const neededServices = ["HandlerService", "LoggerService", "StatsService", "RoutingService"];
 
 /** Takes outbounds that lead nowhere out of what is observed: they would be reported dead. */
 export function patchObservatories(root: JsonObject): void {
-  const idle = new Set(
-    ensureObjects(root, "outbounds", "outbounds")
-      .filter((outbound) => idleProtocols.includes(String(getField(outbound, "protocol")).toLowerCase()))
-      .map((outbound) => getField(outbound, "tag")),
-  );
+  const idle: ReadonlySet<Json> = idleOutbounds(root);
   for (const name of ["observatory", "burstObservatory"]) {
     const observatory = objectField(root, name, name);
     const selectors = observatory && getField(observatory, "subjectSelector");
@@ -104,6 +105,14 @@ export function patchObservatories(root: JsonObject): void {
     const kept = selectors.filter((selector) => !idle.has(selector));
     setField(observatory, "subjectSelector", kept);
   }
+}
+
+/** The tags of outbounds that lead nowhere. */
+export function idleOutbounds(root: JsonObject): Set<string> {
+  const idle = ensureObjects(root, "outbounds", "outbounds").filter((outbound) =>
+    idleProtocols.includes(String(getField(outbound, "protocol")).toLowerCase()),
+  );
+  return new Set(idle.map((outbound) => stringField(outbound, "tag", "outbounds[].tag")));
 }
 
 const idleProtocols = ["blackhole", "block", "dns", "loopback"];

@@ -3,6 +3,8 @@ import { ConfigRefused } from "../engine-error.ts";
 import { type AccountKind, createAccountKinds } from "./accounts.ts";
 import {
   apiInboundTag,
+  idleOutbounds,
+  isObserved,
   patchApi,
   patchCounting,
   patchLog,
@@ -31,6 +33,10 @@ export interface XrayConfig {
   readonly inbounds: readonly UserInbound[];
   readonly inboundTags: ReadonlySet<string>;
   readonly outboundTags: ReadonlySet<string>;
+  /** Tags of outbounds that lead nowhere. */
+  readonly idleOutbounds: ReadonlySet<string>;
+  /** Xray measures outbounds, and tells. */
+  readonly observed: boolean;
   /** The files that the node writes Xray's lines to. No part of what Xray runs, and not of the fingerprint. */
   readonly logPaths: LogPaths;
   /** Unix sockets that Xray opens, the API's among them. */
@@ -88,6 +94,8 @@ export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: Con
     inbounds: tagged,
     inboundTags: tagsOf(inbounds),
     outboundTags: tagsOf(outbounds),
+    idleOutbounds: idleOutbounds(root),
+    observed: isObserved(root),
     logPaths,
     sockets: [apiInbound, ...written].flatMap(socketOf),
     *render(clientsOf) {

@@ -1,13 +1,19 @@
 import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { type BackendStatsResponse, BackendStatsResponseSchema, type User } from "../../../../gen/service/node_pb.ts";
+import {
+  type BackendStatsResponse,
+  BackendStatsResponseSchema,
+  type Latency,
+  type User,
+} from "../../../../gen/service/node_pb.ts";
 import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.ts";
 import type {
   Engine,
   EngineEvents,
   EngineProgram,
   EngineState,
+  OnlineAddresses,
   StartRequest,
   TrafficKind,
   TrafficReading,
@@ -17,7 +23,9 @@ import { EngineNotRunning, StartFailed } from "../engine-error.ts";
 import { applyChanges } from "./apply.ts";
 import { readXrayConfig, type XrayConfig } from "./config.ts";
 import { type HealthPace, usualHealthPace, watchHealth } from "./health-watch.ts";
+import { readLatencies } from "./latency.ts";
 import { createLogFiles, type LogFiles, type LogPaths } from "./log-files.ts";
+import { readOnline } from "./online.ts";
 import type { ProcessEnd, XrayProgram } from "./process.ts";
 import { createRestartPace } from "./restart-pace.ts";
 import { type Launch, type RunningXray, runXray, testConfig } from "./running.ts";
@@ -159,6 +167,15 @@ class XrayEngine implements Engine {
     const { api } = this.#requireRunning();
     const { $typeName: _, ...measures } = await api.call(StatsService.method.getSysStats, {}, 3_000);
     return create(BackendStatsResponseSchema, measures);
+  }
+
+  async online(email: string): Promise<OnlineAddresses | undefined> {
+    return readOnline(this.#requireRunning().api, email);
+  }
+
+  async latencies(): Promise<Latency[] | undefined> {
+    const { api } = this.#requireRunning();
+    return this.#plan && readLatencies(api, this.#plan.config);
   }
 
   tryProgram(program: EngineProgram): Promise<void> {
