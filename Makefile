@@ -5,7 +5,7 @@ MACHINE_PATH := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install xray gen fmt lint test conformance bench run
+.PHONY: help install xray gen fmt lint test conformance bench bench-node run
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -48,6 +48,9 @@ conformance: install ## run the official Connect conformance suite
 
 bench: xray ## run the benchmarks; each prints ratios of one run
 	@for benchmark in bench/*/run.ts; do node "$$benchmark" || exit 1; done
+
+bench-node: xray ## what a node costs, and what its users notice of changes
+	@node bench/node/run.ts
 
 # The recipe becomes the node, which so gets the signals that make hands on.
 run: xray ## start a node in the foreground, with a key and a certificate of its own, and show how to call it
