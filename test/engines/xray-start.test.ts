@@ -25,6 +25,8 @@ afterEach(() => xray.close());
 const start = (text = config, users = [userOf("1", "vless", "vmess", "trojan", "shadowsocks")]) =>
   xray.engine.start({ config: text, users, excludeInbounds: [] });
 const withPort = (text: string, port: number) => text.replaceAll(`"port":${ports[0]}`, `"port":${port}`);
+/** The same with a part that Xray reads only when it starts. */
+const withRestart = (text: string) => JSON.stringify({ ...JSON.parse(text), dns: { servers: ["localhost"] } });
 const incarnation = async () => (await xray.engine.readTraffic()).incarnation;
 
 /** A port that somebody else listens on. */
@@ -215,11 +217,11 @@ describe("a start of a running engine", () => {
     expect(xray.states).toEqual(["starting", "running"]);
   });
 
-  test("with another config replaces it, after a last look at its counters", async () => {
+  test("with a config that cannot be changed live replaces it, after a last look at its counters", async () => {
     await start();
     const before = await incarnation();
     const [port = 0] = await freePorts(1);
-    await start(withPort(config, port));
+    await start(withRestart(withPort(config, port)));
     expect(await incarnation()).not.toBe(before);
     expect(await Promise.all([port, ports[0] ?? 0].map(answers))).toEqual([true, false]);
     expect(xray.states).toEqual(["starting", "running", "restarting", "running"]);
@@ -240,11 +242,14 @@ describe("a start of a running engine", () => {
     expect(await xray.usersOn("vless")).toEqual(["1"]);
   });
 
-  test("with a config that passes the test and cannot run brings the one before back, with its users", async () => {
+  test.each([
+    ["live", (text: string) => text],
+    ["after a restart", withRestart],
+  ])("that passes the test and cannot run %s brings the one before back, with its users", async (_how, change) => {
     await start(config, [userOf("1", "vless"), userOf("2", "trojan")]);
     await xray.engine.updateUsers([userOf("3", "vless")]);
     using taken = await takenPort();
-    await expect(start(withPort(config, taken.port), [userOf("9", "vless")])).rejects.toThrow(
+    await expect(start(change(withPort(config, taken.port)), [userOf("9", "vless")])).rejects.toThrow(
       /^failed to start xray: .*address already in use/,
     );
     expect(xray.engine.state).toBe("running");
@@ -255,13 +260,16 @@ describe("a start of a running engine", () => {
 });
 
 describe("starts and stops at the same time", () => {
-  test("of two starts leave one engine, with the config of the second", async () => {
+  test.each([
+    ["live", 1, (text: string) => text],
+    ["by a restart", 2, withRestart],
+  ])("of two starts leave one engine, with the config of the second, taken %s", async (_how, engines, change) => {
     const [port = 0] = await freePorts(1);
     const incarnations = new Set<string>();
-    await Promise.all([start(), start(withPort(config, port))]);
+    await Promise.all([start(), start(change(withPort(config, port)))]);
     incarnations.add(await incarnation());
     for (const { incarnation } of xray.drained) incarnations.add(incarnation);
-    expect(incarnations.size).toBe(2);
+    expect(incarnations.size).toBe(engines);
     const pids = [...incarnations].map((name) => Number(name.split("/")[1]));
     expect((await Promise.all(pids.map(isAlive))).filter(Boolean)).toHaveLength(1);
     expect(await answers(port)).toBe(true);

@@ -34,6 +34,8 @@ export interface AccountKind {
   message(account: Account): TypedMessage;
   /** A client that must stand in the config when there are no users. */
   placeholder?(): JsonObject;
+  /** Xray makes the inbound's whole table of users anew for each one that comes or goes. */
+  readonly rebuildsTable?: boolean;
 }
 
 /** A function that knows the account kinds of one config: the same protocol and settings give the same object. */
@@ -187,6 +189,7 @@ function shadowsocks2022(keyBytes: 16 | 32): AccountKind {
     identity: bySecret,
     client: ({ email, secret }) => ({ password: secret, email, level: 0 }),
     message: ({ secret }) => typed(Shadowsocks2022Schema, { key: secret }),
+    rebuildsTable: true,
     // Without any client Xray opens a server to which the inbound's own key gives access, and that never takes users.
     placeholder: () => ({ email: placeholderEmail, password: randomBytes(keyBytes).toString("base64") }),
   };

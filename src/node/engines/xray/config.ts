@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { ConfigRefused } from "../engine-error.ts";
 import { type AccountKind, createAccountKinds } from "./accounts.ts";
+import { type ConfigParts, partsOf } from "./config-parts.ts";
 import {
   apiInboundTag,
   idleOutbounds,
@@ -13,7 +14,6 @@ import {
 } from "./config-sections.ts";
 import {
   asObject,
-  canonicalText,
   dropField,
   ensureObjects,
   getField,
@@ -39,10 +39,24 @@ export interface XrayConfig {
   readonly observed: boolean;
   /** The files that the node writes Xray's lines to. No part of what Xray runs, and not of the fingerprint. */
   readonly logPaths: LogPaths;
+  /** What two configs are told apart by, users aside. */
+  readonly parts: ConfigParts;
   /** Unix sockets that Xray opens, the API's among them. */
   readonly sockets: readonly string[];
   /** The document for Xray, with these clients on each inbound. In pieces: with many users it is many megabytes. */
-  render(clientsOf: (inbound: UserInbound) => JsonObject[]): Iterable<string>;
+  render(clientsOf: ClientsOf): Iterable<string>;
+  /** A document of some parts alone, for Xray to read but not to run. */
+  renderExtract(extract: Extract, clientsOf: ClientsOf): Iterable<string>;
+}
+
+/** The users of an inbound as they stand in a document. */
+type ClientsOf = (inbound: UserInbound) => JsonObject[];
+
+/** What of a config is wanted: inbounds and outbounds by their tags. */
+interface Extract {
+  readonly inbounds: ReadonlySet<string>;
+  readonly outbounds: ReadonlySet<string>;
+  readonly routing: boolean;
 }
 
 /** An inbound whose users the node sets. */
@@ -89,8 +103,10 @@ export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: Con
   setField(root, "inbounds", [apiInbound, ...written]);
 
   const tagged = managed.map(({ users }) => users).filter(({ tag }) => tag !== "");
+  const parts = refuseDeep(() => partsOf(root, { inbounds, outbounds, managed: tagged.map(({ tag }) => tag) }));
   return {
-    fingerprint: fingerprintOf([root, tagged.map(({ tag }) => tag)]),
+    fingerprint: createHash("sha256").update(JSON.stringify(parts)).digest("hex"),
+    parts,
     inbounds: tagged,
     inboundTags: tagsOf(inbounds),
     outboundTags: tagsOf(outbounds),
@@ -98,28 +114,53 @@ export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: Con
     observed: isObserved(root),
     logPaths,
     sockets: [apiInbound, ...written].flatMap(socketOf),
-    *render(clientsOf) {
-      const mark = randomUUID();
-      const marked = new Map(
-        managed.map(({ inbound, settings }, index) => [
-          inbound,
-          { ...inbound, settings: { ...settings, clients: `${mark}-${index}` } },
-        ]),
-      );
-      const document = { ...root, inbounds: [apiInbound, ...written.map((inbound) => marked.get(inbound) ?? inbound)] };
-      // The text between the marks, and the index of each mark, by turns.
-      const pieces = JSON.stringify(document).split(new RegExp(`"${mark}-(\\d+)"`));
-      for (const [index, piece] of pieces.entries()) {
-        if (index % 2 === 0) yield piece;
-        else yield* clientsText(managed[Number(piece)]?.users, clientsOf);
-      }
+    render(clientsOf) {
+      return renderDocument({ ...root, inbounds: [apiInbound, ...written] }, managed, clientsOf);
+    },
+    renderExtract(extract, clientsOf) {
+      const chosen = (list: typeof inbounds, tags: ReadonlySet<string>) =>
+        list.filter(({ tag }) => tags.has(tag)).map(({ object }) => object);
+      const document = {
+        inbounds: chosen(inbounds, extract.inbounds),
+        outbounds: chosen(outbounds, extract.outbounds),
+        ...(extract.routing && { routing: getField(root, "routing") ?? {} }),
+      };
+      return renderDocument(document, managed, clientsOf);
     },
   };
 }
 
-function fingerprintOf(value: Json): string {
+/** An inbound with users in the document, and the settings in which they stand. */
+interface ManagedInbound {
+  readonly inbound: JsonObject;
+  readonly settings: JsonObject;
+  readonly users: UserInbound;
+}
+
+function* renderDocument(
+  document: JsonObject & { inbounds: JsonObject[] },
+  managed: readonly ManagedInbound[],
+  clientsOf: ClientsOf,
+): Iterable<string> {
+  const mark = randomUUID();
+  const marked = new Map(
+    managed.map(({ inbound, settings }, index) => [
+      inbound,
+      { ...inbound, settings: { ...settings, clients: `${mark}-${index}` } },
+    ]),
+  );
+  const inbounds = document.inbounds.map((inbound) => marked.get(inbound) ?? inbound);
+  // The text between the marks, and the index of each mark, by turns.
+  const pieces = JSON.stringify({ ...document, inbounds }).split(new RegExp(`"${mark}-(\\d+)"`));
+  for (const [index, piece] of pieces.entries()) {
+    if (index % 2 === 0) yield piece;
+    else yield* clientsText(managed[Number(piece)]?.users, clientsOf);
+  }
+}
+
+function refuseDeep<T>(read: () => T): T {
   try {
-    return createHash("sha256").update(canonicalText(value)).digest("hex");
+    return read();
   } catch (error) {
     if (error instanceof RangeError) throw new ConfigRefused("the config is nested too deeply");
     throw error;
@@ -127,10 +168,7 @@ function fingerprintOf(value: Json): string {
 }
 
 /** A list of clients as JSON, some at a time. */
-function* clientsText(
-  inbound: UserInbound | undefined,
-  clientsOf: (inbound: UserInbound) => JsonObject[],
-): Iterable<string> {
+function* clientsText(inbound: UserInbound | undefined, clientsOf: ClientsOf): Iterable<string> {
   if (inbound === undefined) return;
   const clients = inbound.tag === "" ? [] : clientsOf(inbound);
   if (clients.length === 0 && inbound.kind.placeholder !== undefined) clients.push(inbound.kind.placeholder());

@@ -98,6 +98,7 @@ export function failureLine(lines: readonly string[]): string | undefined {
 // that Xray trusts; and a directory of configs would add to the one that the node gives.
 const passedOn = /^(PATH|HOME|TZ|LANG|LC_.*|TMPDIR|GO[A-Z]+|XRAY_(?!LOCATION_CONF).*|xray\.(?!location\.conf).*)$/;
 
-function environmentOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+/** What Xray gets of the node's environment. */
+export function environmentOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => passedOn.test(name)));
 }

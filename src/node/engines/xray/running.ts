@@ -13,6 +13,8 @@ export interface RunningXray {
   readonly version: string;
   readonly process: XrayProcess;
   readonly api: XrayApi;
+  /** From now on it has these unix sockets open, which are free then if nobody listens there. */
+  openSockets(paths: readonly string[]): Promise<void>;
   /** Ends the process; resolves when it is gone. */
   end(): Promise<void>;
 }
@@ -49,10 +51,11 @@ export async function runXray(launch: Launch, signal: AbortSignal): Promise<Runn
   });
   const watch = watchOver(process, onLine);
   const api = new XrayApi(launch.apiSocket);
+  const sockets = new Set(launch.sockets);
   const gone = process.ended.then(async () => {
     api.close();
     await watch.close();
-    await removeStaleSockets(launch.sockets);
+    await removeStaleSockets([...sockets]);
   });
   const end = async () => {
     await process.terminate(terminationGraceMs);
@@ -73,7 +76,16 @@ export async function runXray(launch: Launch, signal: AbortSignal): Promise<Runn
     ]);
     // It is the first thing that Xray says.
     if (version === undefined) throw new StartFailed("could not parse Xray version");
-    return { version, process, api, end };
+    return {
+      version,
+      process,
+      api,
+      async openSockets(paths) {
+        for (const path of paths) sockets.add(path);
+        await removeStaleSockets(paths);
+      },
+      end,
+    };
   } catch (error) {
     await end();
     throw error;

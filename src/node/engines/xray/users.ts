@@ -24,6 +24,31 @@ export class UserTable {
     this.#slotOf = new Map(this.#slots.map((slot) => [slot.inbound, slot]));
   }
 
+  /**
+   * A table for these inbounds that holds what another one holds of those that are kept, by tag. Takes a while, in which
+   * others have their turn; nothing may use either table meanwhile.
+   */
+  static async succeeding(
+    before: UserTable,
+    inbounds: readonly UserInbound[],
+    kept: ReadonlySet<string>,
+  ): Promise<UserTable> {
+    const table = new UserTable(inbounds);
+    const pause = createPause();
+    const old = new Map(before.#slots.map((slot) => [slot.inbound.tag, slot]));
+    for (const { inbound } of table.#slots) {
+      if (!kept.has(inbound.tag)) continue;
+      for (const account of old.get(inbound.tag)?.accounts.values() ?? []) {
+        table.added(inbound, account);
+        const turn = pause();
+        if (turn !== undefined) await turn;
+      }
+    }
+    for (const account of before.#doubtful) table.#doubtful.add(account);
+    table.#emails = new Set(before.#emails);
+    return table;
+  }
+
   /** Whether this user was set and not removed since, on whatever inbounds. */
   has(email: string): boolean {
     return this.#emails.has(email);

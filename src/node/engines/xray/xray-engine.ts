@@ -14,23 +14,29 @@ import type {
   EngineProgram,
   EngineState,
   OnlineAddresses,
+  RejectedUser,
   StartRequest,
   TrafficKind,
   TrafficReading,
   UsersOutcome,
 } from "../engine.ts";
-import { EngineNotRunning, StartFailed } from "../engine-error.ts";
+import { EngineNotRunning, EngineUnreachable, StartFailed } from "../engine-error.ts";
 import { applyChanges } from "./apply.ts";
+import { applyInBulk } from "./bulk-change.ts";
 import { readXrayConfig, type XrayConfig } from "./config.ts";
 import { type HealthPace, usualHealthPace, watchHealth } from "./health-watch.ts";
 import { readLatencies } from "./latency.ts";
+import { prepareLiveChange } from "./live-change.ts";
 import { createLogFiles, type LogFiles, type LogPaths } from "./log-files.ts";
 import { readOnline } from "./online.ts";
+import type { Plan } from "./plan.ts";
 import type { ProcessEnd, XrayProgram } from "./process.ts";
 import { createRestartPace } from "./restart-pace.ts";
 import { type Launch, type RunningXray, runXray, testConfig } from "./running.ts";
+import { StepFailed } from "./structure.ts";
 import { readCounters } from "./traffic.ts";
 import { UserTable } from "./users.ts";
+import type { AccountChange } from "./users-diff.ts";
 
 /** Options of {@link createXrayEngine}. */
 export interface XrayEngineOptions extends XrayProgram {
@@ -58,13 +64,6 @@ export function createXrayEngine(options: XrayEngineOptions): Engine {
 
 // The kernel's limit is 108 with the closing zero.
 const longestSocketPath = 107;
-
-/** What is to run, now and after every exit. */
-interface Plan {
-  readonly program: XrayProgram;
-  readonly config: XrayConfig;
-  readonly table: UserTable;
-}
 
 class XrayEngine implements Engine {
   readonly #options: XrayEngineOptions;
@@ -108,6 +107,8 @@ class XrayEngine implements Engine {
           this.#logTo(config.logPaths);
           return await this.#sync(users, true);
         }
+        const adopted = await this.#changeLive(config, users);
+        if (adopted !== undefined) return adopted;
         const table = new UserTable(config.inbounds);
         const { changes, skipped, rejected } = await table.diff(users, true);
         await table.settle(changes);
@@ -199,11 +200,58 @@ class XrayEngine implements Engine {
   }
 
   async #sync(users: readonly User[], replace: boolean): Promise<UsersOutcome> {
-    const { api } = this.#requireRunning();
+    this.#requireRunning();
     if (this.#plan === undefined) throw new EngineNotRunning("core is not started yet");
-    const { table } = this.#plan;
-    const { changes, skipped, rejected } = await table.diff(users, replace);
-    return { skipped, rejected: [...rejected, ...(await applyChanges(api, table, changes, this.#unwanted.signal))] };
+    const { changes, skipped, rejected } = await this.#plan.table.diff(users, replace);
+    return { skipped, rejected: [...rejected, ...(await this.#apply(changes))] };
+  }
+
+  /** Applies changes to the users of the plan in force; returns whom Xray refused. */
+  async #apply(changes: readonly AccountChange[]): Promise<RejectedUser[]> {
+    const running = this.#requireRunning();
+    if (this.#plan === undefined) throw new EngineNotRunning("core is not started yet");
+    const rest = await applyInBulk(running.api, this.#plan, changes, this.#startTimeoutMs).catch(async (error) => {
+      await this.#startAgain(running);
+      throw error instanceof StepFailed ? new EngineUnreachable(error.message) : error;
+    });
+    return applyChanges(running.api, this.#plan.table, rest, this.#unwanted.signal);
+  }
+
+  /** Changes what runs into this config, where Xray can without a restart; else undefined, and nothing was touched. */
+  async #changeLive(config: XrayConfig, users: readonly User[]): Promise<UsersOutcome | undefined> {
+    const running = this.#running;
+    if (running === undefined || this.#plan === undefined) return undefined;
+    const change = await prepareLiveChange(this.#plan, config, users, {
+      test: (plan) => testConfig(this.#launchOf(plan)),
+      timeoutMs: this.#startTimeoutMs,
+    });
+    // It may have gone away meanwhile.
+    if (change === undefined || this.#running !== running) return undefined;
+    if (this.#unwanted.signal.aborted) throw new StartFailed("stopped while the config was being changed");
+    await running.openSockets(config.sockets);
+    try {
+      await change.take(running.api);
+    } catch (error) {
+      if (!(error instanceof StepFailed && error.restored)) await this.#startAgain(running);
+      throw new StartFailed(`failed to start xray: ${error instanceof Error ? error.message : error}`);
+    }
+    this.#plan = change.plan;
+    this.#logFiles.use(config.logPaths);
+    this.#options.onConfig?.([...this.#launchOf(change.plan).config].join(""));
+    const { skipped, rejected } = change.outcome;
+    return { skipped, rejected: [...rejected, ...(await this.#apply(change.changes))] };
+  }
+
+  /** Starts the plan in force again, unless Xray went away by itself, and comes back anyway. */
+  async #startAgain(running: RunningXray): Promise<void> {
+    if (this.#running !== running) return;
+    this.#enter("restarting");
+    await this.#end();
+    await this.#bringBack();
+  }
+
+  get #startTimeoutMs(): number {
+    return this.#options.startTimeoutMs ?? 60_000;
   }
 
   /** Runs a plan instead of the one before, which comes back when the new one does not run. */
@@ -303,7 +351,7 @@ class XrayEngine implements Engine {
       sockets: config.sockets,
       apiSocket: this.#apiSocket,
       keepLines: this.#options.startupLogLines ?? 200,
-      timeoutMs: this.#options.startTimeoutMs ?? 60_000,
+      timeoutMs: this.#startTimeoutMs,
       onLine: (line) => {
         this.#options.events.line(line);
         this.#logFiles.write(line);

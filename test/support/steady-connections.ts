@@ -1,0 +1,82 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+
+/** A TCP server that sends back what it gets. */
+export interface EchoTarget {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** Starts a target on 127.0.0.1. */
+export async function startEchoTarget(): Promise<EchoTarget> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket)).on("error", () => socket.destroy());
+    socket.pipe(socket);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    async close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+/** A connection that carries a byte every few milliseconds. */
+export interface SteadyConnection {
+  /** Whether it has ended. */
+  readonly dropped: boolean;
+  /** The longest time without a byte so far. */
+  longestGapMs(): number;
+  /** Resolves when a byte has gone there and back from now on; throws when the connection has ended. */
+  carries(): Promise<void>;
+  close(): void;
+}
+
+const tickMs = 10;
+
+/** Connects to a target through the SOCKS5 proxy on `proxyPort`. Throws when the first byte does not come back. */
+export async function connectSteadily(proxyPort: number, target: EchoTarget): Promise<SteadyConnection> {
+  const socket = connect({ host: "127.0.0.1", port: proxyPort, noDelay: true });
+  let dropped = false;
+  const ended = once(socket, "close").then(() => {
+    dropped = true;
+    throw new Error("the connection has ended");
+  });
+  ended.catch(() => undefined);
+  socket.on("error", () => undefined);
+  const port = Buffer.alloc(2);
+  port.writeUInt16BE(target.port);
+  await once(socket, "connect");
+  socket.write(Uint8Array.of(5, 1, 0));
+  await Promise.race([once(socket, "data"), ended]);
+  socket.write(Uint8Array.of(5, 1, 0, 1, 127, 0, 0, 1, ...port));
+  await Promise.race([once(socket, "data"), ended]);
+  let last = performance.now();
+  let gap = 0;
+  const gapNow = () => Math.max(gap, performance.now() - last);
+  socket.on("data", () => {
+    gap = gapNow();
+    last = performance.now();
+  });
+  socket.write("x");
+  await Promise.race([once(socket, "data"), ended]);
+  gap = 0;
+  const ticking = setInterval(() => socket.write("x"), tickMs);
+  socket.on("close", () => clearInterval(ticking));
+  return {
+    get dropped() {
+      return dropped;
+    },
+    longestGapMs: gapNow,
+    async carries() {
+      // The first may have been on its way already.
+      for (let count = 0; count < 3; count++) await Promise.race([once(socket, "data"), ended]);
+    },
+    close: () => void socket.destroy(),
+  };
+}
