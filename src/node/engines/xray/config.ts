@@ -24,6 +24,7 @@ import {
   stringField,
 } from "./json-object.ts";
 import type { LogPaths } from "./log-files.ts";
+import { type RoutingState, takeRoutingState } from "./routing-state.ts";
 
 /** An admin's config made ready to be run by this node. */
 export interface XrayConfig {
@@ -37,6 +38,7 @@ export interface XrayConfig {
   readonly idleOutbounds: ReadonlySet<string>;
   /** Xray measures outbounds, and tells. */
   readonly observed: boolean;
+  readonly routing: RoutingState;
   /** The files that the node writes Xray's lines to. No part of what Xray runs, and not of the fingerprint. */
   readonly logPaths: LogPaths;
   /** What two configs are told apart by, users aside. */
@@ -47,10 +49,12 @@ export interface XrayConfig {
   render(clientsOf: ClientsOf): Iterable<string>;
   /** A document of some parts alone, for Xray to read but not to run. */
   renderExtract(extract: Extract, clientsOf: ClientsOf): Iterable<string>;
+  /** The same config with another routing. */
+  withRouting(routing: RoutingState): XrayConfig;
 }
 
 /** The users of an inbound as they stand in a document. */
-type ClientsOf = (inbound: UserInbound) => JsonObject[];
+export type ClientsOf = (inbound: UserInbound) => JsonObject[];
 
 /** What of a config is wanted: inbounds and outbounds by their tags. */
 interface Extract {
@@ -71,13 +75,16 @@ export interface ConfigOptions {
   readonly excludeInbounds: readonly string[];
   /** Where Xray's API is opened. */
   readonly apiSocket: string;
+  /** Default: the routing of the text. */
+  readonly routing?: RoutingState;
 }
 
 /**
  * Reads an admin's config: patches what the node needs (API, counters, log, routing) and keeps everything else as it
  * is, keys that nobody knows included. Throws {@link ConfigRefused}, which says what is wrong and where.
  */
-export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: ConfigOptions): XrayConfig {
+export function readXrayConfig(text: string, options: ConfigOptions): XrayConfig {
+  const { excludeInbounds, apiSocket } = options;
   const root = parse(text);
   const inbounds = readTagged(root, "inbounds").filter(({ tag }) => tag !== apiInboundTag);
   const outbounds = readTagged(root, "outbounds");
@@ -99,11 +106,15 @@ export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: Con
   patchObservatories(root);
   patchRouting(root);
   const apiInbound = patchApi(root, apiSocket);
+  const routing = takeRoutingState(root, options.routing);
   const written = inbounds.map(({ object }) => object);
   setField(root, "inbounds", [apiInbound, ...written]);
 
   const tagged = managed.map(({ users }) => users).filter(({ tag }) => tag !== "");
-  const parts = refuseDeep(() => partsOf(root, { inbounds, outbounds, managed: tagged.map(({ tag }) => tag) }));
+  const managedTags = tagged.map(({ tag }) => tag);
+  const parts = refuseDeep(() =>
+    partsOf(root, { inbounds, outbounds, managed: managedTags, overrides: routing.overrides }),
+  );
   return {
     fingerprint: createHash("sha256").update(JSON.stringify(parts)).digest("hex"),
     parts,
@@ -112,6 +123,7 @@ export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: Con
     outboundTags: tagsOf(outbounds),
     idleOutbounds: idleOutbounds(root),
     observed: isObserved(root),
+    routing,
     logPaths,
     sockets: [apiInbound, ...written].flatMap(socketOf),
     render(clientsOf) {
@@ -127,6 +139,7 @@ export function readXrayConfig(text: string, { excludeInbounds, apiSocket }: Con
       };
       return renderDocument(document, managed, clientsOf);
     },
+    withRouting: (other) => readXrayConfig(text, { ...options, routing: other }),
   };
 }
 

@@ -23,7 +23,7 @@ import type {
 import { EngineNotRunning, EngineUnreachable, StartFailed } from "../engine-error.ts";
 import { applyChanges } from "./apply.ts";
 import { applyInBulk } from "./bulk-change.ts";
-import { readXrayConfig, type XrayConfig } from "./config.ts";
+import { type ClientsOf, readXrayConfig, type XrayConfig } from "./config.ts";
 import { type HealthPace, usualHealthPace, watchHealth } from "./health-watch.ts";
 import { readLatencies } from "./latency.ts";
 import { prepareLiveChange } from "./live-change.ts";
@@ -222,7 +222,7 @@ class XrayEngine implements Engine {
     const running = this.#running;
     if (running === undefined || this.#plan === undefined) return undefined;
     const change = await prepareLiveChange(this.#plan, config, users, {
-      test: (plan) => testConfig(this.#launchOf(plan)),
+      test: (plan, clientsOf) => testConfig(this.#launchOf(plan, clientsOf)),
       timeoutMs: this.#startTimeoutMs,
     });
     // It may have gone away meanwhile.
@@ -344,10 +344,10 @@ class XrayEngine implements Engine {
     await running.end();
   }
 
-  #launchOf({ program, config, table }: Plan): Launch {
+  #launchOf({ program, config, table }: Plan, clientsOf: ClientsOf = (inbound) => table.clientsOf(inbound)): Launch {
     return {
       program,
-      config: config.render((inbound) => table.clientsOf(inbound)),
+      config: config.render(clientsOf),
       sockets: config.sockets,
       apiSocket: this.#apiSocket,
       keepLines: this.#options.startupLogLines ?? 200,
