@@ -1,6 +1,8 @@
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type ByteTarget, startByteTarget } from "../support/byte-target.ts";
@@ -8,6 +10,7 @@ import { grpcClient } from "../support/node-caller.ts";
 import { freePorts } from "../support/ports.ts";
 import { nodeConfig, proxyProtocols, userOf } from "../support/proxy-protocols.ts";
 import { admitted } from "../support/users-online.ts";
+import { xrayPath } from "../xray-path.ts";
 import { type CompatNode, startNode } from "./harness.ts";
 
 let node: CompatNode;
@@ -88,4 +91,23 @@ it("69. Stop ends a stream that is open", async () => {
   await node.grpc.stop();
   await ended;
   expect(await grpc).toMatch(/ended|failed/);
+});
+
+it("what the engine says on stderr is kept, and a line of any length survived", async () => {
+  // Stands before the real engine, and says what that says only when it is broken.
+  const talker = join(node.directory, "talker");
+  const says = ["echo 'words on stderr' >&2", "head -c 3000000 /dev/zero | tr '\\0' x", "echo", "echo 'short words'"];
+  await writeFile(talker, ["#!/bin/sh", ...says, `exec ${await xrayPath()} "$@"`, ""].join("\n"), { mode: 0o755 });
+  const talking = await startNode({ XRAY_EXECUTABLE_PATH: talker });
+  try {
+    await talking.grpc.start({ config: nodeConfig(await freePorts(4)) });
+    const lines: string[] = [];
+    for await (const { detail } of grpcClient(talking).getLogs({})) {
+      lines.push(detail);
+      if (lines.includes("short words") && lines.includes("words on stderr")) break;
+    }
+    expect(lines.filter((line) => /^x+$/.test(line)).join("")).toHaveLength(3_000_000);
+  } finally {
+    await talking.close();
+  }
 });

@@ -2,6 +2,7 @@ import type { ContextValues, Interceptor } from "@connectrpc/connect";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { createRunningCalls } from "../rpc/call/running-calls.ts";
 import type { Gate } from "../rpc/gate.ts";
+import { headAfterMs } from "../rpc/head-after.ts";
 import type { ServedService } from "../rpc/served-service.ts";
 import type { ShutdownSignals } from "../rpc/shutdown.ts";
 import type { Logger } from "../telemetry/log.ts";
@@ -27,7 +28,7 @@ export interface RestOptions {
   keepAliveMs?: number;
   /**
    * How long a stream's first message, or an error in its place, is waited for before the head is sent, in
-   * milliseconds. Default: 100.
+   * milliseconds. Default: {@link headAfterMs}.
    */
   headAfterMs?: number;
 }
@@ -46,7 +47,7 @@ export function mountRest(app: FastifyInstance, options: RestOptions): Unrouted 
     calls: createRunningCalls(options.shutdown.calls),
     streams: createRunningCalls(options.shutdown.streams),
   };
-  const streams = { keepAliveMs: options.keepAliveMs ?? 15_000, headAfterMs: options.headAfterMs ?? 100 };
+  const streams = { keepAliveMs: options.keepAliveMs ?? 15_000, headAfterMs: options.headAfterMs ?? headAfterMs };
   const descs = services.map(({ desc }) => desc);
   const bindings = bindingsOfAll(descs);
   for (const service of services) {

@@ -56,6 +56,11 @@ export class GrpcReply {
     return undefined;
   }
 
+  /** Sends the head, unless it has left: what the handler sets in it from now on is too late. */
+  begin(): void {
+    if (!this.closed) this.#open();
+  }
+
   /** Ends with the status OK. */
   finish(): void {
     if (this.closed) return;

@@ -7,6 +7,7 @@ import { Call } from "../call/call.ts";
 import { clientLeft } from "../call/client-left.ts";
 import { adoptTrailer, invokeStream, invokeUnary } from "../call/invoke.ts";
 import { passGate } from "../gate.ts";
+import { headAfterMs } from "../head-after.ts";
 import { asBuffer, type Codec } from "./codecs.ts";
 import { type Frame, prefixBytes } from "./frames.ts";
 import { GrpcReply } from "./grpc-reply.ts";
@@ -97,7 +98,12 @@ async function run(
     await reply.answer(serialize(await invokeUnary(spec, interceptors, context, message), prefixBytes));
   } else {
     const response = await invokeStream(spec, interceptors, context, new RequestMessages(body));
-    await sendAll(response.message, serialize, reply);
+    const head = spec.kind === "server_streaming" ? setTimeout(() => reply.begin(), headAfterMs) : undefined;
+    try {
+      await sendAll(response.message, serialize, reply);
+    } finally {
+      clearTimeout(head);
+    }
     adoptTrailer(response, context);
     reply.finish();
   }
