@@ -5,7 +5,7 @@ MACHINE_PATH := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install xray gen fmt lint test conformance bench bench-node run
+.PHONY: help install xray gen fmt lint test conformance bench bench-node soak run
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -51,6 +51,9 @@ bench: xray ## run the benchmarks; each prints ratios of one run
 
 bench-node: xray ## what a node costs, and what its users notice of changes
 	@node bench/node/run.ts
+
+soak: xray ## use and misuse a node at random for ten minutes; SECONDS and SEED choose otherwise
+	@node test/soak/run.ts $(or $(SECONDS),600) $(SEED)
 
 # The recipe becomes the node, which so gets the signals that make hands on.
 run: xray ## start a node in the foreground, with a key and a certificate of its own, and show how to call it

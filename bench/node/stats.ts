@@ -1,10 +1,11 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { StatResponseSchema, StatType } from "../../gen/service/node_pb.ts";
+import { openVless, untilAdmitted } from "../../test/support/vless-client.ts";
 import { requestsPerSecond } from "../h2load.ts";
 import { median, quantile } from "../rounds.ts";
 import { configOf, idOf, startNodeUnderTest, users } from "./node-under-test.ts";
 import { report, timed } from "./report.ts";
-import { connectVless, type Ticker } from "./vless.ts";
+import type { Ticker } from "./vless.ts";
 
 const reads = 40;
 
@@ -20,7 +21,7 @@ export async function measureUsersStat(ticker: Ticker): Promise<void> {
     await node.client.start({ config, users: users(count, tags) });
     const way = { inboundPort: ports[0] ?? 0, targetPort: ticker.port };
     for (let from = 0; from < count; from += 2_000) {
-      const active = Array.from({ length: 100 }, (_, index) => connectVless(way, idOf(from + 20 * index)));
+      const active = Array.from({ length: 100 }, (_, index) => untilAdmitted(openVless(way, idOf(from + 20 * index))));
       for (const socket of await Promise.all(active)) socket.destroy();
     }
     const read = () => node.client.getStats({ type: StatType.UsersStat });

@@ -1,9 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { type User, UsersChunkSchema } from "../../gen/service/node_pb.ts";
+import type { Way } from "../../test/support/vless-client.ts";
 import { median } from "../rounds.ts";
 import { configOf, idOf, startNodeUnderTest, users } from "./node-under-test.ts";
 import { report, timed } from "./report.ts";
-import { gather, type Ticker, untilThrough, type Way } from "./vless.ts";
+import { gather, type Ticker, untilThrough } from "./vless.ts";
 
 /** How long it takes until new users can connect: at Start, and added to a node that runs. */
 export async function measureNewUsers(ticker: Ticker, counts: readonly number[]): Promise<void> {

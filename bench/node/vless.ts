@@ -1,6 +1,7 @@
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { openVless, untilAdmitted, type Way } from "../../test/support/vless-client.ts";
 
 /** A server that sends a byte every few milliseconds to everybody who connects, and takes whatever it gets. */
 export interface Ticker {
@@ -34,47 +35,12 @@ export async function startTicker(): Promise<Ticker> {
   };
 }
 
-/** Where a user connects: an inbound that speaks VLESS over plain TCP, and what is asked for behind it. */
-export interface Way {
-  readonly inboundPort: number;
-  readonly targetPort: number;
-}
-
-/**
- * Connects as a user of VLESS, as its protocol has it (version 0, no addons, TCP to an IPv4 address). Resolves with the
- * socket once a byte has come back from the target; rejects when the inbound lets go.
- */
-export async function connectVless({ inboundPort, targetPort }: Way, id: string): Promise<Socket> {
-  const socket = connect({ host: "127.0.0.1", port: inboundPort, noDelay: true });
-  const port = Buffer.alloc(2);
-  port.writeUInt16BE(targetPort);
-  const head = [[0], Buffer.from(id.replaceAll("-", ""), "hex"), [0, 1], port, [1, 127, 0, 0, 1]];
-  socket.write(Buffer.concat(head.map((part) => Buffer.from(part))));
-  let received = 0;
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const take = (piece: Buffer) => {
-    received += piece.length;
-    if (received > 2) resolve(); // behind the two bytes of the answer's head
-  };
-  const fail = () => reject(new Error("refused"));
-  socket.on("data", take).on("error", fail).on("close", fail).setTimeout(2_000, fail);
-  try {
-    await promise;
-  } catch (error) {
-    socket.destroy();
-    throw error;
-  } finally {
-    socket.off("data", take).off("close", fail).setTimeout(0);
-  }
-  return socket;
-}
-
 /** Tries again and again until a user gets through, and leaves at once. Throws after a minute. */
 export async function untilThrough(way: Way, id: string): Promise<void> {
   const deadlineMs = performance.now() + 60_000;
   for (;;) {
     try {
-      (await connectVless(way, id)).destroy();
+      (await untilAdmitted(openVless(way, id))).destroy();
       return;
     } catch (error) {
       if (performance.now() > deadlineMs) throw error;
@@ -92,7 +58,7 @@ export interface Audience {
 
 /** Opens a connection for each of these users, to a {@link Ticker}. */
 export async function gather(way: Way, ids: readonly string[]): Promise<Audience> {
-  const sockets = await Promise.all(ids.map((id) => connectVless(way, id)));
+  const sockets = await Promise.all(ids.map((id) => untilAdmitted(openVless(way, id))));
   let dropped = 0;
   let longestGapMs = 0;
   for (const socket of sockets) {
