@@ -14,8 +14,8 @@ export interface XrayStandIn {
   readonly sessions: readonly ServerHttp2Session[];
   /** Ends every connection as a killed process does: without a word. */
   drop(): void;
-  /** Takes the calls from now on. `message` is the request's. */
-  answer: (stream: ServerHttp2Stream, message: Uint8Array) => void;
+  /** Takes the calls from now on. `message` is the request's, `path` its method's. */
+  answer: (stream: ServerHttp2Stream, message: Uint8Array, path: string) => void;
   close(): Promise<void>;
 }
 
@@ -44,9 +44,9 @@ export async function startXrayStandIn(): Promise<XrayStandIn> {
   };
   server.on("connection", (socket) => sockets.push(socket));
   server.on("session", (session) => sessions.push(session));
-  server.on("stream", (stream: ServerHttp2Stream) => {
+  server.on("stream", (stream: ServerHttp2Stream, headers) => {
     stream.on("error", () => undefined);
-    stream.once("data", (frame: Buffer) => standIn.answer(stream, frame.subarray(5)));
+    stream.once("data", (frame: Buffer) => standIn.answer(stream, frame.subarray(5), headers[":path"] ?? ""));
   });
   await once(server.listen(socketPath), "listening");
   return standIn;
