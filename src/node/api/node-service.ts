@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { type BaseInfoResponse, BaseInfoResponseSchema, NodeService } from "../../../gen/service/node_pb.ts";
+import { kDelivery } from "../../platform/rpc/call-context.ts";
 import { type ServedService, serveService } from "../../platform/rpc/served-service.ts";
 import { assembleChunks } from "../runtime/chunks.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -46,9 +47,9 @@ export function createNodeService({ runtime, nodeVersion }: NodeServiceOptions):
         await runtime.updateUsers(await assembleChunks(chunks));
         return {};
       },
-      async getStats(request, { signal }) {
+      async getStats(request, { values }) {
         const query = trafficQueryOf(request);
-        return { stats: statsOf(await runtime.traffic(query, signal), query) };
+        return { stats: statsOf(await runtime.traffic(query, values.get(kDelivery)), query) };
       },
       async getUserOnlineStats(request) {
         const email = emailOf(request);

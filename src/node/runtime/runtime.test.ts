@@ -2,6 +2,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { beforeEach, describe, expect, it } from "vitest";
 import { BackendSchema, type BackendType, type User, UserSchema } from "../../../gen/service/node_pb.ts";
 import { createMemoryRuntime, type MemoryRuntime } from "../../../test/support/memory-runtime.ts";
+import { type Delivery, type DeliveryWatcher, immediateDelivery } from "../../platform/listener/delivery.ts";
 import type { TrafficCounter } from "../engines/engine.ts";
 import { ConfigRefused, StartFailed } from "../engines/engine-error.ts";
 import type { Runtime, TrafficQuery } from "./runtime.ts";
@@ -27,8 +28,8 @@ const backend = (init: MessageInitShape<typeof BackendSchema> = {}) =>
   create(BackendSchema, { config: '{"inbounds":["in"],"outbounds":["direct"]}', ...init });
 const carry = (name: string, up: bigint, kind: TrafficCounter["kind"] = "user") =>
   engine.carry({ kind, name, uplinkBytes: up, downlinkBytes: 0n });
-const read = async (query: Partial<TrafficQuery> = {}, caller = here) => {
-  const counters = await runtime.traffic({ kind: "user", name: undefined, reset: false, ...query }, caller);
+const read = async (query: Partial<TrafficQuery> = {}, reply: Delivery = immediateDelivery) => {
+  const counters = await runtime.traffic({ kind: "user", name: undefined, reset: false, ...query }, reply);
   return Object.fromEntries(counters.map(({ name, uplinkBytes }) => [name, uplinkBytes]));
 };
 
@@ -146,11 +147,23 @@ describe("traffic", () => {
     expect(await read()).toEqual({ "1": 3n });
   });
 
-  it("stays for the next reader when the caller has left", async () => {
+  it("stays for the next reader when the reply is lost, and is nobody else's until that is known", async () => {
+    const watchers: DeliveryWatcher[] = [];
+    const onItsWay: Delivery = { watch: (watcher) => watchers.push(watcher), replaced: () => undefined };
     carry("1", 5n);
-    await read({ reset: true }, AbortSignal.abort());
+    expect(await read({ reset: true }, onItsWay)).toEqual({ "1": 5n });
+    carry("1", 2n);
+    expect(await read({ reset: true })).toEqual({ "1": 2n });
+    for (const watcher of watchers) watcher.lost();
+    expect(await read()).toEqual({ "1": 5n });
     expect(await read({ reset: true })).toEqual({ "1": 5n });
     expect(await read({ reset: true })).toEqual({ "1": 0n });
+  });
+
+  it("is not asked of a reply without reset", async () => {
+    const unasked: Delivery = { watch: () => expect.unreachable(), replaced: () => undefined };
+    carry("1", 5n);
+    expect(await read({}, unasked)).toEqual({ "1": 5n });
   });
 
   it("survives a stop, a start, and a start with another config", async () => {

@@ -8,6 +8,7 @@ import {
   SystemStatsResponseSchema,
   type User,
 } from "../../../gen/service/node_pb.ts";
+import type { Delivery } from "../../platform/listener/delivery.ts";
 import type { Logger } from "../../platform/telemetry/log.ts";
 import type {
   Engine,
@@ -70,11 +71,12 @@ export interface Runtime {
   /** Sets these users and removes all others. Throws {@link UsersRejected} after all others were set. */
   replaceUsers(users: readonly User[]): Promise<void>;
   /**
-   * Bytes counted since the last reset. A reset for a caller who has left is not made: the bytes stay for the next one.
+   * Bytes counted since the last reset. A reset takes effect once its reply is delivered. Until then nobody else is
+   * shown the bytes; when the reply is lost, the next caller has them again.
    *
    * Throws {@link TrafficTargetUnknown} for a name that neither config nor users have, unless bytes of it are unread.
    */
-  traffic(query: TrafficQuery, caller: AbortSignal): Promise<TrafficCounter[]>;
+  traffic(query: TrafficQuery, reply: Delivery): Promise<TrafficCounter[]>;
   /** Measures of the engine's process. */
   engineStats(): Promise<BackendStatsResponse>;
   /** Where a user is connected from. Throws {@link UserNeverOnline}. */
@@ -188,13 +190,16 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     },
     updateUsers: (users) => whileRunning(() => engine.updateUsers(users).then(settle)),
     replaceUsers: (users) => whileRunning(() => engine.replaceUsers(users).then(settle)),
-    traffic: ({ kind, name, reset }, caller) =>
+    traffic: ({ kind, name, reset }, reply) =>
       whileRunning(async () => {
         await observe[kind]();
         if (name !== undefined && !engine.knows(kind, name) && !counters.hasUnread(kind, name)) {
           throw new TrafficTargetUnknown(kind);
         }
-        return reset && !caller.aborted ? counters.readAndReset(kind, name) : counters.read(kind, name);
+        if (!reset) return counters.read(kind, name);
+        const taken = counters.take(kind, name);
+        reply.watch({ delivered: taken.confirm, lost: taken.giveBack });
+        return taken.counters;
       }),
     engineStats: () =>
       whileRunning(() =>

@@ -1,17 +1,29 @@
 import type { Incarnation, TrafficCounter, TrafficKind, TrafficReading } from "../engines/engine.ts";
 
-/** Counters that callers may reset, over counters of the engine that are never reset. All callers share them. */
+/**
+ * Counters that callers may reset, over counters of the engine that are never reset. All callers share them. Who wants a
+ * reset of its own makes counters of its own, and has them observe the same readings.
+ */
 export interface VirtualCounters {
   /** Takes in a reading. Of one incarnation and kind they must come in the order in which they were taken. */
   observe(reading: TrafficReading): void;
   /** Takes in the last reading of an incarnation. One that comes after it was taken before it, and is ignored. */
   observeLast(reading: TrafficReading): void;
-  /** Bytes since the last reset, of one name or of all. Empty for a name that was never counted. */
+  /** Bytes that no reset has taken, of one name or of all. Empty for a name that was never counted. */
   read(kind: TrafficKind, name?: string): TrafficCounter[];
-  /** Like {@link read}, and what is returned counts from zero again. */
-  readAndReset(kind: TrafficKind, name?: string): TrafficCounter[];
-  /** There are bytes of this name that no reset has taken yet. */
+  /** Like {@link read}, and the bytes are taken out: nobody reads them again unless they are given back. */
+  take(kind: TrafficKind, name?: string): TakenTraffic;
+  /** There are bytes of this name that were not read for good yet: no reset has taken them, or it may give them back. */
   hasUnread(kind: TrafficKind, name: string): boolean;
+}
+
+/** Bytes on their way to a caller. Of the two ends only the first that is called counts; without one they stay on their way. */
+export interface TakenTraffic {
+  readonly counters: TrafficCounter[];
+  /** They have arrived: the reset has taken effect. */
+  confirm(): void;
+  /** They have not: the next reading has them again, together with what was counted since. */
+  giveBack(): void;
 }
 
 /**
@@ -41,14 +53,9 @@ export function createVirtualCounters(): VirtualCounters {
       observe(reading);
       if (reading.incarnation === current) endCurrent();
     },
-    read: (kind, name) => entriesOf(ledgers[kind], name).map(reportOf),
-    readAndReset(kind, name) {
-      const entries = entriesOf(ledgers[kind], name);
-      const report = entries.map(reportOf);
-      for (const entry of entries) reset(ledgers[kind], entry);
-      return report;
-    },
-    hasUnread: (kind, name) => entriesOf(ledgers[kind], name).some(isUnread),
+    read: (kind, name) => entriesOf(ledgers[kind], name).filter(isShown).map(reportOf),
+    take: (kind, name) => takeFrom(ledgers[kind], entriesOf(ledgers[kind], name).filter(isShown)),
+    hasUnread: (kind, name) => entriesOf(ledgers[kind], name).some((entry) => isUnread(entry) || entry.takers > 0),
   };
 }
 
@@ -67,6 +74,8 @@ interface Entry {
   /** What no reset has taken yet. */
   unreadUp: bigint;
   unreadDown: bigint;
+  /** Resets that have taken bytes of it and may give them back. */
+  takers: number;
 }
 
 // A reading may still be on its way when its incarnation ends; nothing is on its way for this many restarts.
@@ -90,7 +99,17 @@ function entryFor(ledger: Ledger, { kind, name, link }: TrafficCounter): Entry {
   const ofName = ledger.get(name);
   const known = ofName?.find((entry) => entry.link === link);
   if (known !== undefined) return known;
-  const entry: Entry = { kind, name, link, live: true, seenUp: 0n, seenDown: 0n, unreadUp: 0n, unreadDown: 0n };
+  const entry: Entry = {
+    kind,
+    name,
+    link,
+    live: true,
+    seenUp: 0n,
+    seenDown: 0n,
+    unreadUp: 0n,
+    unreadDown: 0n,
+    takers: 0,
+  };
   if (ofName === undefined) ledger.set(name, [entry]);
   else ofName.push(entry);
   return entry;
@@ -109,20 +128,56 @@ function isUnread(entry: Entry): boolean {
   return entry.unreadUp > 0n || entry.unreadDown > 0n;
 }
 
-function reset(ledger: Ledger, entry: Entry): void {
+// What no engine counts any more is only kept for bytes that are on their way.
+function isShown(entry: Entry): boolean {
+  return entry.live || isUnread(entry);
+}
+
+interface Part {
+  readonly entry: Entry;
+  readonly up: bigint;
+  readonly down: bigint;
+}
+
+function takeFrom(ledger: Ledger, entries: readonly Entry[]): TakenTraffic {
+  const counters = entries.map(reportOf);
+  let parts: Part[] | undefined = entries.filter(isUnread).map(takePart);
+  const settle = (end: (part: Part) => void) => {
+    for (const part of parts ?? []) {
+      part.entry.takers -= 1;
+      end(part);
+      forgetWhenOver(ledger, part.entry);
+    }
+    parts = undefined;
+  };
+  return {
+    counters,
+    confirm: () => settle(() => undefined),
+    giveBack: () =>
+      settle(({ entry, up, down }) => {
+        entry.unreadUp += up;
+        entry.unreadDown += down;
+      }),
+  };
+}
+
+function takePart(entry: Entry): Part {
+  const { unreadUp: up, unreadDown: down } = entry;
   entry.unreadUp = 0n;
   entry.unreadDown = 0n;
-  if (!entry.live) forget(ledger, entry);
+  entry.takers += 1;
+  return { entry, up, down };
 }
 
 function endIncarnation(ledger: Ledger, entry: Entry): void {
   entry.seenUp = 0n;
   entry.seenDown = 0n;
   entry.live = false;
-  if (!isUnread(entry)) forget(ledger, entry);
+  forgetWhenOver(ledger, entry);
 }
 
-function forget(ledger: Ledger, entry: Entry): void {
+function forgetWhenOver(ledger: Ledger, entry: Entry): void {
+  if (entry.live || isUnread(entry) || entry.takers > 0) return;
   const others = (ledger.get(entry.name) ?? []).filter((other) => other !== entry);
   if (others.length > 0) ledger.set(entry.name, others);
   else ledger.delete(entry.name);

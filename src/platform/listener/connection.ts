@@ -3,6 +3,7 @@ import type { Http2Session, ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { Duplex, Readable } from "node:stream";
 import type { Peer } from "./peer.ts";
+import type { Proof } from "./proof.ts";
 
 /** A request that is not answered yet, and what it holds of its connection's budget. */
 export interface Unanswered {
@@ -30,6 +31,8 @@ export class Connection implements Peer {
   /** The newest request, when HTTP/1.1 is spoken. Only its body can be unfinished, and earlier answers precede its own. */
   request: IncomingMessage | undefined;
   response: ServerResponse | undefined;
+  /** Whether its replies arrive; set once somebody asks. */
+  proof: Proof | undefined;
   /** While not trusted: requests in the order of their arrival, by their bodies. */
   readonly unanswered = new Map<Readable, Unanswered>();
   /** Since when nothing more is to be said on it: it only waits for the other end to close. */

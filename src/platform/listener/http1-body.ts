@@ -3,6 +3,8 @@ import type { MayReadLeftover } from "./leftovers.ts";
 
 /** An HTTP/1.1 request whose connection outlives a handler that stops reading early. */
 export class Http1Request extends IncomingMessage {
+  /** Its answer. */
+  response: ServerResponse | undefined;
   /** The rest of the body is thrown away. */
   abandoned = false;
 

@@ -35,10 +35,12 @@ export function createHttp1(
     },
     (request, response) => {
       const connection = connectionOf(request.socket);
+      request.response = response;
       if (connection !== undefined) {
         // What still comes out of the parser after a last word, or a cut.
-        if (connection.overSinceMs !== undefined) return;
+        if (connection.overSinceMs !== undefined || request.socket.writableEnded) return;
         connection.headSeen = true;
+        connection.proof?.requested();
         connection.request = request;
         connection.response = response;
         if (!connection.trusted) {
@@ -63,6 +65,11 @@ export function createHttp1(
     const answer = answering ? undefined : refusalOf(error);
     if (answer === undefined) socket.destroy();
     else connection?.end(answer, nowMs());
+  });
+  server.on("timeout", (socket) => {
+    // A reply that is not known to have arrived: what the other end makes of the end of the connection tells.
+    if (connectionOf(socket)?.proof?.isOpen) socket.end();
+    else socket.destroy();
   });
   server.on("connect", (_request, socket) => {
     connectionOf(socket)?.end(plainAnswer(405, "CONNECT is not served here."), nowMs());

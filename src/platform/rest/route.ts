@@ -5,7 +5,7 @@ import type { Response } from "../listener/listener.ts";
 import { clientLeft } from "../rpc/call/client-left.ts";
 import { adoptTrailer, invokeStream, invokeUnary, type StreamSpec, type UnarySpec } from "../rpc/call/invoke.ts";
 import type { RunningCalls } from "../rpc/call/running-calls.ts";
-import { kRequestId } from "../rpc/call-context.ts";
+import { kDelivery, kRequestId } from "../rpc/call-context.ts";
 import { type Gate, passGate } from "../rpc/gate.ts";
 import { PublicError } from "../rpc/public-error.ts";
 import { filled } from "./bad-request.ts";
@@ -62,6 +62,7 @@ export function createRoute(options: RouteOptions): Route {
       if (pending !== undefined) await pending;
       await answer(call, request, reply);
     } catch (cause) {
+      call.context.values.get(kDelivery).replaced();
       try {
         if (!(cause instanceof ConnectError)) onDefect(cause);
         if (!call.hasLeft()) sendError(reply, call, writeError(cause, call.context.values.get(kRequestId)));

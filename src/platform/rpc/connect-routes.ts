@@ -5,7 +5,9 @@ import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Response } from "../listener/listener.ts";
 import type { Logger } from "../telemetry/log.ts";
+import { kDelivery } from "./call-context.ts";
 import { type Gate, passGate } from "./gate.ts";
+import { watchIterable } from "./interceptors/watch-iterable.ts";
 import type { ServedService } from "./served-service.ts";
 import type { ShutdownSignals } from "./shutdown.ts";
 
@@ -36,7 +38,7 @@ export function mountConnect(app: FastifyInstance, options: ConnectOptions): voi
     for (const spec of service.methods) {
       router.rpc(spec.method, spec.impl, {
         ...options.router,
-        interceptors,
+        interceptors: [tellReplaced, ...interceptors],
         requestGate: (context: HandlerContext) => {
           asked.add(context.values);
           return passGate(options.gate, context);
@@ -76,6 +78,9 @@ async function answer(
       if (value !== undefined) reply.raw.setHeader(name, value);
     }
     await universalResponseToNodeResponse(response, reply.raw);
+    // What was answered could not be written: an error has taken its place.
+    if (response.status !== 200 || (response.trailer?.get("grpc-status") ?? "0") !== "0")
+      values.get(kDelivery).replaced();
   } catch (error) {
     // The answer was under way: the client has left, or a header was refused. The call itself was observed.
     options.log.debug({ err: error, method: handler.method.name }, "answer not delivered");
@@ -83,6 +88,22 @@ async function answer(
     giveUp(reply.raw);
   }
 }
+
+const tellReplaced: Interceptor = (next) => async (request) => {
+  const replaced = () => request.contextValues.get(kDelivery).replaced();
+  try {
+    const response = await next(request);
+    if (!response.stream) return response;
+    const end = (cause: unknown) => {
+      if (cause !== undefined) replaced();
+      return undefined;
+    };
+    return { ...response, message: watchIterable(response.message, request.signal, end) };
+  } catch (cause) {
+    replaced();
+    throw cause;
+  }
+};
 
 async function refusal(
   gate: Gate,

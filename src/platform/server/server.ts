@@ -7,11 +7,12 @@ import type { UniversalHandlerOptions } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
+import { deliveryOf } from "../listener/delivery.ts";
 import { createListener, peerOf, type Request } from "../listener/listener.ts";
 import type { KeyPair } from "../listener/tls-door.ts";
 import { mountRest } from "../rest/mount-rest.ts";
 import type { ApiDescription } from "../rest/openapi/openapi.ts";
-import { kPeer, kRequestId } from "../rpc/call-context.ts";
+import { kDelivery, kPeer, kRequestId } from "../rpc/call-context.ts";
 import { mountConnect } from "../rpc/connect-routes.ts";
 import { type Gate, guard } from "../rpc/gate.ts";
 import { createHealthState, type HealthState, serveHealth } from "../rpc/health.ts";
@@ -91,7 +92,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...(options.registry && { jsonOptions: { registry: options.registry } }),
   };
   const contextValues = (call: Request | ServerHttp2Stream, headers: IncomingHttpHeaders) =>
-    createContextValues().set(kPeer, peerOf(call)).set(kRequestId, requestIds(headers["x-request-id"]));
+    createContextValues()
+      .set(kPeer, peerOf(call))
+      .set(kRequestId, requestIds(headers["x-request-id"]))
+      .set(kDelivery, deliveryOf(call));
   const interceptors = await createInterceptors(options);
 
   const early =

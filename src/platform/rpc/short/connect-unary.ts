@@ -4,6 +4,7 @@ import { type Compression, compressionNegotiate, mergeNonProtocolHeaders } from 
 import { codeToHttpStatus, errorToJsonBytes, parseTimeout } from "@connectrpc/connect/protocol-connect";
 import { Call } from "../call/call.ts";
 import { invokeUnary, type UnarySpec } from "../call/invoke.ts";
+import { kDelivery } from "../call-context.ts";
 import { passGate } from "../gate.ts";
 import { asBuffer, type Codec } from "./codecs.ts";
 import type { ShortMethod } from "./methods.ts";
@@ -70,6 +71,7 @@ export function openConnectUnary(
       try {
         body = await run(serving, method, spec, call, encoding.request, codec, read);
       } catch (cause) {
+        call.values.get(kDelivery).replaced();
         const error = cause instanceof ConnectError ? cause : new ConnectError("internal error", Code.Internal);
         status = codeToHttpStatus(error.code);
         body = describe(error, call, serving);
@@ -93,7 +95,9 @@ async function run(
   if (admitted !== undefined) await admitted;
   const sent = await read();
   const body = encoding === null ? sent : asBuffer(await encoding.decompress(sent, serving.limits.readMaxBytes));
-  return serialize(await invokeUnary(spec, interceptors, call, parse(body, 0, body.length)), 0);
+  const parsed = parse(body, 0, body.length);
+  const message = parsed instanceof Promise ? await parsed : parsed;
+  return serialize(await invokeUnary(spec, interceptors, call, message), 0);
 }
 
 function describe(error: ConnectError, call: Call, serving: Serving): Uint8Array {

@@ -6,6 +6,7 @@ import { parseTimeout } from "@connectrpc/connect/protocol-grpc";
 import { Call } from "../call/call.ts";
 import { clientLeft } from "../call/client-left.ts";
 import { adoptTrailer, invokeStream, invokeUnary } from "../call/invoke.ts";
+import { kDelivery } from "../call-context.ts";
 import { passGate } from "../gate.ts";
 import { headAfterMs } from "../head-after.ts";
 import { asBuffer, type Codec } from "./codecs.ts";
@@ -75,6 +76,7 @@ async function answer(
     if (admitted !== undefined) await admitted;
     await run(method, call, body, reply);
   } catch (error) {
+    call.values.get(kDelivery).replaced();
     try {
       reply.fail(error);
     } catch (refused) {

@@ -1,0 +1,126 @@
+import type { Http2Session } from "node:http2";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+
+/** Told once whether a reply has arrived. */
+export type Verdict = (arrived: boolean) => void;
+
+/** Finds out whether the replies of one connection arrive. */
+export interface Proof {
+  /** Every byte of a reply has left. */
+  left(verdict: Verdict): void;
+  /** The other end has sent a request: what had left before has arrived. HTTP/1.1 only. */
+  requested(): void;
+  /** There are replies that have left, and are not known to have arrived. */
+  readonly isOpen: boolean;
+}
+
+/**
+ * Proof for an HTTP/2 connection and the socket that it is spoken on: a PING behind the replies is acknowledged. One is
+ * under way at most, for all replies that had left when it was sent.
+ */
+export class PingProof implements Proof {
+  readonly #session: Http2Session;
+  readonly #channel: Duplex;
+  #waiting: Verdict[] = [];
+  #pinged: Verdict[] = [];
+
+  constructor(session: Http2Session, channel: Duplex) {
+    this.#session = session;
+    this.#channel = channel;
+    session.on("goaway", (code) => {
+      // Whoever says goodbye in peace misses nothing that had left before; it may not stay to acknowledge the PING.
+      if (code === 0) for (const verdict of this.#takeAll()) verdict(true);
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.#waiting.length + this.#pinged.length > 0;
+  }
+
+  left(verdict: Verdict): void {
+    this.#waiting.push(verdict);
+    this.#ping();
+  }
+
+  requested(): void {
+    // Of HTTP/2 it proves nothing: requests do not wait for replies.
+  }
+
+  #ping(): void {
+    if (this.#pinged.length > 0 || this.#waiting.length === 0) return;
+    if (this.#session.destroyed || this.#session.closed) {
+      this.#over();
+      return;
+    }
+    this.#pinged = this.#waiting;
+    this.#waiting = [];
+    this.#session.ping((error: Error | null) => {
+      if (error !== null) {
+        this.#over();
+        return;
+      }
+      const arrived = this.#pinged;
+      this.#pinged = [];
+      for (const verdict of arrived) verdict(true);
+      this.#ping();
+    });
+  }
+
+  // No PING goes through any more. A session that was closed in peace still has its socket, whose end tells.
+  #over(): void {
+    const inPeace = this.#session.closed && !this.#channel.destroyed;
+    for (const verdict of this.#takeAll()) {
+      if (inPeace) this.#channel.once("close", () => verdict(endedWell(this.#channel)));
+      else verdict(false);
+    }
+  }
+
+  #takeAll(): Verdict[] {
+    const all = [...this.#pinged, ...this.#waiting];
+    this.#pinged = [];
+    this.#waiting = [];
+    return all;
+  }
+}
+
+/** Proof for an HTTP/1.1 connection: its next request, or its clean end. */
+export class RequestProof implements Proof {
+  readonly #socket: Socket;
+  #waiting: Verdict[] = [];
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    // Node closes the socket behind a last reply without a look at what the other end makes of it.
+    const destroySoon = socket.destroySoon.bind(socket);
+    socket.destroySoon = () => {
+      if (this.isOpen) socket.end();
+      else destroySoon();
+    };
+    socket.once("close", () => this.#settle(endedWell(socket)));
+  }
+
+  get isOpen(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  left(verdict: Verdict): void {
+    // Who ends its side before the reply has left does not wait for it.
+    if (this.#socket.readableEnded || this.#socket.destroyed) verdict(false);
+    else this.#waiting.push(verdict);
+  }
+
+  requested(): void {
+    this.#settle(true);
+  }
+
+  #settle(arrived: boolean): void {
+    const settled = this.#waiting;
+    this.#waiting = [];
+    for (const verdict of settled) verdict(arrived);
+  }
+}
+
+function endedWell(channel: Duplex): boolean {
+  return channel.readableEnded && channel.errored === null;
+}
