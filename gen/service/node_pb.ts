@@ -1000,7 +1000,8 @@ export type BalancerInfoResponse = Message<"service.BalancerInfoResponse"> & {
   overrideTarget: string;
 
   /**
-   * The outbounds that its strategy chooses now.
+   * The outbounds that its strategy chooses now: several where it goes from one to the next. Empty: none is usable, or its
+   * strategy does not tell.
    *
    * @generated from field: repeated string principle_target = 2;
    */
@@ -1112,7 +1113,7 @@ export type RouteResult = Message<"service.RouteResult"> & {
   outboundTag: string;
 
   /**
-   * The balancers that were passed through.
+   * The balancers that were passed through. Xray does not tell.
    *
    * @generated from field: repeated string outbound_group_tags = 2;
    */
@@ -1154,14 +1155,16 @@ export const RouteResultSchema: GenMessage<RouteResult> = /*@__PURE__*/
  */
 export type AddRoutingRuleRequest = Message<"service.AddRoutingRuleRequest"> & {
   /**
-   * The rule: a JSON object as it stands in `routing.rules` of the engine's config. Required.
+   * The rule: a JSON object as it stands in `routing.rules` of the engine's config. Required. Only with a `ruleTag` it can
+   * be removed alone.
    *
    * @generated from field: string rule = 1;
    */
   rule: string;
 
   /**
-   * All rules and balancers are removed before. False, or absent: the rule is appended.
+   * All rules and balancers are removed before, but for the rules that the node has added for itself. False, or absent:
+   * the rule is appended.
    *
    * @generated from field: bool should_reset = 2;
    */
@@ -1476,8 +1479,10 @@ export const NodeService: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * The engine's routing rules, in their order. Like all calls about routing it is answered Unimplemented (REST 501)
-   * where the engine is not Xray.
+   * The engine's routing rules, in their order, those that the node has added for itself among them. Like all calls
+   * about routing it is answered Unimplemented (REST 501) where the engine is not Xray, and an error of the engine itself
+   * Unknown (REST 500). What these calls change holds until the backend is stopped, the node ends, or a Start brings its
+   * own routing; also when the engine goes away and comes back.
    *
    * @generated from rpc service.NodeService.ListRoutingRules
    */
@@ -1487,7 +1492,7 @@ export const NodeService: GenService<{
     output: typeof RoutingRulesResponseSchema;
   },
   /**
-   * What a balancer chooses now, and what overrides it.
+   * What a balancer chooses now, and what overrides it. NotFound for one that the routing does not have.
    *
    * @generated from rpc service.NodeService.GetBalancerInfo
    */
@@ -1497,7 +1502,8 @@ export const NodeService: GenService<{
     output: typeof BalancerInfoResponseSchema;
   },
   /**
-   * Asks the router where a connection would go.
+   * Asks the router where a connection would go. Where no rule decides it is the first outbound of the config. A
+   * malformed address or port is InvalidArgument.
    *
    * @generated from rpc service.NodeService.TestRoute
    */
@@ -1507,8 +1513,9 @@ export const NodeService: GenService<{
     output: typeof RouteResultSchema;
   },
   /**
-   * Adds a routing rule to the running engine. It is gone after a restart of the engine. A rule that cannot be read is
-   * InvalidArgument, and changes nothing.
+   * Adds a routing rule to the running engine. What is refused changes nothing: a rule that the engine cannot read, that
+   * leads to its API or to a balancer that the routing does not have (InvalidArgument), or whose name another rule has
+   * (AlreadyExists).
    *
    * @generated from rpc service.NodeService.AddRoutingRule
    */
@@ -1518,7 +1525,8 @@ export const NodeService: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * Removes a routing rule from the running engine.
+   * Removes a routing rule from the running engine, also one of the config. It is answered where there is none. A rule
+   * that the node needs for itself is InvalidArgument.
    *
    * @generated from rpc service.NodeService.RemoveRoutingRule
    */
@@ -1528,7 +1536,8 @@ export const NodeService: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * Makes a balancer choose one outbound, or choose by itself again.
+   * Makes a balancer choose one outbound, or choose by itself again. NotFound for a balancer or an outbound that the
+   * config does not have.
    *
    * @generated from rpc service.NodeService.OverrideBalancerTarget
    */

@@ -85,6 +85,7 @@ export function createMemoryEngine(events: EngineEvents): MemoryEngine {
       return life;
     },
     refuse: "",
+    routing: undefined,
     connected: new Map(),
     measured: undefined,
     async start(request) {

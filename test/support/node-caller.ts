@@ -10,18 +10,26 @@ import { sizeDelimitedEncode } from "@bufbuild/protobuf/wire";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import {
+  AddRoutingRuleRequestSchema,
   BackendSchema,
   BackendStatsResponseSchema,
+  BalancerInfoRequestSchema,
+  BalancerInfoResponseSchema,
   BaseInfoResponseSchema,
   EmptySchema,
   LatencyRequestSchema,
   LatencyResponseSchema,
   NodeService,
   OnlineStatResponseSchema,
+  OverrideBalancerTargetRequestSchema,
+  RemoveRoutingRuleRequestSchema,
+  RouteResultSchema,
+  RoutingRulesResponseSchema,
   StatRequestSchema,
   StatResponseSchema,
   StatsOnlineIpListResponseSchema,
   SystemStatsResponseSchema,
+  TestRouteRequestSchema,
   UserSchema,
   UsersChunkSchema,
   UsersSchema,
@@ -53,6 +61,12 @@ export interface NodeCaller {
   online(email: string): Promise<MessageShape<typeof OnlineStatResponseSchema>>;
   onlineAddresses(email: string): Promise<MessageShape<typeof StatsOnlineIpListResponseSchema>>;
   latency(name?: string): Promise<MessageShape<typeof LatencyResponseSchema>>;
+  routingRules(): Promise<MessageShape<typeof RoutingRulesResponseSchema>>;
+  balancer(tag: string): Promise<MessageShape<typeof BalancerInfoResponseSchema>>;
+  testRoute(request: Init<typeof TestRouteRequestSchema>): Promise<MessageShape<typeof RouteResultSchema>>;
+  addRule(rule: string, shouldReset?: boolean): Promise<unknown>;
+  removeRule(ruleTag: string): Promise<unknown>;
+  overrideBalancer(balancerTag: string, target: string): Promise<unknown>;
 }
 
 /** A protocol of the API and how a node is called over it. */
@@ -108,6 +122,12 @@ function rpcCaller(transport: Transport): NodeCaller {
     online: (name) => client.getUserOnlineStats({ name }),
     onlineAddresses: (name) => client.getUserOnlineIpListStats({ name }),
     latency: (name = "") => client.getOutboundsLatency({ name }),
+    routingRules: () => client.listRoutingRules({}),
+    balancer: (tag) => client.getBalancerInfo({ tag }),
+    testRoute: (request) => client.testRoute(request),
+    addRule: (rule, shouldReset = false) => client.addRoutingRule({ rule, shouldReset }),
+    removeRule: (ruleTag) => client.removeRoutingRule({ ruleTag }),
+    overrideBalancer: (balancerTag, target) => client.overrideBalancerTarget({ balancerTag, target }),
   };
 }
 
@@ -137,6 +157,18 @@ function restCaller(node: NodeAddress): NodeCaller {
       call("GET", "/stats/user/online_ip", StatsOnlineIpListResponseSchema, encode(StatRequestSchema, { name })),
     latency: (name = "") =>
       call("GET", "/stats/latency", LatencyResponseSchema, encode(LatencyRequestSchema, { name })),
+    routingRules: () => call("GET", "/routing/rules", RoutingRulesResponseSchema),
+    balancer: (tag) =>
+      call("POST", "/routing/balancer", BalancerInfoResponseSchema, encode(BalancerInfoRequestSchema, { tag })),
+    testRoute: (request) => call("POST", "/routing/test", RouteResultSchema, encode(TestRouteRequestSchema, request)),
+    addRule: (rule, shouldReset = false) =>
+      call("PUT", "/routing/rules", EmptySchema, encode(AddRoutingRuleRequestSchema, { rule, shouldReset })),
+    removeRule: (ruleTag) =>
+      call("DELETE", "/routing/rules", EmptySchema, encode(RemoveRoutingRuleRequestSchema, { ruleTag })),
+    overrideBalancer(balancerTag, target) {
+      const body = encode(OverrideBalancerTargetRequestSchema, { balancerTag, target });
+      return call("PUT", "/routing/balancer/override", EmptySchema, body);
+    },
   };
 }
 

@@ -3,18 +3,21 @@ import { watchIterable } from "../../platform/rpc/interceptors/watch-iterable.ts
 import { PublicError } from "../../platform/rpc/public-error.ts";
 import type { RejectedUser } from "../engines/engine.ts";
 import { ConfigRefused, EngineUnreachable, StartFailed } from "../engines/engine-error.ts";
+import { BalancerUnknown, OutboundUnknown, RoutingRefused, RuleRefused, RuleTagTaken } from "../engines/routing.ts";
 import { ChunksTooLarge, IncompleteChunks } from "../runtime/chunks.ts";
 import {
   BackendNotInitialized,
   CoreNotStarted,
   EmailMissing,
   LatencyUnavailable,
+  RoutingUnsupported,
   SysStatsFailed,
   TrafficTargetUnknown,
   UnknownBackendType,
   UserNeverOnline,
   UsersRejected,
 } from "../runtime/situations.ts";
+import { InvalidRoutingRequest } from "./routing-request.ts";
 import { InvalidStatRequest } from "./stat-request.ts";
 
 /** Turns what a handler throws into what its caller is told. */
@@ -65,6 +68,13 @@ const answers: readonly (readonly [situation: new (...args: never[]) => Error, c
   [TrafficTargetUnknown, Code.NotFound, 404],
   [UserNeverOnline, Code.NotFound, 404],
   [LatencyUnavailable, Code.Unknown, 502],
+  [RoutingUnsupported, Code.Unimplemented, 501],
+  [InvalidRoutingRequest, Code.InvalidArgument, 400],
+  [RuleRefused, Code.InvalidArgument, 400],
+  [RuleTagTaken, Code.AlreadyExists, 409],
+  [BalancerUnknown, Code.NotFound, 404],
+  [OutboundUnknown, Code.NotFound, 404],
+  [RoutingRefused, Code.Unknown, 500],
 ];
 
 // A panel stores about a thousand characters of a message.

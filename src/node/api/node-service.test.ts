@@ -296,7 +296,15 @@ describe("keep_alive", () => {
   });
 });
 
-it("what the node does not do yet is answered Unimplemented", async () => {
+it.each<[string, (node: typeof client) => Promise<unknown>]>([
+  ["ListRoutingRules", (node) => node.listRoutingRules({})],
+  ["GetBalancerInfo", (node) => node.getBalancerInfo({})],
+  ["TestRoute", (node) => node.testRoute({})],
+  ["AddRoutingRule", (node) => node.addRoutingRule({})],
+  ["RemoveRoutingRule", (node) => node.removeRoutingRule({})],
+  ["OverrideBalancerTarget", (node) => node.overrideBalancerTarget({})],
+])("%s is answered Unimplemented where the engine routes nothing, whatever else is wrong", async (_, call) => {
   await client.start(backend);
-  expect(await refused(client.listRoutingRules({}))).toMatchObject({ code: Code.Unimplemented });
+  const answer = { code: Code.Unimplemented, rawMessage: "routing is only supported by the xray backend" };
+  expect(await refused(call(client))).toMatchObject(answer);
 });

@@ -8,6 +8,7 @@ import { BackendNotInitialized, EmailMissing } from "../runtime/situations.ts";
 import { noteActivity } from "./activity.ts";
 import { answerErrors } from "./errors.ts";
 import { requireBackend } from "./require-backend.ts";
+import { routingMethods } from "./routing.ts";
 import { emailOf, statsOf, trafficQueryOf } from "./stat-request.ts";
 
 /** Options of {@link createNodeService}. */
@@ -17,7 +18,7 @@ export interface NodeServiceOptions {
   nodeVersion: string;
 }
 
-/** `service.NodeService` over a runtime. What it does not have yet is answered Unimplemented. */
+/** `service.NodeService` over a runtime. */
 export function createNodeService({ runtime, nodeVersion }: NodeServiceOptions): ServedService {
   const baseInfo = (): BaseInfoResponse => create(BaseInfoResponseSchema, { ...runtime.info, nodeVersion });
   return serveService(
@@ -68,6 +69,7 @@ export function createNodeService({ runtime, nodeVersion }: NodeServiceOptions):
           throw error;
         }
       },
+      ...routingMethods(runtime),
       getBackendStats: () => runtime.engineStats(),
       getSystemStats: () => runtime.systemStats(),
       async *getLogs(_, { signal }) {

@@ -1,4 +1,5 @@
 import type { BackendStatsResponse, Latency, User } from "../../../gen/service/node_pb.ts";
+import type { EngineRouting } from "./routing.ts";
 
 /**
  * A proxy engine: one program that this node runs, with its users. It serialises what changes it; whoever calls need
@@ -9,6 +10,8 @@ export interface Engine {
   readonly state: EngineState;
   /** The version of the program that was started last, such as `26.3.27`. Empty before the first start. */
   readonly version: string;
+  /** Undefined where the engine routes nothing. */
+  readonly routing: EngineRouting | undefined;
 
   /**
    * Runs this config with exactly these users; resolves when the engine's own API answers. While the engine runs, an

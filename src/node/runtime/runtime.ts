@@ -19,6 +19,7 @@ import type {
   UsersOutcome,
 } from "../engines/engine.ts";
 import { EngineNotRunning, EngineUnreachable } from "../engines/engine-error.ts";
+import type { EngineRouting } from "../engines/routing.ts";
 import type { Clock } from "./clock.ts";
 import { createKeepAlive } from "./keep-alive.ts";
 import { readLatencies } from "./latencies.ts";
@@ -28,6 +29,7 @@ import { shareRuns } from "./share-runs.ts";
 import {
   BackendNotInitialized,
   CoreNotStarted,
+  RoutingUnsupported,
   SysStatsFailed,
   TrafficTargetUnknown,
   UnknownBackendType,
@@ -86,6 +88,8 @@ export interface Runtime {
    * {@link LatencyUnavailable}.
    */
   latencies(name?: string): Promise<Latency[]>;
+  /** Asks or changes the engine's routing. Throws {@link RoutingUnsupported}. */
+  routing<T>(use: (routing: EngineRouting) => Promise<T>): Promise<T>;
   /** Measures of this machine, and the engine's uptime: 0 when it does not tell. */
   systemStats(): Promise<SystemStatsResponse>;
   /**
@@ -214,6 +218,11 @@ export function createRuntime(options: RuntimeOptions): Runtime {
         return addresses;
       }),
     latencies: (name) => whileRunning(() => readLatencies(engine, name)),
+    routing: (use) =>
+      whileRunning(() => {
+        if (engine.routing === undefined) throw new RoutingUnsupported();
+        return use(engine.routing);
+      }),
     systemStats: () =>
       whileRunning(async () => {
         const uptime = await engine.sysStats().then(

@@ -68,3 +68,9 @@ export class UserNeverOnline extends Error {
 export class LatencyUnavailable extends Error {
   override readonly name = "LatencyUnavailable";
 }
+
+/** The call is about routing, and the engine has none. */
+export class RoutingUnsupported extends Error {
+  override readonly name = "RoutingUnsupported";
+  override readonly message = "routing is only supported by the xray backend";
+}

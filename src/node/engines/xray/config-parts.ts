@@ -6,7 +6,7 @@ export interface ConfigParts {
   readonly inbounds: readonly HandlerPart[];
   /** In the order of the config: the first is the default. */
   readonly outbounds: readonly HandlerPart[];
-  /** Rules and balancers. */
+  /** Rules and balancers, and what these must choose. */
   readonly routing: string;
   /** Whether Xray takes the routing while it runs: it refuses rules or balancers of which two have the same tag. */
   readonly routable: boolean;
@@ -27,15 +27,22 @@ export interface HandlerPart {
 /** Takes a config apart that is ready to be run. `managed` are the tags of the inbounds whose users the node sets. */
 export function partsOf(
   root: JsonObject,
-  handlers: { inbounds: readonly Tagged[]; outbounds: readonly Tagged[]; managed: readonly string[] },
+  handlers: {
+    inbounds: readonly Tagged[];
+    outbounds: readonly Tagged[];
+    managed: readonly string[];
+    overrides: ReadonlyMap<string, string>;
+  },
 ): ConfigParts {
   const routing = objectOf(getField(root, "routing"));
   const changing = Object.fromEntries(routingLists.map((name) => [name, getField(routing, name) ?? []]));
+  // They stand in no document, but go when Xray is given other balancers.
+  const overrides = [...handlers.overrides];
   const managed = new Set(handlers.managed);
   return {
     inbounds: handlers.inbounds.map((inbound) => partOf(inbound, movableInbounds, managed.has(inbound.tag))),
     outbounds: handlers.outbounds.map((outbound) => partOf(outbound, movableOutbounds, false)),
-    routing: canonicalText(changing),
+    routing: canonicalText(overrides.length === 0 ? changing : { ...changing, overrides }),
     routable: areDistinct(changing.rules, "ruleTag") && areDistinct(changing.balancers, "tag"),
     fixed: canonicalText({
       ...without(root, ["inbounds", "outbounds", "routing"]),

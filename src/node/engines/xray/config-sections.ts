@@ -126,13 +126,7 @@ export function patchRouting(root: JsonObject): void {
   const rules = ensureObjects(routing, "rules", "routing.rules").filter(
     (rule) => getField(rule, "outboundTag") !== "API" && getField(rule, "ruleTag") !== malformedDomainGuard,
   );
-  for (const rule of rules) {
-    for (const name of ["ip", "source", "sourceIP", "localIP"]) {
-      const addresses = getField(rule, name);
-      const list = typeof addresses === "string" ? addresses.split(",") : addresses;
-      if (Array.isArray(list)) setField(rule, name, list.flatMap(withoutGeoFile));
-    }
-  }
+  rules.forEach(withoutGeoFiles);
   const blackholes = ensureObjects(root, "outbounds", "outbounds")
     .filter((outbound) => ["blackhole", "block"].includes(String(getField(outbound, "protocol")).toLowerCase()))
     .map((outbound) => stringField(outbound, "tag", "outbounds[].tag"))
@@ -149,7 +143,17 @@ export function patchRouting(root: JsonObject): void {
   setField(routing, "rules", rules);
 }
 
-const malformedDomainGuard = "PG_NODE_MALFORMED_DOMAIN_GUARD";
+/** The name of the rule that catches domains that no resolver could take. */
+export const malformedDomainGuard = "PG_NODE_MALFORMED_DOMAIN_GUARD";
+
+/** Names private networks in a rule by their addresses instead of by geoip.dat. */
+export function withoutGeoFiles(rule: JsonObject): void {
+  for (const name of ["ip", "source", "sourceIP", "localIP"]) {
+    const addresses = getField(rule, name);
+    const list = typeof addresses === "string" ? addresses.split(",") : addresses;
+    if (Array.isArray(list)) setField(rule, name, list.flatMap(withoutGeoFile));
+  }
+}
 
 function withoutGeoFile(address: Json): Json[] {
   const isPrivate = typeof address === "string" && address.trim().toLowerCase() === "geoip:private";

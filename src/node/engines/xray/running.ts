@@ -95,7 +95,12 @@ export async function runXray(launch: Launch, signal: AbortSignal): Promise<Runn
 }
 
 /** Has Xray read a config without running it. Throws {@link ConfigRefused} with its own words. */
-export async function testConfig({ program, config, keepLines, timeoutMs }: Launch): Promise<void> {
+export async function testConfig({
+  program,
+  config,
+  keepLines,
+  timeoutMs,
+}: Pick<Launch, "program" | "config" | "keepLines" | "timeoutMs">): Promise<void> {
   const process = await spawnXray(program, config, { keepLines, test: true }).catch((error) => {
     throw new ConfigRefused(`xray executable cannot be run: ${error.message}`);
   });

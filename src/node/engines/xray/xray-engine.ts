@@ -21,6 +21,8 @@ import type {
   UsersOutcome,
 } from "../engine.ts";
 import { EngineNotRunning, EngineUnreachable, StartFailed } from "../engine-error.ts";
+import type { EngineRouting } from "../routing.ts";
+import type { XrayApi } from "./api.ts";
 import { applyChanges } from "./apply.ts";
 import { applyInBulk } from "./bulk-change.ts";
 import { type ClientsOf, readXrayConfig, type XrayConfig } from "./config.ts";
@@ -32,6 +34,7 @@ import { readOnline } from "./online.ts";
 import type { Plan } from "./plan.ts";
 import type { ProcessEnd, XrayProgram } from "./process.ts";
 import { createRestartPace } from "./restart-pace.ts";
+import { createXrayRouting, restoreOverrides } from "./routing.ts";
 import { type Launch, type RunningXray, runXray, testConfig } from "./running.ts";
 import { StepFailed } from "./structure.ts";
 import { readCounters } from "./traffic.ts";
@@ -82,6 +85,16 @@ class XrayEngine implements Engine {
   // A stop need not wait for what it makes vain: it aborts this, and there is a new one when the last stop is done.
   #unwanted = new AbortController();
   #stopsWaiting = 0;
+
+  readonly routing: EngineRouting = createXrayRouting({
+    running: () => this.#requirePlan(),
+    inTurn: (work) => this.#inTurn(work),
+    settled: (routing) => {
+      if (this.#plan === undefined) return;
+      const { config } = this.#plan;
+      this.#plan = { ...this.#plan, config: { ...config.withRouting(routing), logPaths: config.logPaths } };
+    },
+  });
 
   constructor(options: XrayEngineOptions, apiSocket: string) {
     this.#options = options;
@@ -194,6 +207,12 @@ class XrayEngine implements Engine {
     });
   }
 
+  #requirePlan(): { api: XrayApi; plan: Plan } {
+    const { api } = this.#requireRunning();
+    if (this.#plan === undefined) throw new EngineNotRunning("core is not started yet");
+    return { api, plan: this.#plan };
+  }
+
   #requireRunning(): RunningXray {
     if (this.#running === undefined || this.#state !== "running") throw new EngineNotRunning("core is not started yet");
     return this.#running;
@@ -274,6 +293,8 @@ class XrayEngine implements Engine {
     await this.#prepareRunDir();
     this.#options.onConfig?.([...this.#launchOf(plan).config].join(""));
     const running = await runXray(this.#launchOf(plan), this.#unwanted.signal);
+    // One that went away meanwhile comes back, and is told again.
+    await restoreOverrides(running.api, plan.config.routing).catch(() => undefined);
     plan.table.started();
     this.#plan = plan;
     this.#version = running.version;
