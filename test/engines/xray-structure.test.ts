@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { link, lstat, rename } from "node:fs/promises";
+import { link, lstat, rename, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer, type Server } from "node:net";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { User } from "../../gen/service/node_pb.ts";
 import { ConfigRefused, StartFailed } from "../../src/node/engines/engine-error.ts";
@@ -14,6 +16,7 @@ import {
   startEchoTarget,
 } from "../support/steady-connections.ts";
 import { answers, startXrayClient, type XrayClient } from "../support/xray-client.ts";
+import { xrayPath } from "../xray-path.ts";
 import { createEngineUnderTest, type EngineUnderTest, until } from "./engine-under-test.ts";
 import { createHysteria, shadowsocks2022, userOfAll as userOf } from "./more-protocols.ts";
 
@@ -145,6 +148,30 @@ describe("inbounds of a running Xray", () => {
     await expect(lstat(path)).rejects.toThrow(/ENOENT/);
   });
 
+  test("on a unix socket change in its place", async () => {
+    const unix = {
+      tag: "unix",
+      listen: `${xray.runDir}/more.sock`,
+      protocol: "vless",
+      settings: { decryption: "none" },
+    };
+    expect(await start({ ...config, inbounds: [...config.inbounds, unix] })).toEqual(done);
+    const sniffing = { ...unix, sniffing: { enabled: true, destOverride: ["tls"] } };
+    const late = userOf("late", "unix");
+    expect(await start({ ...config, inbounds: [...config.inbounds, sniffing] }, [user, late])).toEqual(done);
+    expect(await xray.usersOn("unix")).toEqual(["late"]);
+    expect((await lstat(unix.listen)).isSocket()).toBe(true);
+    await expectNoneDropped();
+  });
+
+  test("with more users than one call can bring get them all", { timeout: 60_000 }, async () => {
+    const crowd = Array.from({ length: 50_000 }, (_, index) => userOf(`${index}`, "more"));
+    const more = { ...config.inbounds[0], tag: "more", port: await free() };
+    expect(await start({ ...config, inbounds: [...config.inbounds, more] }, [user, ...crowd])).toEqual(done);
+    expect(await xray.usersOn("more")).toHaveLength(50_000);
+    await expectNoneDropped();
+  });
+
   test("that were changed live come back after a kill", async () => {
     const port = await free();
     const inbounds = [...without("vless"), { ...config.inbounds[0], port }];
@@ -237,6 +264,40 @@ describe("a change that fails", () => {
     taken.close();
     expect(await start(changed)).toEqual(done);
     expect(await answers(taken.port)).toBe(true);
+  });
+
+  test("and cannot be taken back ends with the config before, started again as soon as it can be", async () => {
+    const { stdout } = await promisify(execFile)(await xrayPath(), ["tls", "cert", "--domain=localhost"]);
+    const { certificate, key } = JSON.parse(stdout);
+    const [certificateFile, keyFile] = [`${xray.runDir}/cert.pem`, `${xray.runDir}/key.pem`];
+    await Promise.all([writeFile(certificateFile, certificate.join("\n")), writeFile(keyFile, key.join("\n"))]);
+    const port = await free();
+    const secured = {
+      ...config.inbounds[0],
+      tag: "secured",
+      port,
+      streamSettings: {
+        network: "tcp",
+        security: "tls",
+        tlsSettings: { certificates: [{ certificateFile, keyFile }] },
+      },
+    };
+    const before = { ...config, inbounds: [...config.inbounds, secured] };
+    expect(await start(before)).toEqual(done);
+    await rename(certificateFile, `${certificateFile}.away`);
+
+    const taken = await takenPort();
+    const open = { ...config.inbounds[0], tag: "secured", port: await free() };
+    const late = { ...config.inbounds[0], tag: "late", port: taken.port };
+    const failure = start({ ...config, inbounds: [...config.inbounds, open, late] }, [userOf("other", "late")]);
+    await expect(failure).rejects.toThrow(/address already in use/);
+    taken.close();
+    expect(xray.engine.state).toBe("restarting");
+    await rename(`${certificateFile}.away`, certificateFile);
+    await until("back", () => xray.engine.state === "running", 10_000);
+    expect(await Promise.all([port, open.port, late.port].map(answers))).toEqual([true, false, false]);
+    expect(await carrying(protocols, ports)).toEqual(tags);
+    expect(xray.engine.knows("inbound", "late")).toBe(false);
   });
 
   test("the test of the config changes nothing", async () => {

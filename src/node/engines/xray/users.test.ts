@@ -178,3 +178,43 @@ test("removing one of very many users takes no longer than removing one of few",
   await timeOf(few);
   expect(await timeOf(full)).toBeLessThan(50 * Math.max(2, await timeOf(few)));
 });
+
+describe("a table for other inbounds", () => {
+  const other = readXrayConfig(
+    JSON.stringify({
+      inbounds: [
+        { tag: "c", protocol: "vless" },
+        { tag: "d", protocol: "vless" },
+        { tag: "a", protocol: "vless", port: 2 },
+      ],
+    }),
+    { excludeInbounds: [], apiSocket: "/x" },
+  ).inbounds;
+  const succeeding = (table: UserTable) => UserTable.succeeding(table, other, new Set(["c"]));
+
+  test("holds those of the inbounds that are kept, and nobody else", async () => {
+    const users = [user("1", ["a", "b", "c", "d"]), user("2", ["c"], 2)];
+    const table = await succeeding(await tableOf(...users));
+    expect(changesOf(await table.diff(users, true))).toEqual(["a - 1=1", "d - 1=1"]);
+    expect([table.has("1"), table.has("2"), table.has("3")]).toEqual([true, true, false]);
+    expect(changesOf(await table.diff([], true))).toEqual(["c 1=1 -", "c 2=2 -"]);
+    expect(table.has("1")).toBe(false);
+  });
+
+  test("knows whose identities are shared, and of whom nobody knows whether they are there", async () => {
+    const before = await tableOf(user("1", ["c"]), user("2", ["c"]));
+    const [change] = (await before.diff([user("3", ["c"], 3)], false)).changes;
+    if (change?.after !== undefined) before.doubted(change.inbound, change.after);
+    const table = await succeeding(before);
+    const left = [user("2", ["c"]), user("3", ["c"], 3)];
+    expect(changesOf(await table.diff(left, true))).toEqual(["c 1=1 -", "c 2=1 2=1", "c 3=3 3=3"]);
+  });
+
+  test("leaves the one before as it was", async () => {
+    const users = [user("1", ["a", "c"])];
+    const before = await tableOf(...users);
+    const table = await succeeding(before);
+    await table.settle((await table.diff([], true)).changes);
+    expect(changesOf(await before.diff(users, true))).toEqual([]);
+  });
+});
