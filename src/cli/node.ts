@@ -1,5 +1,6 @@
 import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
+import type { Maintenance } from "../node/maintenance/maintenance.ts";
 import { createNode, type Node } from "../node/node.ts";
 import { type NodeSettings, nodeVariables, readNodeSettings } from "../node/settings.ts";
 import { processOwner } from "../platform/config/common.ts";
@@ -8,7 +9,7 @@ import { type Env, variablesAsText, wrongValue } from "../platform/config/variab
 import { isErrno } from "../platform/errno.ts";
 import { namesOfMachine } from "../platform/identity/certificate-names.ts";
 import { type OpenCertificate, openCertificate } from "../platform/identity/certificate-watch.ts";
-import { createServer, type Server } from "../platform/server/server.ts";
+import { createServer, type Server, type ServerOptions } from "../platform/server/server.ts";
 import { createLog, type Logger } from "../platform/telemetry/log.ts";
 import { createMetrics } from "../platform/telemetry/metrics.ts";
 import { type Command, refuseWords } from "./command.ts";
@@ -73,22 +74,35 @@ class CannotListen extends Error {
 async function startNode(settings: NodeSettings, dataDir: string, env: Env): Promise<StartedNode> {
   const log = createLog("node", settings.logLevel);
   for (const note of settings.notes) log.warn(note);
-  const node = await createNode(settings, { dataDir, version: await garrisonVersion(), env, log });
+  const restart = Promise.withResolvers<void>();
+  const node = await createNode(settings, {
+    dataDir,
+    version: await garrisonVersion(),
+    env,
+    restart: restart.resolve,
+    log,
+  });
   let certificate: OpenCertificate | undefined;
-  let server: Server | undefined;
+  const servers: Server[] = [];
   const close = async () => {
-    await Promise.all([server?.close(), certificate?.close()]);
+    // Whoever waits for something that is being done to the node is answered while the server still is.
+    await Promise.all([node.maintenance?.close(), ...servers.map((server) => server.close()), certificate?.close()]);
     await node.close();
   };
   try {
-    certificate = await openNodeCertificate(settings, log, (changed) => server?.replaceCertificate(changed));
-    server = await listen(settings, node, certificate, log);
+    certificate = await openNodeCertificate(settings, log, (changed) => {
+      for (const server of servers) server.replaceCertificate(changed);
+    });
+    const serving = servingOf(settings, node, certificate, log);
+    servers.push(await listen(serving));
+    if (node.maintenance !== undefined) servers.push(...(await listenForMaintenance(serving, node.maintenance)));
   } catch (error) {
     await close();
     throw error;
   }
   const fingerprint = certificate?.current.fingerprint ?? null;
-  return { url: server.url, fingerprint, madeApiKey: node.madeApiKey, certificate, close };
+  const { madeApiKey } = node;
+  return { url: servers[0]?.url ?? "", fingerprint, madeApiKey, certificate, restartWanted: restart.promise, close };
 }
 
 async function openNodeCertificate(
@@ -113,30 +127,23 @@ async function openNodeCertificate(
   return certificate;
 }
 
-async function listen(
+/** How the node's own API is served. */
+function servingOf(
   settings: NodeSettings,
-  node: Node,
+  { services, gate, describe }: Node,
   certificate: OpenCertificate | undefined,
   log: Logger,
-): Promise<Server> {
+): ServerOptions {
   const { host, port, corsOrigins, metricsToken, shortPath } = settings;
   const tls = certificate && { pair: certificate.current };
   const metrics = createMetrics("node");
-  const { services, gate, describe } = node;
+  return { services, gate, describe, host, port, tls, corsOrigins, metricsToken, shortPath, log, metrics };
+}
+
+async function listen(serving: ServerOptions): Promise<Server> {
+  const { host, port } = serving;
   try {
-    return await createServer({
-      services,
-      gate,
-      describe,
-      host,
-      port,
-      tls,
-      corsOrigins,
-      metricsToken,
-      shortPath,
-      log,
-      metrics,
-    });
+    return await createServer(serving);
   } catch (error) {
     if (isErrno(error, "EADDRINUSE"))
       throw new CannotListen(
@@ -151,5 +158,23 @@ async function listen(
     if (isErrno(error, "EADDRNOTAVAIL"))
       throw new CannotListen(wrongValue("NODE_HOST", host, "must be an address of this machine"));
     throw error;
+  }
+}
+
+/**
+ * Serves the maintenance API like the node's own, on its own port. A port that cannot be had costs nobody the node: the
+ * original's maintenance service, which reads the same variable, may have it.
+ */
+async function listenForMaintenance(serving: ServerOptions, maintenance: Maintenance): Promise<Server[]> {
+  const { log } = serving;
+  const { port, services, gate, describe } = maintenance;
+  try {
+    const server = await createServer({ ...serving, port, services, gate, describe });
+    log.info({ url: server.url }, "maintenance API");
+    return [server];
+  } catch (error) {
+    if (!isErrno(error, "EADDRINUSE") && !isErrno(error, "EACCES")) throw error;
+    log.warn({ port, reason: error.code }, "API_PORT cannot be had: the maintenance API is not served");
+    return [];
   }
 }

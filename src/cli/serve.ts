@@ -7,6 +7,8 @@ export interface Running {
   readonly url: string;
   /** SHA-256 of its certificate; null without TLS. */
   readonly fingerprint: string | null;
+  /** Resolves when it wants to be ended, and started again. */
+  readonly restartWanted?: Promise<void>;
   /** Ends it and everything that belongs to it. */
   close(): Promise<void>;
 }
@@ -22,6 +24,8 @@ export interface ReadyLine {
 
 // A service ends its streams and calls within 10 s, its engines some seconds later.
 const closeMs = 20_000;
+/** The exit code of a service that wants to be started again. */
+const exitRestart = 75;
 // Ctrl-C reaches the service twice where its parent hands signals on.
 const sameRequestMs = 500;
 
@@ -44,11 +48,27 @@ export async function serve(
     stdout.write(`${JSON.stringify(line)}\n`);
     ready(line);
   }
-  await stop.first;
+  const restarts = await Promise.race([stop.first.then(() => false), running.restartWanted?.then(() => true) ?? never]);
   const closed = running.close().then(() => 0);
   const code = await Promise.race([closed, sleep(closeMs, 1, { ref: false })]);
   if (code !== 0) stderr.write(`garrison ${service}: not closed after ${closeMs / 1_000} s, so it is ended\n`);
-  return code;
+  return restarts && !stop.requested() ? startAgain() : code;
+}
+
+const never = new Promise<never>(() => undefined);
+
+/**
+ * Becomes a new process with the same command line, under the same pid: whatever supervises it, or nobody at all, it runs
+ * on with the code and the settings as they are now. Only `garrison up` is left to start it again, since a new process
+ * would not notice the end of that one.
+ */
+function startAgain(): number {
+  if (process.connected || process.execve === undefined) return exitRestart;
+  return process.execve(
+    process.execPath,
+    [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
+    process.env,
+  );
 }
 
 interface StopRequest {

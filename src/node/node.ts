@@ -9,6 +9,8 @@ import { createNodeGate } from "./api/gate.ts";
 import { createNodeService } from "./api/node-service.ts";
 import { createDebug } from "./debug.ts";
 import { createXrayEngine } from "./engines/xray/xray-engine.ts";
+import { programToUse } from "./maintenance/kept-core.ts";
+import type { Maintenance } from "./maintenance/maintenance.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { createLogRing } from "./runtime/log-ring.ts";
 import { createRuntime } from "./runtime/runtime.ts";
@@ -23,6 +25,8 @@ export interface NodeDependencies {
   version: string;
   /** The environment, of which the engines get what concerns them. */
   env: NodeJS.ProcessEnv;
+  /** Has the node restart soon: the maintenance API is asked to. */
+  restart: () => void;
   log: Logger;
 }
 
@@ -34,6 +38,8 @@ export interface Node {
   readonly describe: () => Promise<ApiDescription>;
   /** The API key, when it was made just now: to be shown once. */
   readonly madeApiKey: string | undefined;
+  /** Updates and a restart, for a port of their own; undefined when the settings name none. */
+  readonly maintenance: Maintenance | undefined;
   /** Ends the engines. */
   close(): Promise<void>;
 }
@@ -42,12 +48,13 @@ export interface Node {
 export async function createNode(
   settings: Pick<
     NodeSettings,
-    "apiKey" | "xray" | "startupLogLines" | "logBufferLines" | "keepAliveGraceMs" | "generatedConfigDir"
+    "apiKey" | "xray" | "startupLogLines" | "logBufferLines" | "keepAliveGraceMs" | "generatedConfigDir" | "maintenance"
   >,
-  { dataDir, version, env, log }: NodeDependencies,
+  { dataDir, version, env, restart, log }: NodeDependencies,
 ): Promise<Node> {
   const { key, made } = await loadApiKey({ configured: settings.apiKey, dataDir });
-  const { executable, assets } = settings.xray;
+  const keptCore = join(dataDir, "core.json");
+  const program = await programToUse(keptCore, settings.xray);
   const debug = settings.generatedConfigDir === undefined ? undefined : createDebug(settings.generatedConfigDir, log);
   const runtime = createRuntime({
     clock: systemClock,
@@ -57,8 +64,7 @@ export async function createNode(
     log,
     createEngine: (events) =>
       createXrayEngine({
-        executable,
-        assets,
+        ...program,
         env,
         runDir: join(dataDir, "run"),
         events: debug === undefined ? events : { ...events, line: bothOf(events.line, debug.line) },
@@ -66,12 +72,34 @@ export async function createNode(
         startupLogLines: settings.startupLogLines,
       }),
   });
+  const gate = createNodeGate({ key, now: systemClock.now });
+  const describe = () => describeNode(version);
+  const maintenance =
+    settings.maintenance &&
+    // Loaded only where it is served, for the sake of memory.
+    (await import("./maintenance/maintenance.ts")).createMaintenance({
+      settings: settings.maintenance,
+      runtime,
+      program: { initial: program, configured: settings.xray },
+      keptCore,
+      dataDir,
+      env,
+      gate,
+      describe,
+      restart,
+      now: () => new Date(),
+      log,
+    });
   return {
     services: [createNodeService({ runtime, nodeVersion: version })],
-    gate: createNodeGate({ key, now: systemClock.now }),
-    describe: () => describeNode(version),
+    gate,
+    describe,
     madeApiKey: made,
-    close: () => runtime.close(),
+    maintenance,
+    async close() {
+      await maintenance?.close();
+      await runtime.close();
+    },
   };
 }
 

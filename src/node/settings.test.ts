@@ -36,6 +36,7 @@ test("without any variable the node has the original's defaults", async () => {
     startupLogLines: 200,
     keepAliveGraceMs: 0,
     xray: { assets: "/usr/local/share/xray" },
+    maintenance: undefined,
   });
 });
 
@@ -54,6 +55,10 @@ test("every variable has its effect", async () => {
     LOG_BUFFER_SIZE: "5",
     STARTUP_LOG_TAIL_SIZE: "7",
     GARRISON_KEEP_ALIVE: "grace:90",
+    API_PORT: "62051",
+    GARRISON_UPDATE_COMMAND: ` ${at("xray")}  update --quiet `,
+    GARRISON_XRAY_MIRROR: "https://mirror/xray",
+    GARRISON_GEO_MIRROR: "http://mirror/geo",
   };
   expect(await read(env)).toMatchObject({
     host: "::",
@@ -65,6 +70,12 @@ test("every variable has its effect", async () => {
     logBufferLines: 5,
     startupLogLines: 7,
     keepAliveGraceMs: 90_000,
+    maintenance: {
+      port: 62051,
+      updateCommand: [at("xray"), "update", "--quiet"],
+      xrayMirror: "https://mirror/xray",
+      geoMirror: "http://mirror/geo",
+    },
     notes: [],
   });
 });
@@ -102,7 +113,7 @@ test("without TLS it listens on this machine only, and certificate files are lef
 });
 
 test("variables of the original's other program, and of engines that are not here, do no harm", async () => {
-  const env = { API_PORT: "x", APP_NAME: "pg-node", STATS_UPDATE_INTERVAL_SECONDS: "0", PG_NODE_WG_HOST_ROUTING: "x" };
+  const env = { ENV_FILE: "x", APP_NAME: "pg-node", STATS_UPDATE_INTERVAL_SECONDS: "0", PG_NODE_WG_HOST_ROUTING: "x" };
   expect(await read(env)).toEqual(await read({}));
 });
 
@@ -127,6 +138,13 @@ describe("the node refuses to start, naming the variable, the value and what wou
       "/no/xray",
       'XRAY_EXECUTABLE_PATH is "/no/xray": it must be the path of an executable file',
     ],
+    ["API_PORT", "x", 'API_PORT is "x": it must be a whole number from 0 to 65535'],
+    ...["update", "./update", "/no/update", " "].map((value) => [
+      "GARRISON_UPDATE_COMMAND",
+      value,
+      `GARRISON_UPDATE_COMMAND is "${value}": ` +
+        "it must be the absolute path of an executable file, and its arguments, separated by blanks",
+    ]),
     ["API_KEY", "secret", 'API_KEY is "s…" (6 characters): it must be a UUID, and not the nil one'],
     [
       "API_KEY",

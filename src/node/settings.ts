@@ -21,6 +21,11 @@ import { isFile } from "../platform/is-file.ts";
 import { parseUuid } from "./api/api-key.ts";
 import { installVariables } from "./engines/install/install-variables.ts";
 import { findXray, findXrayAssets, usualXrayAssets, usualXrayPath } from "./engines/install/locate.ts";
+import {
+  type MaintenanceSettings,
+  maintenanceSettings,
+  maintenanceVariables,
+} from "./maintenance/maintenance-variables.ts";
 
 /** Where the original's installer puts certificate and key. */
 const usualCertificate: CertificateFiles = {
@@ -92,6 +97,7 @@ export const nodeVariables = {
     about: "When a silent caller's backend is stopped: so many seconds later than `keep_alive` of its Start, or never.",
     absent: "as `keep_alive` says",
   }),
+  ...maintenanceVariables,
   GARRISON_CACHE_DIR: installVariables.GARRISON_CACHE_DIR,
   ...commonVariables,
 };
@@ -116,6 +122,8 @@ export interface NodeSettings extends CommonSettings {
   readonly startupLogLines: number;
   /** How much longer a silent caller's backend runs than `keep_alive` says; infinite: it is never stopped for that. */
   readonly keepAliveGraceMs: number;
+  /** Absent: the maintenance API is not served. */
+  readonly maintenance: MaintenanceSettings | undefined;
   /** What the operator should know of how the variables were understood, in sentences. */
   readonly notes: readonly string[];
 }
@@ -152,6 +160,7 @@ export async function readNodeSettings(env: Env, owner: ProcessOwner): Promise<N
     logBufferLines: values.LOG_BUFFER_SIZE,
     startupLogLines: values.STARTUP_LOG_TAIL_SIZE,
     keepAliveGraceMs: values.GARRISON_KEEP_ALIVE ?? 0,
+    maintenance: maintenanceSettings(values),
     notes,
   };
 }

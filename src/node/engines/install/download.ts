@@ -19,6 +19,13 @@ export interface DownloadOptions {
 /** Nothing usable came from a URL. The message says from which, and why. */
 export class DownloadFailed extends Error {
   override readonly name = "DownloadFailed";
+  /** The HTTP status that was answered instead of 200, where one was. */
+  readonly status: number | undefined;
+
+  constructor(message: string, { status, ...options }: ErrorOptions & { status?: number } = {}) {
+    super(message, options);
+    this.status = status;
+  }
 }
 
 const maxRedirects = 5;
@@ -55,7 +62,7 @@ async function follow(start: string, signal: AbortSignal): Promise<Response> {
     await response.body?.cancel();
     const location = response.headers.get("location");
     if (![301, 302, 303, 307, 308].includes(response.status) || location === null)
-      throw new DownloadFailed(`${url}: HTTP status ${response.status}`);
+      throw new DownloadFailed(`${url}: HTTP status ${response.status}`, { status: response.status });
     url = redirected(url, location);
   }
   throw new DownloadFailed(`${start}: more than ${maxRedirects} redirects`);

@@ -46,7 +46,8 @@ export class InstallRefused extends Error {
   override readonly name = "InstallRefused";
 }
 
-const draftPrefix = ".draft-";
+/** How directories begin in which something is made ready. */
+export const draftPrefix = ".draft-";
 
 /**
  * Sees to it that an engine is installed: uses the one that is there, else unpacks a release archive whose digest is
@@ -150,7 +151,8 @@ function chooseArchive(options: InstallOptions): ChosenArchive | undefined {
   return undefined;
 }
 
-function archiveUrl(release: Release, archive: Archive, mirror = release.mirror): string {
+/** Where an archive of a release is. */
+export function archiveUrl(release: Release, archive: Archive, mirror = release.mirror): string {
   return mirror.endsWith(".zip") ? mirror : `${mirror.replace(/\/+$/, "")}/${release.tag}/${archive.name}`;
 }
 
@@ -184,7 +186,8 @@ async function publish(draft: string, { engine, cacheDir }: InstallOptions): Pro
   return installedPath(cacheDir, engine);
 }
 
-async function sync(path: string): Promise<void> {
+/** Sees to it that a file, or the names in a directory, outlive a crash. */
+export async function sync(path: string): Promise<void> {
   const handle = await open(path, "r");
   try {
     await handle.sync();
@@ -193,8 +196,8 @@ async function sync(path: string): Promise<void> {
   }
 }
 
-/** Removes what installations left behind that were killed: others may be at work, so only what is a day old. */
-async function removeLeftovers(directory: string): Promise<void> {
+/** Removes drafts that were left behind by who was killed: others may be at work, so only those that are a day old. */
+export async function removeLeftovers(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     if (!name.startsWith(draftPrefix)) continue;
     const path = join(directory, name);
