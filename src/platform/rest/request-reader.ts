@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { create, type DescField, fromBinary, type Message } from "@bufbuild/protobuf";
 import type { FastifyRequest } from "fastify";
+import { largeBytes, readLarge } from "../rpc/read-large.ts";
 import { malformedBody } from "./bad-request.ts";
 import type { RestBinding } from "./binding.ts";
 import { expectEnd, peek, readString } from "./json/cursor.ts";
@@ -9,8 +10,11 @@ import { openText, type Readers } from "./json/reader.ts";
 import type { Fields } from "./json/rules.ts";
 import { createPathReader, createQueryReader } from "./parameters.ts";
 
-/** Makes a request message of what HTTP has brought. Throws InvalidArgument for what is malformed. */
-export type RequestReader = (request: FastifyRequest, body: Buffer | undefined) => Message;
+/**
+ * Makes a request message of what HTTP has brought, of a large body in slices. Fails with InvalidArgument for what is
+ * malformed.
+ */
+export type RequestReader = (request: FastifyRequest, body: Buffer | undefined) => Message | Promise<Message>;
 
 /** Compiles the reader of a route's requests: body, then query, then path. */
 export function createRequestReader(binding: RestBinding, readers: Readers): RequestReader {
@@ -18,26 +22,34 @@ export function createRequestReader(binding: RestBinding, readers: Readers): Req
   const readBody = binding.codec === "json" ? jsonBody(binding, readers) : protobufBody(binding);
   const readQuery = createQueryReader(binding, readers);
   const readPath = binding.pathFields.length > 0 ? createPathReader(binding, readers) : undefined;
-  return (request, body) => {
-    const message = body === undefined || body.length === 0 ? create(input) : readBody(body);
+  const complete = (message: Message, request: FastifyRequest) => {
     // The shapes that Fastify's router and query parser make.
     readQuery?.(request.query as Parameters<typeof readQuery>[0], message);
     readPath?.(request.params as Parameters<typeof readPath>[0], message);
     return message;
   };
+  return (request, body) => {
+    const message = body === undefined || body.length === 0 ? create(input) : readBody(body);
+    return message instanceof Promise ? message.then((whole) => complete(whole, request)) : complete(message, request);
+  };
 }
 
-type BodyReader = (body: Buffer) => Message;
+type BodyReader = (body: Buffer) => Message | Promise<Message>;
 
 function protobufBody({ method, body, errors }: RestBinding): BodyReader {
   const field = typeof body === "string" ? undefined : body;
+  const malformed = (cause: unknown) =>
+    malformedBody(errors.sentences, cause instanceof Error ? cause.message : String(cause));
   return (bytes) => {
     try {
+      if (field === undefined && bytes.length >= largeBytes) {
+        return readLarge(method.input, bytes).catch((cause) => Promise.reject(malformed(cause)));
+      }
       if (field === undefined) return fromBinary(method.input, bytes);
       if (field.fieldKind !== "message") throw new TypeError(`${field} is a body, but no message`);
       return setField(create(method.input), field, fromBinary(field.message, bytes));
     } catch (cause) {
-      throw malformedBody(errors.sentences, cause instanceof Error ? cause.message : String(cause));
+      throw malformed(cause);
     }
   };
 }

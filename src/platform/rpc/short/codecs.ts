@@ -1,11 +1,12 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { createMethodSerializationLookup, type UniversalHandlerOptions } from "@connectrpc/connect/protocol";
+import { largeBytes, readLarge } from "../read-large.ts";
 import { createPlainReader } from "./plain-reader.ts";
 import { createPlainWriter } from "./plain-writer.ts";
 
-/** Reads requests and writes responses of a method in one format. Both throw what the client is told. */
+/** Reads requests, large ones in slices, and writes responses of a method in one format. Fails as the client is told. */
 export interface Codec {
-  readonly parse: (buffer: Buffer, start: number, end: number) => Message;
+  readonly parse: (buffer: Buffer, start: number, end: number) => Message | Promise<Message>;
   /** Writes a message behind `room` bytes that are left to the caller. */
   readonly serialize: (message: Message, room: number) => Buffer;
 }
@@ -21,11 +22,18 @@ export function createCodecs(method: DescMethod, options: CodecOptions): Record<
   const [jsonInput, jsonOutput] = [general.getI(false), general.getO(false)];
   const readPlain = createPlainReader(method.input);
   const writePlain = createPlainWriter(method.output);
+  // A copy: messages may keep a view of what they are read from, which here is all that came from the socket.
+  const copyOf = (buffer: Buffer, start: number, end: number) => new Uint8Array(buffer.subarray(start, end));
   return {
     binary: {
-      parse: (buffer, start, end) =>
-        // A copy: messages may keep a view of what they are read from, which here is all that came from the socket.
-        readPlain(buffer, start, end) ?? binaryInput.parse(new Uint8Array(buffer.subarray(start, end))),
+      parse(buffer, start, end) {
+        if (end - start >= largeBytes && end - start <= options.readMaxBytes) {
+          const bytes = copyOf(buffer, start, end);
+          // What is wrong with it is told in the router's words.
+          return readLarge(method.input, bytes).catch(() => binaryInput.parse(bytes));
+        }
+        return readPlain(buffer, start, end) ?? binaryInput.parse(copyOf(buffer, start, end));
+      },
       serialize(message, room) {
         const bytes = writePlain(message, room);
         const fits = bytes !== undefined && bytes.length - room <= options.writeMaxBytes;
