@@ -10,7 +10,7 @@ import { createLog } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
 import { pair } from "../listener/support.ts";
 import { type LossyRelay, startLossyRelay } from "../support/lossy-relay.ts";
-import { type StatsLine, statsWays } from "./stats-ways.ts";
+import { type StatsLine, statsWays } from "../support/stats-ways.ts";
 
 type Outcome = "delivered" | "lost";
 
