@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { startSlowRelay } from "../../test/support/slow-relay.ts";
 import { configOf, startNodeUnderTest, users } from "./node-under-test.ts";
 import { report, timed } from "./report.ts";
+import { startElsewhere } from "./start-elsewhere.ts";
 
 const many = 50_000;
 
@@ -42,7 +43,7 @@ export async function measureAnswersDuringStart(): Promise<void> {
     const other = node.clientAt(node.url);
     await other.getBaseInfo({});
     let isOver = false;
-    const starting = node.client.start({ config, users: users(count, tags) }).finally(() => {
+    const starting = startElsewhere({ url: node.url, key: node.key, config, count, tags }).finally(() => {
       isOver = true;
     });
     let longestMs = 0;
