@@ -150,6 +150,9 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     outbound: shareRuns(() => engine.readTraffic("outbound").then(counters.observe)),
   };
 
+  // Panels and their replicas ask all the time, and an engine's answer costs more than a caller's.
+  const sysStats = shareRuns(() => engine.sysStats());
+
   // A start may still wait for a stop to end.
   const isStopped = () => engine.state === "stopped" && startsUnderWay === 0;
   const requireRunning = () => {
@@ -207,7 +210,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
       }),
     engineStats: () =>
       whileRunning(() =>
-        engine.sysStats().catch((error: unknown) => {
+        sysStats().catch((error: unknown) => {
           throw error instanceof EngineUnreachable ? new SysStatsFailed(error) : error;
         }),
       ),
@@ -225,7 +228,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
       }),
     systemStats: () =>
       whileRunning(async () => {
-        const uptime = await engine.sysStats().then(
+        const uptime = await sysStats().then(
           (stats) => BigInt(stats.uptime),
           () => 0n,
         );
