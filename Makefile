@@ -5,7 +5,7 @@ MACHINE_PATH := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install xray gen fmt lint test conformance bench bench-node soak run
+.PHONY: help install xray sing-box gen fmt lint test conformance bench bench-node soak run
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -21,6 +21,9 @@ install: node_modules/.package-lock.json ## install the dependencies, when they 
 
 xray: install
 	@bin/garrison engines install xray >/dev/null
+
+sing-box: install
+	@bin/garrison engines install sing-box >/dev/null
 
 gen: install ## generate code from the contract, and the README's table of variables
 	buf generate
@@ -39,7 +42,7 @@ lint: install ## check style, types, layers, dead code and the contract
 	tsc --noEmit
 	knip
 
-test: xray ## run everything that CI runs
+test: xray sing-box ## run everything that CI runs
 	@scripts/test-packages
 	@node test/run.ts
 

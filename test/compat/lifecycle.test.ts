@@ -7,9 +7,9 @@ import type { BackendType, User } from "../../gen/service/node_pb.ts";
 import { type ByteTarget, startByteTarget } from "../support/byte-target.ts";
 import { childrenOf, engineOf, enginesOf } from "../support/child-processes.ts";
 import { freePorts } from "../support/ports.ts";
+import { answers } from "../support/proxy-client.ts";
 import { nodeConfig, proxyProtocols, userOf } from "../support/proxy-protocols.ts";
 import { admitted } from "../support/users-online.ts";
-import { answers } from "../support/xray-client.ts";
 import { type CompatNode, failureOf, startNode } from "./harness.ts";
 
 let node: CompatNode;

@@ -3,8 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ByteTarget, holdOpen, startByteTarget } from "../support/byte-target.ts";
 import type { NodeCaller } from "../support/node-caller.ts";
 import { freePorts } from "../support/ports.ts";
+import type { ProxyClient } from "../support/proxy-client.ts";
 import { nodeConfig, proxyProtocols, userOf } from "../support/proxy-protocols.ts";
-import { startXrayClient, type XrayClient } from "../support/xray-client.ts";
+import { startXrayClient } from "../support/xray-client.ts";
 import { type CompatNode, failureOf, startNode } from "./harness.ts";
 
 // Xray counts no user from 127.0.0.1, but from its neighbours, which are this machine too.
@@ -12,7 +13,7 @@ const addresses = ["127.0.0.2", "127.0.0.3"];
 
 let node: CompatNode;
 let target: ByteTarget;
-let client: XrayClient;
+let client: ProxyClient;
 let port: number;
 const [vless] = proxyProtocols;
 const connected = userOf("42", "vless");

@@ -7,8 +7,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ConfigRefused, EngineNotRunning, StartFailed } from "../../src/node/engines/engine-error.ts";
 import { createXrayEngine } from "../../src/node/engines/xray/xray-engine.ts";
 import { freePorts } from "../support/ports.ts";
+import { answers } from "../support/proxy-client.ts";
 import { nodeConfig, userOf } from "../support/proxy-protocols.ts";
-import { answers } from "../support/xray-client.ts";
 import { createEngineUnderTest, type EngineUnderTest, isAlive, until, watchersOf } from "./engine-under-test.ts";
 
 let xray: EngineUnderTest;

@@ -8,6 +8,7 @@ import type { User } from "../../gen/service/node_pb.ts";
 import { ConfigRefused, StartFailed } from "../../src/node/engines/engine-error.ts";
 import { type ByteTarget, exchange, startByteTarget } from "../support/byte-target.ts";
 import { freePorts } from "../support/ports.ts";
+import { answers, type ProxyClient } from "../support/proxy-client.ts";
 import { nodeConfig, type ProxyProtocol, proxyProtocols } from "../support/proxy-protocols.ts";
 import {
   connectSteadily,
@@ -15,7 +16,7 @@ import {
   type SteadyConnection,
   startEchoTarget,
 } from "../support/steady-connections.ts";
-import { answers, startXrayClient, type XrayClient } from "../support/xray-client.ts";
+import { startXrayClient } from "../support/xray-client.ts";
 import { xrayPath } from "../xray-path.ts";
 import { createEngineUnderTest, type EngineUnderTest, until } from "./engine-under-test.ts";
 import { createHysteria, shadowsocks2022, userOfAll as userOf } from "./more-protocols.ts";
@@ -39,7 +40,7 @@ let config: Document;
 let incarnation: string;
 let echo: EchoTarget;
 let bytes: ByteTarget;
-let client: XrayClient;
+let client: ProxyClient;
 let steady: SteadyConnection[];
 const user = userOf("steady", ...tags);
 const done = { skipped: [], rejected: [] };
