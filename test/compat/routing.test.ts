@@ -278,6 +278,22 @@ describe("what was changed", () => {
     expect(await routeTo("balanced.example")).toBe("block");
   });
 
+  it("holds when a Start fails half way", async () => {
+    await node.grpc.addRule(ruleFor("added.example"));
+    await node.grpc.overrideBalancer("balancer", "block");
+    const [changed, engine] = [await rules(), await engineOf(node.pid)];
+    const { config, users } = backend();
+    const other = JSON.parse(config);
+    other.routing.rules.pop();
+    // The target's port is taken, which Xray notices only when it has the new rules already.
+    other.inbounds.push({ ...other.inbounds[0], tag: "taken", port: target.port });
+    const failure = await failureOf(node.grpc.start({ config: JSON.stringify(other), users }));
+    expect(failure.text).toContain("address already in use");
+    expect(await rules()).toEqual(changed);
+    expect(await routeTo("balanced.example")).toBe("block");
+    expect(await engineOf(node.pid)).toBe(engine);
+  });
+
   it("is undone by a Start, without a restart of the engine", async () => {
     const engine = await engineOf(node.pid);
     await node.grpc.addRule(ruleFor("added.example"), true);

@@ -2,12 +2,14 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { PublicError } from "../../platform/rpc/public-error.ts";
 import { ConfigRefused, EngineUnreachable, StartFailed } from "../engines/engine-error.ts";
+import { BalancerUnknown, OutboundUnknown, RoutingRefused, RuleRefused, RuleTagTaken } from "../engines/routing.ts";
 import { ChunksTooLarge, defaultChunkLimits, IncompleteChunks } from "../runtime/chunks.ts";
 import {
   BackendNotInitialized,
   CoreNotStarted,
   EmailMissing,
   LatencyUnavailable,
+  RoutingUnsupported,
   SysStatsFailed,
   TrafficTargetUnknown,
   UnknownBackendType,
@@ -15,6 +17,7 @@ import {
   UsersRejected,
 } from "../runtime/situations.ts";
 import { answerTo } from "./errors.ts";
+import { InvalidRoutingRequest } from "./routing-request.ts";
 import { InvalidStatRequest } from "./stat-request.ts";
 
 describe("answerTo", () => {
@@ -37,6 +40,13 @@ describe("answerTo", () => {
       502,
       "xray outbound latency is not available",
     ],
+    [new RoutingUnsupported(), Code.Unimplemented, 501, "routing is only supported by the xray backend"],
+    [new InvalidRoutingRequest("tag is required"), Code.InvalidArgument, 400, "tag is required"],
+    [new RuleRefused("rule is not valid JSON"), Code.InvalidArgument, 400, "rule is not valid JSON"],
+    [new RuleTagTaken("a"), Code.AlreadyExists, 409, 'another rule has the tag "a"'],
+    [new BalancerUnknown("a"), Code.NotFound, 404, 'balancer "a" not found'],
+    [new OutboundUnknown("a"), Code.NotFound, 404, 'outbound "a" not found'],
+    [new RoutingRefused("app/router: no"), Code.Unknown, 500, "app/router: no"],
   ])("%s", (situation, code, httpStatus, text) => {
     expect(answerTo(situation)).toMatchObject({ code, httpStatus, rawMessage: text });
   });

@@ -10,6 +10,7 @@ import { addressBytes } from "../../../platform/identity/address-bytes.ts";
 import { BalancerUnknown, type EngineRouting, OutboundUnknown, RoutingRefused } from "../routing.ts";
 import { type XrayApi, XrayRefusal } from "./api.ts";
 import type { Plan } from "./plan.ts";
+import type { XrayProgram } from "./process.ts";
 import { readRuleMessage, testRule } from "./routing-rule.ts";
 import { hasBalancer, type RoutingState, readRule, withOverride, withoutRule, withRule } from "./routing-state.ts";
 
@@ -68,8 +69,7 @@ export function createXrayRouting({ running, inTurn, settled }: RoutingOptions):
         try {
           await refusable(api.call(addRule, { config, shouldAppend: !reset }, changeTimeoutMs));
         } catch (error) {
-          // Half of a reset has removed what was there.
-          if (reset) await api.call(addRule, { config: await readRuleMessage(program, before) }, changeTimeoutMs);
+          if (reset) await putBack(api, program, before);
           throw error;
         }
         settled(after);
@@ -98,6 +98,12 @@ export function createXrayRouting({ running, inTurn, settled }: RoutingOptions):
 /** Tells an Xray that has just started what its config has no words for. */
 export async function restoreOverrides(api: XrayApi, { overrides }: RoutingState): Promise<void> {
   for (const [balancerTag, target] of overrides) await api.call(overrideBalancerTarget, { balancerTag, target });
+}
+
+/** Puts a state in force again after a reset that failed half way: it has removed what was there. */
+async function putBack(api: XrayApi, program: XrayProgram, state: RoutingState): Promise<void> {
+  await api.call(addRule, { config: await readRuleMessage(program, state) }, changeTimeoutMs);
+  await restoreOverrides(api, state);
 }
 
 /** Rules from large geo files take a while. */

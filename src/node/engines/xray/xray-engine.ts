@@ -252,6 +252,8 @@ class XrayEngine implements Engine {
       await change.take(running.api);
     } catch (error) {
       if (!(error instanceof StepFailed && error.restored)) await this.#startAgain(running);
+      // Balancers that came back choose by themselves.
+      else await restoreOverrides(running.api, this.#plan.config.routing).catch(() => undefined);
       throw new StartFailed(`failed to start xray: ${error instanceof Error ? error.message : error}`);
     }
     this.#plan = change.plan;
