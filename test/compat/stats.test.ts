@@ -137,7 +137,10 @@ describe("GetStats", () => {
     await drain();
     await carry(fortyTwo, { up: 1_000, down: 10 });
     const [elsewhere = 0] = await freePorts(1);
-    await node.grpc.start({ config: nodeConfig([...ports.slice(0, 3), elsewhere]), users: [fortyTwo] });
+    const moved = JSON.parse(nodeConfig([...ports.slice(0, 3), elsewhere]));
+    // Xray reads this part only when it starts.
+    const restarted = JSON.stringify({ ...moved, dns: { servers: ["localhost"] } });
+    await node.grpc.start({ config: restarted, users: [fortyTwo] });
     await carry(fortyTwo, { up: 2_000, down: 20 });
     await node.grpc.stop();
     await node.grpc.start({ config: nodeConfig(ports), users: [four, fortyTwo] });

@@ -8,7 +8,6 @@ import type { User } from "../../gen/service/node_pb.ts";
 import { ConfigRefused, StartFailed } from "../../src/node/engines/engine-error.ts";
 import { type ByteTarget, exchange, startByteTarget } from "../support/byte-target.ts";
 import { freePorts } from "../support/ports.ts";
-import { answers, type ProxyClient } from "../support/proxy-client.ts";
 import { nodeConfig, type ProxyProtocol, proxyProtocols } from "../support/proxy-protocols.ts";
 import {
   connectSteadily,
@@ -16,6 +15,7 @@ import {
   type SteadyConnection,
   startEchoTarget,
 } from "../support/steady-connections.ts";
+import { answers, type ProxyClient } from "../support/proxy-client.ts";
 import { startXrayClient } from "../support/xray-client.ts";
 import { xrayPath } from "../xray-path.ts";
 import { createEngineUnderTest, type EngineUnderTest, until } from "./engine-under-test.ts";
@@ -347,6 +347,26 @@ describe("what cannot be changed live", () => {
     expect((await xray.engine.readTraffic()).incarnation).not.toBe(incarnation);
     expect(await carrying(protocols, ports)).toEqual(tags);
   });
+});
+
+test("rules that were set by calls go with the config that changes them, and nobody who is connected", async () => {
+  const { routing } = xray.engine;
+  if (routing === undefined) throw new Error("Xray has rules");
+  const rule = JSON.stringify({ ruleTag: "asked", inboundTag: ["vmess"], outboundTag: "block" });
+  await routing.addRule(rule, false);
+  expect(await carrying(proxyProtocols, ports)).toEqual(["vless", "trojan", "shadowsocks"]);
+  // Many users at once put the inbound in place of itself: it must know all who were there.
+  const crowd = Array.from({ length: 50 }, (_, index) => userOf(`${index}`, "ss2022"));
+  expect(await xray.engine.updateUsers(crowd)).toEqual(done);
+  expect(await xray.usersOn("ss2022")).toHaveLength(51);
+  expect(await start(config)).toEqual(done);
+  expect(await carrying(proxyProtocols, ports)).toEqual(["vless", "vmess", "trojan", "shadowsocks"]);
+  await expectNoneDropped(["ss2022"]);
+
+  await routing.addRule(rule, false);
+  process.kill(await xray.pid(), "SIGKILL");
+  await until("back", () => xray.restarts.length === 1);
+  expect(await carrying(proxyProtocols, ports)).toEqual(["vless", "trojan", "shadowsocks"]);
 });
 
 test("a config repeated after a live change costs no call", async () => {

@@ -9,7 +9,8 @@ import { type AccountChange, Diff, keyOf, type Slot, type UsersDiff } from "./us
 /** The users of one config, by inbound: what Xray holds as far as we know. */
 export class UserTable {
   readonly #slots: readonly Slot[];
-  readonly #slotOf: ReadonlyMap<UserInbound, Slot>;
+  // By tag: a plan may get another reading of the same config.
+  readonly #slotOf: ReadonlyMap<string, Slot>;
   // Accounts that were being added when Xray stopped answering: they may be there or not.
   readonly #doubtful = new Set<Account>();
   #emails = new Set<string>();
@@ -21,7 +22,7 @@ export class UserTable {
       ofKind.set(inbound.kind, identities);
       return { inbound, accounts: new Map(), identities };
     });
-    this.#slotOf = new Map(this.#slots.map((slot) => [slot.inbound, slot]));
+    this.#slotOf = new Map(this.#slots.map((slot) => [slot.inbound.tag, slot]));
   }
 
   /**
@@ -35,10 +36,9 @@ export class UserTable {
   ): Promise<UserTable> {
     const table = new UserTable(inbounds);
     const pause = createPause();
-    const old = new Map(before.#slots.map((slot) => [slot.inbound.tag, slot]));
     for (const { inbound } of table.#slots) {
       if (!kept.has(inbound.tag)) continue;
-      for (const account of old.get(inbound.tag)?.accounts.values() ?? []) {
+      for (const account of before.#slotOf.get(inbound.tag)?.accounts.values() ?? []) {
         table.added(inbound, account);
         const turn = pause();
         if (turn !== undefined) await turn;
@@ -56,7 +56,7 @@ export class UserTable {
 
   /** The users of an inbound as they stand in the config. */
   clientsOf(inbound: UserInbound): JsonObject[] {
-    const accounts = this.#slotOf.get(inbound)?.accounts.values() ?? [];
+    const accounts = this.#slotOf.get(inbound.tag)?.accounts.values() ?? [];
     return Array.from(accounts, inbound.kind.client);
   }
 
@@ -137,7 +137,7 @@ export class UserTable {
   }
 
   #hold(inbound: UserInbound, key: string, account: Account | undefined): void {
-    const slot = this.#slotOf.get(inbound);
+    const slot = this.#slotOf.get(inbound.tag);
     const before = slot?.accounts.get(key);
     if (slot === undefined || before === account) return;
     if (before !== undefined) slot.identities.delete(inbound.kind.identity(before), key);

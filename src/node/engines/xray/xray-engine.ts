@@ -219,21 +219,19 @@ class XrayEngine implements Engine {
   }
 
   async #sync(users: readonly User[], replace: boolean): Promise<UsersOutcome> {
-    this.#requireRunning();
-    if (this.#plan === undefined) throw new EngineNotRunning("core is not started yet");
-    const { changes, skipped, rejected } = await this.#plan.table.diff(users, replace);
+    const { changes, skipped, rejected } = await this.#requirePlan().plan.table.diff(users, replace);
     return { skipped, rejected: [...rejected, ...(await this.#apply(changes))] };
   }
 
   /** Applies changes to the users of the plan in force; returns whom Xray refused. */
   async #apply(changes: readonly AccountChange[]): Promise<RejectedUser[]> {
     const running = this.#requireRunning();
-    if (this.#plan === undefined) throw new EngineNotRunning("core is not started yet");
-    const rest = await applyInBulk(running.api, this.#plan, changes, this.#startTimeoutMs).catch(async (error) => {
+    const { api, plan } = this.#requirePlan();
+    const rest = await applyInBulk(api, plan, changes, this.#startTimeoutMs).catch(async (error) => {
       await this.#startAgain(running);
       throw error instanceof StepFailed ? new EngineUnreachable(error.message) : error;
     });
-    return applyChanges(running.api, this.#plan.table, rest, this.#unwanted.signal);
+    return applyChanges(api, plan.table, rest, this.#unwanted.signal);
   }
 
   /** Changes what runs into this config, where Xray can without a restart; else undefined, and nothing was touched. */
