@@ -1479,10 +1479,10 @@ export const NodeService: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * The engine's routing rules, in their order, those that the node has added for itself among them. Like all calls
+   * The engine's routing rules, in their order. Those that the node has added for itself are among them. Like all calls
    * about routing it is answered Unimplemented (REST 501) where the engine is not Xray, and an error of the engine itself
-   * Unknown (REST 500). What these calls change holds until the backend is stopped, the node ends, or a Start brings its
-   * own routing; also when the engine goes away and comes back.
+   * is Unknown (REST 500). What these calls change holds until the backend is stopped, the node ends, or a Start brings
+   * its own routing; also when the engine goes away and comes back.
    *
    * @generated from rpc service.NodeService.ListRoutingRules
    */
