@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { IncomingMessage } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import { connectionOf } from "./connection.ts";
@@ -92,11 +93,29 @@ function watchHttp2(stream: ServerHttp2Stream, verdict: Verdict): void {
   connection.proof ??= new PingProof(session, connection.channel ?? connection.socket);
   const { proof } = connection;
   // A stream closes without an error when both ends have sent their last frame. Node may not yet call it finished then.
-  stream.once("close", () => {
+  onceClosed(stream, () => {
     const { rstCode, aborted, writableEnded } = stream;
     if (rstCode === constants.NGHTTP2_NO_ERROR && writableEnded && !aborted) proof.left(verdict);
     else verdict(false);
   });
+}
+
+const closings = new Map<ServerHttp2Stream, () => void>();
+
+// Node tells it here while it puts the last frame of the reply into a write: a PING leaves in the same write, and arrives
+// before a client that has what it wanted can leave. The event of the stream comes later, and always after this.
+function onceClosed(stream: ServerHttp2Stream, then: () => void): void {
+  if (closings.size === 0) subscribe("http2.server.stream.close", closed);
+  closings.set(stream, then);
+}
+
+function closed(message: unknown): void {
+  const { stream } = message as { stream: ServerHttp2Stream }; // what Node documents of this channel
+  const then = closings.get(stream);
+  if (then === undefined) return;
+  closings.delete(stream);
+  if (closings.size === 0) unsubscribe("http2.server.stream.close", closed);
+  then();
 }
 
 function watchHttp1(request: IncomingMessage, verdict: Verdict): void {
