@@ -1481,8 +1481,8 @@ export const NodeService: GenService<{
   /**
    * The engine's routing rules, in their order. Those that the node has added for itself are among them. Like all calls
    * about routing it is answered Unimplemented (REST 501) where the engine is not Xray, and an error of the engine itself
-   * is Unknown (REST 500). What these calls change holds until the backend is stopped, the node ends, or a Start brings
-   * its own routing; also when the engine goes away and comes back.
+   * is Unknown (REST 500). What these calls change holds, also when the engine goes away and comes back, until the
+   * backend is stopped, the node ends, or a Start brings its own routing.
    *
    * @generated from rpc service.NodeService.ListRoutingRules
    */
