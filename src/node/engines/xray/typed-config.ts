@@ -56,7 +56,7 @@ export async function readTypedConfig(
 
 const done = "garrison: converted";
 // Xray writes to a file that it opens by its name. Node's pipes are sockets, which nobody can open; a shell's can be.
-const converter = `{ "$1" convert pb -o /dev/fd/3 stdin: 3>&1 >&2 && echo '${done}' >&2; } | cat`;
+const converter = `{ "$1" convert pb -o /proc/self/fd/3 stdin: 3>&1 >&2 && echo '${done}' >&2; } | cat`;
 
 function index(bytes: Uint8Array): TypedConfig {
   const { inbound, outbound, app } = fromBinary(ConfigSchema, bytes);
