@@ -85,9 +85,11 @@ async function startNode(settings: NodeSettings, dataDir: string, env: Env): Pro
   let certificate: OpenCertificate | undefined;
   const servers: Server[] = [];
   const close = async () => {
-    // Whoever waits for something that is being done to the node is answered while the server still is.
-    await Promise.all([node.maintenance?.close(), ...servers.map((server) => server.close()), certificate?.close()]);
+    // Before the servers, so that whoever waits for it is answered. It may itself wait for the engine.
+    const maintenanceEnd = node.maintenance?.close();
+    await Promise.all([...servers.map((server) => server.close()), certificate?.close()]);
     await node.close();
+    await maintenanceEnd;
   };
   try {
     certificate = await openNodeCertificate(settings, log, (changed) => {

@@ -38,7 +38,7 @@ export interface Node {
   readonly describe: () => Promise<ApiDescription>;
   /** The API key, when it was made just now: to be shown once. */
   readonly madeApiKey: string | undefined;
-  /** Updates and a restart, for a port of their own; undefined when the settings name none. */
+  /** Updates and a restart, for a port of their own; undefined when the settings name none. To be closed besides. */
   readonly maintenance: Maintenance | undefined;
   /** Ends the engines. */
   close(): Promise<void>;
@@ -96,10 +96,7 @@ export async function createNode(
     describe,
     madeApiKey: made,
     maintenance,
-    async close() {
-      await maintenance?.close();
-      await runtime.close();
-    },
+    close: () => runtime.close(),
   };
 }
 

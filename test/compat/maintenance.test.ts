@@ -33,6 +33,9 @@ it("76 answers GET on every path that nothing else is at, with the key in each o
   }
   expect(told(await node.get("/", { authorization: `Bearer ${node.key}` }))).toEqual(ok);
   expect(told(await node.get("/node/update?x=1"))).toEqual(ok);
+  const { info, paths } = JSON.parse((await node.get("/openapi.json")).text);
+  expect(info.title).toBe("Garrison node: maintenance");
+  expect(paths["/node/core_update"].post.responses.default).toEqual({ $ref: "#/components/responses/error-detail" });
 });
 
 it("refuses wrong keys in the original's words, before it tells what there is", async () => {
