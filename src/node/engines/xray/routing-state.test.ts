@@ -34,6 +34,11 @@ describe("a rule", () => {
     expect(() => readRule(text)).toThrow(sentence);
   });
 
+  test("without a bottom is refused", () => {
+    const text = `{"x":${"[".repeat(50_000)}${"]".repeat(50_000)}}`;
+    expect(() => readRule(text)).toThrow(new RuleRefused("rule is nested too deeply"));
+  });
+
   test("is added behind the others", () => {
     const state = withRule(config.routing, two, false);
     expect(tagsOf(state)).toEqual(["API", guard, "one", "two"]);

@@ -3,6 +3,7 @@ import { RuleRefused, RuleTagTaken } from "../routing.ts";
 import { malformedDomainGuard, withoutGeoFiles } from "./config-sections.ts";
 import {
   asObject,
+  canonicalText,
   ensureObject,
   ensureObjects,
   getField,
@@ -44,9 +45,11 @@ export function readRule(text: string): JsonObject {
     const rule = asObject(json, "rule");
     stringField(rule, "ruleTag", "rule.ruleTag");
     withoutGeoFiles(rule);
+    canonicalText(rule); // as its config will be
     return rule;
   } catch (error) {
     if (error instanceof ConfigRefused) throw new RuleRefused(error.message);
+    if (error instanceof RangeError) throw new RuleRefused("rule is nested too deeply");
     throw new RuleRefused(`rule is not valid JSON: ${error instanceof Error ? error.message : error}`);
   }
 }

@@ -9,6 +9,7 @@ import { Network, RoutingService } from "../../../../gen/xray/app/router/command
 import { addressBytes } from "../../../platform/identity/address-bytes.ts";
 import { BalancerUnknown, type EngineRouting, OutboundUnknown, RoutingRefused } from "../routing.ts";
 import { type XrayApi, XrayRefusal } from "./api.ts";
+import type { XrayConfig } from "./config.ts";
 import type { Plan } from "./plan.ts";
 import type { XrayProgram } from "./process.ts";
 import { readRuleMessage, testRule } from "./routing-rule.ts";
@@ -20,8 +21,8 @@ export interface RoutingOptions {
   readonly running: () => { readonly api: XrayApi; readonly plan: Plan };
   /** Runs what changes the engine after what came before. */
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
-  /** What runs was changed to this state, which is also that of every start from now on. */
-  readonly settled: (state: RoutingState) => void;
+  /** What runs was changed to this config, which is also that of every start from now on. */
+  readonly settled: (config: XrayConfig) => void;
 }
 
 const { addRule, getBalancerInfo, listRule, overrideBalancerTarget, removeRule, testRoute } = RoutingService.method;
@@ -65,6 +66,7 @@ export function createXrayRouting({ running, inTurn, settled }: RoutingOptions):
         const { api, plan } = running();
         const before = plan.config.routing;
         const after = withRule(before, rule, reset);
+        const changed = plan.config.withRouting(after);
         const config = await readRuleMessage(program, reset ? after : { rules: [rule] });
         try {
           await refusable(api.call(addRule, { config, shouldAppend: !reset }, changeTimeoutMs));
@@ -72,15 +74,15 @@ export function createXrayRouting({ running, inTurn, settled }: RoutingOptions):
           if (reset) await putBack(api, program, before);
           throw error;
         }
-        settled(after);
+        settled(changed);
       });
     },
     removeRule: (ruleTag) =>
       inTurn(async () => {
         const { api, plan } = running();
-        const after = withoutRule(plan.config.routing, ruleTag);
+        const changed = plan.config.withRouting(withoutRule(plan.config.routing, ruleTag));
         await refusable(api.call(removeRule, { ruleTag }));
-        settled(after);
+        settled(changed);
       }),
     overrideBalancer: (tag, target) =>
       inTurn(async () => {
@@ -90,7 +92,7 @@ export function createXrayRouting({ running, inTurn, settled }: RoutingOptions):
         // Xray would take it, and refuse every connection.
         if (target !== "" && !outboundTags.has(target)) throw new OutboundUnknown(target);
         await refusable(api.call(overrideBalancerTarget, { balancerTag: tag, target }));
-        settled(withOverride(routing, tag, target));
+        settled(plan.config.withRouting(withOverride(routing, tag, target)));
       }),
   };
 }

@@ -89,10 +89,9 @@ class XrayEngine implements Engine {
   readonly routing: EngineRouting = createXrayRouting({
     running: () => this.#requirePlan(),
     inTurn: (work) => this.#inTurn(work),
-    settled: (routing) => {
+    settled: (config) => {
       if (this.#plan === undefined) return;
-      const { config } = this.#plan;
-      this.#plan = { ...this.#plan, config: { ...config.withRouting(routing), logPaths: config.logPaths } };
+      this.#plan = { ...this.#plan, config: { ...config, logPaths: this.#plan.config.logPaths } };
     },
   });
 
