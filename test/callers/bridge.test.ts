@@ -87,6 +87,8 @@ describe.skipIf(python === undefined).each(["0.9.4", "0.8.1"])(
       });
       afterEach(() => bridge.close());
 
+      // The older version knows nothing of routing.
+      const testOfRouting = version === "0.8.1" ? () => undefined : test;
       const start = (...users: Member[]) => bridge.call("start", { config: nodeConfig(ports), users });
       /** On which protocols a user gets bytes through. */
       const through = async ({ email, id, inbounds }: Member) => {
@@ -150,6 +152,36 @@ describe.skipIf(python === undefined).each(["0.9.4", "0.8.1"])(
         const inbound = (await bridge.call("stats", { type: "Inbound", name: "vless" })) as { value: number }[];
         expect(inbound.some(({ value }) => value > 0)).toBe(true);
         expect(await bridge.call("log_lines", { count: 3 })).toHaveLength(3);
+      });
+
+      test("asks who is online, and what outbounds were measured at", async () => {
+        await start(member("7", "vless"));
+        await expect(bridge.call("online", { email: "7" })).rejects.toMatchObject({ code: 404 });
+        const unmeasured = { message: expect.stringContaining("xray outbound latency is not available") };
+        await expect(bridge.call("latency")).rejects.toMatchObject(unmeasured);
+      });
+
+      testOfRouting("changes the routing, and asks for it", async () => {
+        const config = JSON.parse(nodeConfig(ports));
+        config.routing = {
+          rules: [{ ruleTag: "written", domain: ["full:balanced.example"], balancerTag: "b" }],
+          balancers: [{ tag: "b", selector: ["direct"], strategy: { type: "roundRobin" } }],
+        };
+        await bridge.call("start", { config: JSON.stringify(config), users: [] });
+        const before = (await bridge.call("rules")) as string[];
+        const rule = { ruleTag: "added", domain: ["full:added.example"], outboundTag: "block" };
+        await bridge.call("add_rule", { rule: JSON.stringify(rule) });
+        expect(await bridge.call("rules")).toEqual([...before, "added"]);
+        expect(await bridge.call("route", { domain: "added.example" })).toBe("block");
+        expect(await bridge.call("balancer", { tag: "b" })).toEqual({ override: "", chooses: ["direct"] });
+        await bridge.call("override_balancer", { tag: "b", target: "block" });
+        expect(await bridge.call("balancer", { tag: "b" })).toMatchObject({ override: "block" });
+        expect(await bridge.call("route", { domain: "balanced.example" })).toBe("block");
+        await bridge.call("remove_rule", { tag: "added" });
+        expect(await bridge.call("rules")).toEqual(before);
+        expect(await bridge.call("route", { domain: "added.example" })).toBe("direct");
+        await expect(bridge.call("add_rule", { rule: "{" })).rejects.toMatchObject({ code: 400 });
+        await expect(bridge.call("balancer", { tag: "c" })).rejects.toMatchObject({ code: 404 });
       });
 
       test("is told what is wrong in the words that it knows", async () => {

@@ -66,6 +66,34 @@ class Calls:
     async def system_stats(self) -> dict:
         return told(await self.node.get_system_stats())
 
+    async def online(self, email: str) -> list:
+        """The number of addresses, and the addresses."""
+        count = await self.node.get_user_online_stats(email)
+        addresses = await self.node.get_user_online_ip_list(email)
+        return [count.value, sorted(addresses.ips)]
+
+    async def latency(self) -> list[dict]:
+        return [told(each) for each in (await self.node.get_outbounds_latency()).latencies]
+
+    async def rules(self) -> list[str]:
+        return [each.rule_tag for each in (await self.node.list_routing_rules()).rules]
+
+    async def balancer(self, tag: str) -> dict:
+        answer = await self.node.get_balancer_info(tag)
+        return {"override": answer.override_target, "chooses": list(answer.principle_target)}
+
+    async def route(self, domain: str) -> str:
+        return (await self.node.test_route(network="tcp", target_domain=domain, target_port=443)).outbound_tag
+
+    async def add_rule(self, rule: str, should_reset: bool = False) -> None:
+        await self.node.add_routing_rule(rule, should_reset=should_reset)
+
+    async def remove_rule(self, tag: str) -> None:
+        await self.node.remove_routing_rule(tag)
+
+    async def override_balancer(self, tag: str, target: str) -> None:
+        await self.node.override_balancer_target(tag, target)
+
     async def log_lines(self, count: int) -> list[str]:
         lines = []
         async with self.node.stream_logs() as queue:
