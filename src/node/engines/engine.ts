@@ -15,8 +15,9 @@ export interface Engine {
 
   /**
    * Runs this config with exactly these users; resolves when the engine's own API answers. While the engine runs, an
-   * equivalent config only reconciles the users, and a different one is validated before anything is touched; when
-   * it then fails to run, the one before is brought back with all its users.
+   * equivalent config only reconciles the users, and a different one is validated before anything is touched. Then it
+   * is changed into that one where the engine can, and else replaced; when that fails, the one before is brought back
+   * with all its users.
    *
    * Throws {@link ConfigRefused} when nothing was touched, {@link StartFailed} otherwise.
    */
