@@ -1,10 +1,12 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { sha256, startMirror } from "../install/mirror.ts";
 import { engineOf } from "../support/child-processes.ts";
 import { freePorts } from "../support/ports.ts";
 import { nodeConfig, userOf } from "../support/proxy-protocols.ts";
+import { xrayPath } from "../xray-path.ts";
 import { type MaintainedNode, startMaintained, told } from "./maintenance.ts";
 
 /** A field of a Protocol Buffers message whose bytes are given, at most 127 of them. */
@@ -76,6 +78,33 @@ it("are refused, and those that are there stay, when the config that runs needs 
   expect(await engineOf(node.pid)).toBe(before);
   expect(await contents(node)).toEqual([geoip("IR"), geosite("IR")]);
   expect((await readdir(assets(node))).sort()).toEqual(["geoip.dat", "geosite.dat"]);
+});
+
+it("are taken back when Xray does not start with them after all, and the users are back at once", async () => {
+  const mirror = await mirrorOf({ ...filesOf("iran", "IR"), ...filesOf("china", "CN"), ...filesOf("russia", "RU") });
+  const directory = await mkdtemp(join(tmpdir(), "garrison-moody-"));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  const program = join(directory, "xray");
+  const mood = join(directory, "mood");
+  const lines = [
+    "#!/bin/sh",
+    'case "$*" in *-test*) ;; *)',
+    `  if [ -e '${mood}' ]; then rm '${mood}'; echo 'Failed to start: not now'; exit 23; fi ;;`,
+    "esac",
+    `exec '${await xrayPath()}' "$@"`,
+  ];
+  await writeFile(program, lines.join("\n"), { mode: 0o755 });
+  const node = await startMaintained({ GARRISON_GEO_MIRROR: mirror, XRAY_EXECUTABLE_PATH: program });
+  const failing = { status: 500, body: { detail: "failed to start xray: Failed to start: not now" } };
+  await node.grpc.start({ config: nodeConfig(await freePorts(4)), users: [userOf("1", "vless")] });
+  await writeFile(mood, "");
+  expect(await update(node, { region: "china" })).toEqual(failing);
+  expect(await readdir(assets(node)), "there were none before").toEqual([]);
+  expect(await update(node, { region: "iran" })).toEqual(updated("now"));
+  await writeFile(mood, "");
+  expect(await update(node, { region: "russia" })).toEqual(failing);
+  expect(await contents(node)).toEqual([geoip("IR"), geosite("IR")]);
+  expect((await node.rest.info()).started).toBe(true);
 });
 
 it("are refused with another digest, without one, and where there are none", async () => {

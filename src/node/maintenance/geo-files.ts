@@ -87,13 +87,20 @@ async function publish(draft: string, assets: string): Promise<() => Promise<voi
       if (!isErrno(error, "ENOENT")) throw error; // there was none
     });
   }
-  for (const name of fileNames) await rename(join(draft, name), join(assets, name));
-  await sync(assets);
-  return async () => {
+  const undo = async () => {
     for (const name of fileNames) {
-      await rename(before(name), join(assets, name)).catch((error: unknown) => {
+      await rename(before(name), join(assets, name)).catch(async (error: unknown) => {
         if (!isErrno(error, "ENOENT")) throw error;
+        await rm(join(assets, name), { force: true });
       });
     }
   };
+  try {
+    for (const name of fileNames) await rename(join(draft, name), join(assets, name));
+    await sync(assets);
+  } catch (error) {
+    await undo();
+    throw error;
+  }
+  return undo;
 }

@@ -1,11 +1,13 @@
-import { create } from "@bufbuild/protobuf";
+import { create, enumToJson } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import {
   type Effect,
   type Job,
   type JobKind,
+  JobKindSchema,
   JobSchema,
   JobState,
+  JobStateSchema,
 } from "../../../gen/garrison/node/v1/maintenance_pb.ts";
 import type { Logger } from "../../platform/telemetry/log.ts";
 import type { Progress } from "../engines/install/progress.ts";
@@ -64,10 +66,12 @@ export function createJobs({ now, log }: JobsOptions): Jobs {
     const job = create(JobSchema, { kind, subject, state: JobState.RUNNING, startedAt: timestampFromDate(now()) });
     list.unshift(job);
     list.splice(longestList);
+    const what = { job: enumToJson(JobKindSchema, kind), subject };
+    log.info(what, "maintenance begins");
     const progress: Progress = {
       note(text) {
         job.detail = text;
-        log.info({ job: subject, progress: text }, "maintenance");
+        log.info({ ...what, progress: text }, "maintenance");
       },
       update(text) {
         job.detail = text;
@@ -76,6 +80,7 @@ export function createJobs({ now, log }: JobsOptions): Jobs {
     const end = (state: JobState, detail: string) => {
       current = undefined;
       Object.assign(job, { state, detail, endedAt: timestampFromDate(now()) });
+      log.info({ ...what, state: enumToJson(JobStateSchema, state) }, "maintenance ended");
     };
     const outcome = work(closing.signal, progress).then(
       (done) => {
