@@ -8,6 +8,7 @@ import type { User } from "../../gen/service/node_pb.ts";
 import { ConfigRefused, StartFailed } from "../../src/node/engines/engine-error.ts";
 import { type ByteTarget, exchange, startByteTarget } from "../support/byte-target.ts";
 import { freePorts } from "../support/ports.ts";
+import { answers, type ProxyClient } from "../support/proxy-client.ts";
 import { nodeConfig, type ProxyProtocol, proxyProtocols } from "../support/proxy-protocols.ts";
 import {
   connectSteadily,
@@ -15,7 +16,6 @@ import {
   type SteadyConnection,
   startEchoTarget,
 } from "../support/steady-connections.ts";
-import { answers, type ProxyClient } from "../support/proxy-client.ts";
 import { startXrayClient } from "../support/xray-client.ts";
 import { xrayPath } from "../xray-path.ts";
 import { createEngineUnderTest, type EngineUnderTest, until } from "./engine-under-test.ts";
@@ -115,6 +115,16 @@ describe("inbounds of a running Xray", () => {
     expect(await start({ ...config, inbounds }, [user, ...more])).toEqual(done);
     expect(await carrying(protocols.slice(index, index + 1), [port], more[29])).toEqual([tag]);
     expect(await xray.usersOn(tag)).toHaveLength(31);
+    await expectNoneDropped([tag]);
+  });
+
+  test.each(tags)("%s changes in its place, on the same port", async (tag) => {
+    const index = tags.indexOf(tag);
+    const sniffing = { enabled: true, destOverride: ["tls"] };
+    const inbounds = config.inbounds.map((inbound) => (inbound.tag === tag ? { ...inbound, sniffing } : inbound));
+    expect(await start({ ...config, inbounds }, [user, userOf("late", tag)])).toEqual(done);
+    expect(await carrying(protocols.slice(index, index + 1), ports.slice(index))).toEqual([tag]);
+    expect(await xray.usersOn(tag)).toEqual(["late", "steady"]);
     await expectNoneDropped([tag]);
   });
 

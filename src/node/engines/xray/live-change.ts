@@ -47,7 +47,9 @@ export async function prepareLiveChange(
   const reading = read(plan, "add").catch(() => undefined);
   // Users who stay where they are were accepted before; to read tens of thousands of them again takes half a second.
   const clientsOf: ClientsOf = (inbound) => (keptInbounds.has(inbound.tag) ? [] : table.clientsOf(inbound));
-  const [after] = await Promise.all([reading, test(plan, clientsOf)]);
+  const testing = test(plan, clientsOf);
+  const [after] = await Promise.all([reading, testing.catch(() => undefined)]);
+  await testing;
   if (after === undefined || !canTakeSteps(steps, after)) return undefined;
   return {
     plan,

@@ -10,6 +10,7 @@ import {
   type InboundHandlerConfig,
   type OutboundHandlerConfig,
 } from "../../../../gen/xray/core/config_pb.ts";
+import { isErrno } from "../../../platform/errno.ts";
 import { ConfigRefused } from "../engine-error.ts";
 import { readLines } from "./lines.ts";
 import { environmentOf, type XrayProgram } from "./process.ts";
@@ -39,7 +40,7 @@ export async function readTypedConfig(
   });
   const lines: string[] = [];
   readLines(child.stderr, (line) => lines.push(line));
-  const timer = setTimeout(() => child.pid !== undefined && process.kill(-child.pid, "SIGKILL"), timeoutMs);
+  const timer = setTimeout(() => endGroup(child.pid), timeoutMs);
   try {
     const closed = once(child, "close");
     // A process that ends before it has read everything says why.
@@ -57,6 +58,15 @@ export async function readTypedConfig(
 const done = "garrison: converted";
 // Xray writes to a file that it opens by its name. Node's pipes are sockets, which nobody can open; a shell's can be.
 const converter = `{ "$1" convert pb -o /proc/self/fd/3 stdin: 3>&1 >&2 && echo '${done}' >&2; } | cat`;
+
+/** Kills a process and all that it started. */
+function endGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if (!isErrno(error, "ESRCH")) throw error; // it has just ended by itself
+  }
+}
 
 function index(bytes: Uint8Array): TypedConfig {
   const { inbound, outbound, app } = fromBinary(ConfigSchema, bytes);
