@@ -142,3 +142,25 @@ test("many replies of one HTTP/2 connection share their PINGs", async () => {
   expect(pings).toBeGreaterThan(0);
   expect(pings).toBeLessThan(10);
 });
+
+test.each([
+  ["plain", undefined],
+  ["TLS", {}],
+])("an HTTP/1.1 client that ended before the reply came has lost it, though its end is clean (%s)", async (_, tls) => {
+  let leave: () => void = () => undefined;
+  const { port } = await start(
+    (request, response) => {
+      ask(request);
+      leave();
+      // The end of the other side has come by now, and is seen only after the reply has left.
+      const until = performance.now() + 20;
+      while (performance.now() < until);
+      response.end("whole");
+    },
+    { ...(tls && { tls: { pair } }) },
+  );
+  const line = ends(await open(port, tls));
+  leave = () => line.socket.destroy();
+  line.write(http1());
+  await known(["lost"]);
+});

@@ -17,9 +17,12 @@ export interface DeliveryWatcher {
 /**
  * Whether the reply of a call arrives. Whoever wants to know asks before the reply is given; nobody else pays for it.
  *
- * Over HTTP/2 a reply has arrived when a PING that was sent behind it is acknowledged, or when the other end says goodbye
- * (GOAWAY without error) after the reply had left. Over HTTP/1.1, where nothing is acknowledged, when the other end sends
- * another request, or ends its side of the connection without an error.
+ * Over HTTP/2 a reply has arrived when a PING that was sent behind it is acknowledged. Over HTTP/1.1, where nothing is
+ * acknowledged, when the other end sends another request, or ends its side of the connection without an error; so it has
+ * over an HTTP/2 connection that was being closed in peace when the reply left.
+ *
+ * What Node does not show: that an HTTP/2 stream was reset after its last frame had left. A client that cancels while
+ * the reply is on the line, and keeps the connection, has it as arrived.
  *
  * No time is too long: a client that keeps its HTTP/1.1 connection open and says nothing leaves it open whether the reply
  * has arrived. Once the connection was idle for its time the server ends its own side, to which a client that lives
@@ -128,7 +131,7 @@ function watchHttp1(request: IncomingMessage, verdict: Verdict): void {
     verdict(false);
     return;
   }
-  connection.proof ??= new RequestProof(socket);
+  connection.proof ??= new RequestProof(socket, connection.socket);
   const { proof } = connection;
   // Before Node looks: with the last reply of a connection it closes that.
   response.prependOnceListener("finish", () => proof.left(verdict));

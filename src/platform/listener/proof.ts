@@ -24,18 +24,15 @@ export class PingProof implements Proof {
   readonly #channel: Duplex;
   #waiting: Verdict[] = [];
   #pinged: Verdict[] = [];
+  readonly #ending: Verdict[] = [];
 
   constructor(session: Http2Session, channel: Duplex) {
     this.#session = session;
     this.#channel = channel;
-    session.on("goaway", (code) => {
-      // Whoever says goodbye in peace misses nothing that had left before; it may not stay to acknowledge the PING.
-      if (code === 0) for (const verdict of this.#takeAll()) verdict(true);
-    });
   }
 
   get isOpen(): boolean {
-    return this.#waiting.length + this.#pinged.length > 0;
+    return this.#waiting.length + this.#pinged.length + this.#ending.length > 0;
   }
 
   left(verdict: Verdict): void {
@@ -69,18 +66,19 @@ export class PingProof implements Proof {
 
   // No PING goes through any more. A session that was closed in peace still has its socket, whose end tells.
   #over(): void {
-    const inPeace = this.#session.closed && !this.#channel.destroyed;
-    for (const verdict of this.#takeAll()) {
-      if (inPeace) this.#channel.once("close", () => verdict(endedWell(this.#channel)));
-      else verdict(false);
-    }
-  }
-
-  #takeAll(): Verdict[] {
-    const all = [...this.#pinged, ...this.#waiting];
+    const left = [...this.#pinged, ...this.#waiting];
     this.#pinged = [];
     this.#waiting = [];
-    return all;
+    if (!this.#session.closed || this.#channel.destroyed) {
+      for (const verdict of left) verdict(false);
+      return;
+    }
+    if (this.#ending.length === 0) this.#channel.once("close", () => this.#ended());
+    this.#ending.push(...left);
+  }
+
+  #ended(): void {
+    for (const verdict of this.#ending) verdict(endedWell(this.#channel));
   }
 }
 
@@ -89,15 +87,21 @@ export class RequestProof implements Proof {
   readonly #socket: Socket;
   #waiting: Verdict[] = [];
 
-  constructor(socket: Socket) {
+  /** The socket that HTTP is spoken on, and the accepted one, which may be beneath it. */
+  constructor(socket: Socket, accepted: Socket) {
     this.#socket = socket;
+    // Who left before the reply came has answered it with a reset, which the end that came before hides. A write of
+    // nothing, of which nothing is sent, finds it.
+    socket.prependOnceListener("end", () => {
+      if (this.isOpen && !socket.writableEnded) accepted.write(nothing);
+    });
     // Node closes the socket behind a last reply without a look at what the other end makes of it.
     const destroySoon = socket.destroySoon.bind(socket);
     socket.destroySoon = () => {
       if (this.isOpen) socket.end();
       else destroySoon();
     };
-    socket.once("close", () => this.#settle(endedWell(socket)));
+    socket.once("close", () => this.#settle(endedWell(socket) && accepted.errored === null));
   }
 
   get isOpen(): boolean {
@@ -120,6 +124,8 @@ export class RequestProof implements Proof {
     for (const verdict of settled) verdict(arrived);
   }
 }
+
+const nothing = Buffer.alloc(0);
 
 function endedWell(channel: Duplex): boolean {
   return channel.readableEnded && channel.errored === null;
