@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { StatType, type User } from "../../gen/service/node_pb.ts";
 import { type CompatNode, startNode } from "../compat/harness.ts";
-import { type ByteTarget, exchange, startByteTarget } from "../support/byte-target.ts";
+import { type ByteTarget, exchange, type FirstBytes, startByteTarget } from "../support/byte-target.ts";
 import { engineOf } from "../support/child-processes.ts";
 import { freePorts } from "../support/ports.ts";
 import { startSingBoxClient } from "../support/sing-box-client.ts";
@@ -66,10 +66,12 @@ async function counted(reset = false): Promise<Record<string, { up: number; down
 }
 
 /** What became of those who used these entrances through one client: why, of each who could not. */
-async function failuresOf(used: readonly Entrance[], { start, outboundOf }: Client): Promise<string[]> {
+async function failuresOf(used: readonly Entrance[], { start, outboundOf, firstBytes }: Client): Promise<string[]> {
   const client = await start(used.map(({ protocol, port, user }) => outboundOf(protocol)(port, user)));
   try {
-    const exchanges = client.proxyPorts.map((port, n) => exchange(port, target, used[n]?.up ?? 0, used[n]?.down ?? 0));
+    const exchanges = client.proxyPorts.map((port, n) =>
+      exchange(port, target, used[n]?.up ?? 0, used[n]?.down ?? 0, firstBytes),
+    );
     const results = await Promise.allSettled(exchanges);
     return results.flatMap((result, n) =>
       result.status === "rejected" ? [`${used[n]?.user.email}: ${result.reason}`] : [],
@@ -80,15 +82,26 @@ async function failuresOf(used: readonly Entrance[], { start, outboundOf }: Clie
 }
 
 interface Client {
-  readonly client: string;
+  readonly name: string;
+  readonly firstBytes: FirstBytes;
   readonly start: typeof startXrayClient;
   readonly outboundOf: (protocol: ClientProtocol) => (port: number, user: User) => object;
 }
 
-describe.each<Client>([
-  { client: "Xray", start: startXrayClient, outboundOf: ({ xray }) => xray },
-  { client: "sing-box", start: startSingBoxClient, outboundOf: ({ singBox }) => singBox },
-])("with $client as the client", (client) => {
+const xrayClient: Client = {
+  name: "Xray",
+  firstBytes: "with the request",
+  start: startXrayClient,
+  outboundOf: ({ xray }) => xray,
+};
+const singBoxClient: Client = {
+  name: "sing-box",
+  firstBytes: "behind the reply",
+  start: startSingBoxClient,
+  outboundOf: ({ singBox }) => singBox,
+};
+
+describe.each([xrayClient, singBoxClient])("with $name as the client", (client) => {
   test("users of every protocol carry bytes, given at Start or added live, and every byte is counted once", async () => {
     // By turns: Xray as a client has one connection to a Hysteria server, for all users that it has there.
     for (const when of ["at Start", "live"]) {
@@ -114,6 +127,5 @@ test("a user who has a masque credential besides is one like all others, for an 
   const user = known.userOf("masque", protocol);
   if (user.proxies?.masque) user.proxies.masque.pass = "a pass";
   await node.grpc.syncChunked({ index: 0n, last: true, users: [user] });
-  const client = { client: "Xray", start: startXrayClient, outboundOf: ({ xray }: ClientProtocol) => xray };
-  expect(await failuresOf([{ protocol, port, user, up, down }], client)).toEqual([]);
+  expect(await failuresOf([{ protocol, port, user, up, down }], xrayClient)).toEqual([]);
 });

@@ -35,21 +35,26 @@ export async function startByteTarget(): Promise<ByteTarget> {
 
 /**
  * Sends `up` bytes to a target through the SOCKS5 proxy on `proxyPort`, and takes `down` bytes from it, at least 8 of
- * each. Throws when the
- * proxy refuses, the connection ends or stands still, or the bytes are not those that the target must have sent.
+ * each. Throws when the proxy refuses, the connection ends or stands still, or the bytes are not those that the target
+ * must have sent.
  */
-export async function exchange(proxyPort: number, target: ByteTarget, up: number, down: number): Promise<void> {
+export async function exchange(
+  proxyPort: number,
+  target: ByteTarget,
+  up: number,
+  down: number,
+  firstBytes: FirstBytes = "with the request",
+): Promise<void> {
   const socket = connect({ host: "127.0.0.1", port: proxyPort });
   socket.setTimeout(stillMs, () => socket.destroy(new Error(`nothing came for ${stillMs} ms`)));
   try {
     const reader = readerOf(socket);
-    await askProxy(socket, reader, target);
     const upload = Buffer.alloc(up);
     crypto.getRandomValues(upload.subarray(0, Math.min(up, 65_536)));
     upload.writeUInt32BE(up, 0);
     upload.writeUInt32BE(down, 4);
     const reply = replyTo(upload, down);
-    socket.write(upload.subarray(0, headBytes));
+    await askProxy(socket, reader, target, upload.subarray(0, headBytes), firstBytes);
     expectBytes(await reader.take(headBytes), reply.subarray(0, headBytes));
     socket.write(upload.subarray(headBytes));
     expectBytes(await reader.take(down - headBytes), reply.subarray(headBytes));
@@ -68,11 +73,10 @@ export async function holdOpen(proxyPort: number, target: ByteTarget): Promise<(
   socket.setTimeout(stillMs, () => socket.destroy(new Error(`nothing came for ${stillMs} ms`)));
   try {
     const reader = readerOf(socket);
-    await askProxy(socket, reader, target);
     const head = Buffer.alloc(headBytes);
     head.writeUInt32BE(headBytes + 1, 0); // the last byte never comes
     head.writeUInt32BE(headBytes, 4);
-    socket.write(head);
+    await askProxy(socket, reader, target, head, "with the request");
     expectBytes(await reader.take(headBytes), head);
     socket.setTimeout(0);
     return () => void socket.destroy();
@@ -84,13 +88,26 @@ export async function holdOpen(proxyPort: number, target: ByteTarget): Promise<(
 
 type Reader = ReturnType<typeof readerOf>;
 
-async function askProxy(socket: Socket, reader: Reader, target: ByteTarget): Promise<void> {
+/**
+ * When a proxy is sent the first bytes for the target. Xray's VMess and Shadowsocks clients fail when these are more
+ * than 100 ms behind, as they are on a machine that is busy; sing-box loses those that come before its reply.
+ */
+export type FirstBytes = "with the request" | "behind the reply";
+
+async function askProxy(
+  socket: Socket,
+  reader: Reader,
+  target: ByteTarget,
+  first: Uint8Array,
+  when: FirstBytes,
+): Promise<void> {
   socket.write(Uint8Array.of(5, 1, 0));
   expectBytes(await reader.take(2), Uint8Array.of(5, 0));
   const port = Buffer.alloc(2);
   port.writeUInt16BE(target.port);
-  socket.write(Uint8Array.of(5, 1, 0, 1, 127, 0, 0, 1, ...port));
+  socket.write(Uint8Array.of(5, 1, 0, 1, 127, 0, 0, 1, ...port, ...(when === "with the request" ? first : [])));
   expectBytes((await reader.take(10)).subarray(0, 2), Uint8Array.of(5, 0));
+  if (when === "behind the reply") socket.write(first);
 }
 
 async function answerUpload(socket: Socket): Promise<void> {

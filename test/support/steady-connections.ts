@@ -38,6 +38,8 @@ export interface SteadyConnection {
 }
 
 const tickMs = 10;
+// The choice of a method, and the answer to the request.
+const proxyAnswerBytes = 2 + 10;
 
 /** Connects to a target through the SOCKS5 proxy on `proxyPort`. Throws when the first byte does not come back. */
 export async function connectSteadily(proxyPort: number, target: EchoTarget): Promise<SteadyConnection> {
@@ -52,10 +54,18 @@ export async function connectSteadily(proxyPort: number, target: EchoTarget): Pr
   const port = Buffer.alloc(2);
   port.writeUInt16BE(target.port);
   await once(socket, "connect");
+  const echoed = new Promise<void>((resolve) => {
+    let bytes = 0;
+    socket.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes >= proxyAnswerBytes + 1) resolve();
+    });
+  });
   socket.write(Uint8Array.of(5, 1, 0));
   await Promise.race([once(socket, "data"), ended]);
-  socket.write(Uint8Array.of(5, 1, 0, 1, 127, 0, 0, 1, ...port));
-  await Promise.race([once(socket, "data"), ended]);
+  // The first byte comes along: see FirstBytes of the byte target.
+  socket.write(Uint8Array.of(5, 1, 0, 1, 127, 0, 0, 1, ...port, 0));
+  await Promise.race([echoed, ended]);
   let last = performance.now();
   let gap = 0;
   const gapNow = () => Math.max(gap, performance.now() - last);
@@ -63,9 +73,6 @@ export async function connectSteadily(proxyPort: number, target: EchoTarget): Pr
     gap = gapNow();
     last = performance.now();
   });
-  socket.write("x");
-  await Promise.race([once(socket, "data"), ended]);
-  gap = 0;
   const ticking = setInterval(() => socket.write("x"), tickMs);
   socket.on("close", () => clearInterval(ticking));
   return {
