@@ -1,61 +1,18 @@
 import { readdir, readFile } from "node:fs/promises";
-import type { RequestListener } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { Effect, MaintenanceService } from "../../gen/garrison/node/v1/maintenance_pb.ts";
-import { pinnedEngines } from "../../src/node/engines/install/pinned.ts";
-import { sha256, startMirror } from "../install/mirror.ts";
-import { zip } from "../install/zip.ts";
+import { sha256 } from "../install/mirror.ts";
 import { exchange, startByteTarget } from "../support/byte-target.ts";
 import { engineOf } from "../support/child-processes.ts";
 import { freePorts } from "../support/ports.ts";
 import { nodeConfig, proxyProtocols, userOf } from "../support/proxy-protocols.ts";
 import { startXrayClient } from "../support/xray-client.ts";
-import { xrayPath } from "../xray-path.ts";
 import { type MaintainedNode, startMaintained, told } from "./maintenance.ts";
-
-let realXray = "";
-beforeAll(async () => {
-  realXray = await xrayPath();
-});
-
-const archiveName = pinnedEngines.xray.release?.archives[`${process.platform}-${process.arch}`]?.name;
-
-/** A release that says it has a version, does what a script says, and then is the real Xray. */
-const release = (version: string, script = "") =>
-  zip({
-    name: "xray",
-    data: [
-      "#!/bin/sh",
-      `[ "$1" = version ] && { echo "Xray ${version} (made for a test)"; exit; }`,
-      script,
-      `XRAY_MARK=${version} exec '${realXray}' "$@"`,
-    ].join("\n"),
-    mode: 0o100755,
-  });
-
-/** A mirror with releases by version. Each archive has its digest beside it, unless another one is given. */
-async function mirrorOf(releases: Record<string, Buffer>, options: { digest?: string; hold?: Promise<void> } = {}) {
-  const answer: RequestListener = async ({ url = "" }, response) => {
-    if (url === "/latest") return response.end(`v${Object.keys(releases).at(-1)}\n`);
-    const [, version = "", name = ""] = /^\/v([\d.]+)\/(.*)$/.exec(url) ?? [];
-    const archive = releases[version];
-    if (archive !== undefined && name === archiveName) {
-      response.write(archive.subarray(0, 20));
-      await options.hold;
-      return response.end(archive.subarray(20));
-    }
-    if (archive !== undefined && name === `${archiveName}.dgst`)
-      return response.end(`MD5= 0\nSHA2-256= ${options.digest ?? sha256(archive)}\n`);
-    return response.writeHead(404).end();
-  };
-  const mirror = await startMirror((request, response) => void answer(request, response));
-  onTestFinished(() => mirror.close());
-  return mirror;
-}
+import { startXrayMirror, xrayRelease } from "./xray-mirror.ts";
 
 /** Starts a backend with a user, and returns what the user sends bytes with. */
 async function withUser(node: MaintainedNode) {
@@ -82,7 +39,7 @@ const updated = (version: string, effect: string) => ({
 });
 
 it("77 takes latest, and versions with and without v; users stay, every byte is counted, and a restart keeps it", async () => {
-  const mirror = await mirrorOf({ "25.8.30": release("25.8.30"), "25.8.31": release("25.8.31") });
+  const mirror = await startXrayMirror({ "25.8.30": xrayRelease("25.8.30"), "25.8.31": xrayRelease("25.8.31") });
   const node = await startMaintained({ GARRISON_XRAY_MIRROR: mirror.url });
   const user = await withUser(node);
   await user.sends();
@@ -107,7 +64,7 @@ it("77 takes latest, and versions with and without v; users stay, every byte is 
 });
 
 it("is used from the next start on when the caller wants it so, or nothing runs", async () => {
-  const mirror = await mirrorOf({ "25.8.31": release("25.8.31") });
+  const mirror = await startXrayMirror({ "25.8.31": xrayRelease("25.8.31") });
   const node = await startMaintained({ GARRISON_XRAY_MIRROR: mirror.url });
   const user = await withUser(node);
   const before = await engineOf(node.pid);
@@ -123,7 +80,7 @@ it("is used from the next start on when the caller wants it so, or nothing runs"
 describe("costs nobody a connection", () => {
   /** What a mirror's release comes to, while a user is connected. */
   async function refused(archive: Buffer, version: string, options: { digest?: string } = {}) {
-    const mirror = await mirrorOf({ "25.8.31": archive }, options);
+    const mirror = await startXrayMirror({ "25.8.31": archive }, options);
     const node = await startMaintained({ GARRISON_XRAY_MIRROR: mirror.url });
     const user = await withUser(node);
     const before = await engineOf(node.pid);
@@ -138,34 +95,37 @@ describe("costs nobody a connection", () => {
 
   it("when the archive has another digest", async () => {
     const wrong = "0".repeat(64);
-    const { status, detail } = await refused(release("25.8.31"), "v25.8.31", { digest: wrong });
+    const { status, detail } = await refused(xrayRelease("25.8.31"), "v25.8.31", { digest: wrong });
     expect({ status, detail }).toEqual({ status: 500, detail: expect.stringContaining(`it should be ${wrong}`) });
   });
 
   it("when there is no digest", async () => {
-    const { status, detail } = await refused(release("25.8.31"), "v25.8.31", { digest: "none" });
+    const { status, detail } = await refused(xrayRelease("25.8.31"), "v25.8.31", { digest: "none" });
     expect({ status, detail }).toEqual({ status: 500, detail: expect.stringContaining("names no SHA-256") });
   });
 
   it("when there is no such version", async () => {
-    const { status, detail } = await refused(release("25.8.31"), "v25.8.32");
+    const { status, detail } = await refused(xrayRelease("25.8.31"), "v25.8.32");
     expect({ status, detail }).toEqual({ status: 404, detail: expect.stringContaining("there is no xray 25.8.32") });
   });
 
   it("when it is another version than it should be", async () => {
-    const { status, detail } = await refused(release("25.8.32"), "v25.8.31");
+    const { status, detail } = await refused(xrayRelease("25.8.32"), "v25.8.31");
     expect({ status, detail }).toEqual({ status: 500, detail: expect.stringContaining("25.8.32") });
   });
 
   it("when it does not accept the config that runs", async () => {
-    const { status, detail } = await refused(release("25.8.31", "echo 'Failed to start: too new'; exit 23"), "latest");
+    const { status, detail } = await refused(
+      xrayRelease("25.8.31", "echo 'Failed to start: too new'; exit 23"),
+      "latest",
+    );
     expect({ status, detail }).toEqual({ status: 500, detail: "failed to start xray: Failed to start: too new" });
   });
 });
 
 it("brings the Xray before back, with its users, when the new one accepts the config and does not run", async () => {
   const script = "case \"$*\" in *-test*) ;; *) echo 'Failed to start: not today'; exit 23 ;; esac";
-  const mirror = await mirrorOf({ "25.8.31": release("25.8.31", script) });
+  const mirror = await startXrayMirror({ "25.8.31": xrayRelease("25.8.31", script) });
   const node = await startMaintained({ GARRISON_XRAY_MIRROR: mirror.url });
   const user = await withUser(node);
   const answer = { status: 500, body: { detail: "failed to start xray: Failed to start: not today" } };
@@ -176,7 +136,7 @@ it("brings the Xray before back, with its users, when the new one accepts the co
 
 it("78 goes on when its caller leaves; the same request joins it, another is refused, and anyone can ask how far it is", async () => {
   const hold = Promise.withResolvers<void>();
-  const mirror = await mirrorOf({ "25.8.31": release("25.8.31") }, { hold: hold.promise });
+  const mirror = await startXrayMirror({ "25.8.31": xrayRelease("25.8.31") }, { hold: hold.promise });
   const node = await startMaintained({ GARRISON_XRAY_MIRROR: mirror.url });
   const { url, ca, key } = node.maintenance;
   const client = createClient(MaintenanceService, createGrpcTransport({ baseUrl: url, nodeOptions: { ca } }));
@@ -206,8 +166,8 @@ it("78 goes on when its caller leaves; the same request joins it, another is ref
 });
 
 it("a digest that the caller gives counts, and not the one beside the archive", async () => {
-  const archive = release("25.8.31");
-  const mirror = await mirrorOf({ "25.8.31": archive }, { digest: "0".repeat(64) });
+  const archive = xrayRelease("25.8.31");
+  const mirror = await startXrayMirror({ "25.8.31": archive }, { digest: "0".repeat(64) });
   const node = await startMaintained({ GARRISON_XRAY_MIRROR: mirror.url });
   const request = { core_version: "v25.8.31", sha256: sha256(archive).toUpperCase() };
   expect(await update(node, request)).toEqual(updated("25.8.31", "next_start"));
@@ -216,7 +176,7 @@ it("a digest that the caller gives counts, and not the one beside the archive", 
 });
 
 it("a node that ends during a download ends at once, and leaves nothing half-done", async () => {
-  const mirror = await mirrorOf({ "25.8.31": release("25.8.31") }, { hold: new Promise(() => undefined) });
+  const mirror = await startXrayMirror({ "25.8.31": xrayRelease("25.8.31") }, { hold: new Promise(() => undefined) });
   const node = await startMaintained({ GARRISON_XRAY_MIRROR: mirror.url });
   const answer = node.post("/node/core_update", { core_version: "latest" });
   await vi.waitFor(() => expect(mirror.requests.at(-1)).toMatch(/\.zip$/), 5_000);
