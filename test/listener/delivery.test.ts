@@ -3,7 +3,7 @@ import { connect } from "node:http2";
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { beforeEach, expect, test, vi } from "vitest";
-import { deliveryOf } from "../../src/platform/listener/delivery.ts";
+import { type Delivery, deliveryOf } from "../../src/platform/listener/delivery.ts";
 import type { Request } from "../../src/platform/listener/listener.ts";
 import { ends, type Handler, open, pair, start } from "./support.ts";
 
@@ -163,4 +163,21 @@ test.each([
   leave = () => line.socket.destroy();
   line.write(http1());
   await known(["lost"]);
+});
+
+test("everybody who asks about a reply is told, and so is who asks once it is known", async () => {
+  let delivery: Delivery | undefined;
+  const told: string[] = [];
+  const watcher = (name: string) => ({ delivered: () => told.push(name), lost: () => told.push(`${name} lost`) });
+  const { port } = await start((request, response) => {
+    delivery ??= deliveryOf(request);
+    for (const name of ["first", "second"]) delivery.watch(watcher(name));
+    response.end("whole");
+  });
+  const session = ends(connect(`http://127.0.0.1:${port}`));
+  await once(session.request().resume(), "close");
+  await vi.waitFor(() => expect(told).toEqual(["first", "second"]));
+  delivery?.replaced();
+  delivery?.watch(watcher("third"));
+  expect(told).toEqual(["first", "second", "third"]);
 });
