@@ -99,7 +99,7 @@ describe("what is not plain is left to the general functions", () => {
     ["a number for a string", { detail: 5 }],
     ["a missing string", { detail: undefined }],
     ["unknown fields", { $unknown: [{ no: 9, wireType: 0, data: new Uint8Array([1]) }] }],
-    ["more than 64 KiB", { detail: "x".repeat(70_000) }],
+    ["more than 1 MiB", { detail: "x".repeat(1_100_000) }],
   ];
   test.each(wrong)("when writing: %s", (_name, fields) => {
     const message = Object.assign(create(LogSchema, { detail: "a" }), fields);

@@ -11,24 +11,34 @@ export async function readCounters(
 ): Promise<TrafficCounter[]> {
   const pattern = kind === undefined ? ">>>traffic>>>" : `${kind}>>>`;
   const { stat } = await api.call(StatsService.method.queryStats, { pattern }, timeoutMs);
-  const counters = new Map<string, { -readonly [K in keyof TrafficCounter]: TrafficCounter[K] }>();
+  const counters = new Map<string, Counter>();
   for (const { name, value } of stat) {
-    const parts = counterName.exec(name)?.groups;
-    if (parts === undefined || (kind !== undefined && parts.kind !== kind)) continue;
-    const key = `${parts.kind}>>>${parts.name}`;
-    const counter = counters.get(key) ?? {
-      kind: parts.kind as TrafficKind, // the expression names the three kinds
-      name: parts.name ?? "",
-      link: "traffic",
-      uplinkBytes: 0n,
-      downlinkBytes: 0n,
-    };
-    counter[parts.direction === "uplink" ? "uplinkBytes" : "downlinkBytes"] = value;
+    const isUplink = name.endsWith(uplink);
+    if (!isUplink && !name.endsWith(downlink)) continue;
+    const key = name.slice(0, isUplink ? -uplink.length : -downlink.length);
+    const counter = counters.get(key) ?? counterOf(key);
+    if (counter === undefined || (kind !== undefined && counter.kind !== kind)) continue;
+    counter[isUplink ? "uplinkBytes" : "downlinkBytes"] = value;
     counters.set(key, counter);
   }
   counters.delete(`inbound>>>${apiInboundTag}`);
   return [...counters.values()];
 }
 
-// E-mails and tags may contain the separator.
-const counterName = /^(?<kind>user|inbound|outbound)>>>(?<name>.+)>>>traffic>>>(?<direction>uplink|downlink)$/s;
+type Counter = { -readonly [K in keyof TrafficCounter]: TrafficCounter[K] };
+
+// Names are not taken apart by an expression: there may be a hundred thousand of them.
+const separator = ">>>";
+const uplink = ">>>traffic>>>uplink";
+const downlink = ">>>traffic>>>downlink";
+
+/** Of what a counter is that has this before its direction. E-mails and tags may contain the separator. */
+function counterOf(key: string): Counter | undefined {
+  const end = key.indexOf(separator);
+  const kind = kinds.find((each) => each === key.slice(0, Math.max(0, end)));
+  const name = key.slice(end + separator.length);
+  if (kind === undefined || name === "") return undefined;
+  return { kind, name, link: "traffic", uplinkBytes: 0n, downlinkBytes: 0n };
+}
+
+const kinds: readonly TrafficKind[] = ["user", "inbound", "outbound"];

@@ -13,7 +13,7 @@ import {
 
 /**
  * Writes a message behind `room` bytes that are left to the caller. Undefined when it holds anything that is unusual or
- * wrong, or is larger than 64 KiB: then `toBinary` has to judge it.
+ * wrong, or is larger than 1 MiB: then `toBinary` has to judge it.
  */
 export type PlainWriter = (message: Message, room: number) => Buffer | undefined;
 
@@ -34,7 +34,7 @@ export function createPlainWriter(desc: DescMessage): PlainWriter {
 }
 
 // Nothing is awaited between writing and copying out.
-const scratch = Buffer.allocUnsafeSlow(64 * 1024);
+const scratch = Buffer.allocUnsafeSlow(1024 * 1024);
 
 type Fields = Message & Record<string, unknown>;
 /** False: it is not plain. */
