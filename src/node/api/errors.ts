@@ -1,5 +1,4 @@
-import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
-import { watchIterable } from "../../platform/rpc/interceptors/watch-iterable.ts";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { PublicError } from "../../platform/rpc/public-error.ts";
 import type { RejectedUser } from "../engines/engine.ts";
 import { ConfigRefused, EngineUnreachable, StartFailed } from "../engines/engine-error.ts";
@@ -19,18 +18,6 @@ import {
 } from "../runtime/situations.ts";
 import { InvalidRoutingRequest } from "./routing-request.ts";
 import { InvalidStatRequest } from "./stat-request.ts";
-
-/** Turns what a handler throws into what its caller is told. */
-export const answerErrors: Interceptor = (next) => async (request) => {
-  try {
-    const response = await next(request);
-    if (!response.stream) return response;
-    const end = (cause?: unknown) => (cause === undefined ? undefined : answerTo(cause));
-    return { ...response, message: watchIterable(response.message, request.signal, end) };
-  } catch (cause) {
-    throw answerTo(cause);
-  }
-};
 
 /**
  * What a caller is told about something that was thrown. Code, REST status and text are those that clients of the

@@ -1,12 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import { type BaseInfoResponse, BaseInfoResponseSchema, NodeService } from "../../../gen/service/node_pb.ts";
 import { kDelivery } from "../../platform/rpc/call-context.ts";
+import { answerErrors } from "../../platform/rpc/interceptors/answer-errors.ts";
 import { type ServedService, serveService } from "../../platform/rpc/served-service.ts";
 import { assembleChunks } from "../runtime/chunks.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { BackendNotInitialized, EmailMissing } from "../runtime/situations.ts";
 import { noteActivity } from "./activity.ts";
-import { answerErrors } from "./errors.ts";
+import { answerTo } from "./errors.ts";
 import { requireBackend } from "./require-backend.ts";
 import { routingMethods } from "./routing.ts";
 import { emailOf, statsOf, trafficQueryOf } from "./stat-request.ts";
@@ -77,6 +78,6 @@ export function createNodeService({ runtime, nodeVersion }: NodeServiceOptions):
       },
     },
     // The contract of the original has no rules: handlers answer with its texts.
-    { validated: false, interceptors: [answerErrors, noteActivity(runtime.touch), requireBackend(runtime)] },
+    { validated: false, interceptors: [answerErrors(answerTo), noteActivity(runtime.touch), requireBackend(runtime)] },
   );
 }

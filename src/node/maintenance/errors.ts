@@ -1,4 +1,4 @@
-import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { PublicError } from "../../platform/rpc/public-error.ts";
 import { ConfigRefused, StartFailed } from "../engines/engine-error.ts";
 import { DownloadFailed } from "../engines/install/download.ts";
@@ -15,15 +15,6 @@ import {
   UnusableRequest,
   UpdateCommandMissing,
 } from "./situations.ts";
-
-/** Turns what a handler throws into what its caller is told. */
-export const answerErrors: Interceptor = (next) => async (request) => {
-  try {
-    return await next(request);
-  } catch (cause) {
-    throw answerTo(cause);
-  }
-};
 
 /** What a caller is told about something that was thrown. Whatever was tried and failed is 500, as in the original. */
 export function answerTo(cause: unknown): ConnectError {

@@ -1,7 +1,8 @@
 import { Effect, JobKind, MaintenanceService } from "../../../gen/garrison/node/v1/maintenance_pb.ts";
+import { answerErrors } from "../../platform/rpc/interceptors/answer-errors.ts";
 import { type ServedService, serveService } from "../../platform/rpc/served-service.ts";
 import type { CoreUpdate } from "./core-update.ts";
-import { answerErrors } from "./errors.ts";
+import { answerTo } from "./errors.ts";
 import type { GeoFiles } from "./geo-files.ts";
 import type { Jobs, Work } from "./jobs.ts";
 
@@ -45,6 +46,6 @@ export function createMaintenanceService(options: MaintenanceServiceOptions): Se
       },
       listJobs: () => ({ jobs: [...jobs.list] }),
     },
-    { interceptors: [answerErrors] },
+    { interceptors: [answerErrors(answerTo)] },
   );
 }
