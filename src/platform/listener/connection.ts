@@ -13,6 +13,9 @@ export interface Unanswered {
   readonly push: Readable["push"];
 }
 
+/** For the other end to read the last word on a connection, and to close it. */
+export const lastWordMs = 1_000;
+
 /** One accepted connection, from its first byte to its last: what is known about it. */
 export class Connection implements Peer {
   readonly address: string;

@@ -1,6 +1,6 @@
 import { constants } from "node:http2";
 import type { Socket } from "node:net";
-import { Connection } from "./connection.ts";
+import { Connection, lastWordMs } from "./connection.ts";
 import { checkIntervalMs, type ListenerLimits } from "./limits.ts";
 import { idle, overdue } from "./overdue.ts";
 import type { Peer } from "./peer.ts";
@@ -24,8 +24,6 @@ export interface Connections {
   close(): void;
 }
 
-// For the other end to read the last word on a connection, and to close it.
-const lastWordMs = 1_000;
 // Whoever closes a listener waits for the last connection.
 const drainCheckMs = 50;
 

@@ -1,4 +1,5 @@
 import { IncomingMessage, type ServerResponse } from "node:http";
+import { lastWordMs } from "./connection.ts";
 import type { MayReadLeftover } from "./leftovers.ts";
 
 /** An HTTP/1.1 request whose connection outlives a handler that stops reading early. */
@@ -32,9 +33,6 @@ export class Http1Request extends IncomingMessage {
     };
   }
 }
-
-// For the other end to read the answer on a connection whose body is not read to its end.
-const lastWordMs = 1_000;
 
 /**
  * Reads what is left of a body once its request is answered, so that the next request on the connection is seen. Closes
