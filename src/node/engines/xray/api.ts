@@ -17,6 +17,11 @@ export class XrayRefusal extends Error {
   override readonly name = "XrayRefusal";
 }
 
+/** Xray has refused a call in words like these. */
+export function isRefusal(error: unknown, text: RegExp): error is XrayRefusal {
+  return error instanceof XrayRefusal && text.test(error.message);
+}
+
 /**
  * Calls Xray's API over its unix socket: unary gRPC on one HTTP/2 connection, opened when it is needed and opened again
  * when Xray closed it. Many calls may be in flight.

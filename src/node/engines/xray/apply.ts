@@ -7,7 +7,7 @@ import {
 import type { RejectedUser } from "../engine.ts";
 import { EngineNotRunning, EngineUnreachable } from "../engine-error.ts";
 import type { Account } from "./accounts.ts";
-import { type XrayApi, XrayRefusal } from "./api.ts";
+import { isRefusal, type XrayApi, XrayRefusal } from "./api.ts";
 import type { UserInbound } from "./config.ts";
 import type { UserTable } from "./users.ts";
 import { type AccountChange, leavesIdentity } from "./users-diff.ts";
@@ -120,10 +120,6 @@ function takeovers(changes: readonly AccountChange[]): (change: AccountChange) =
     changes.filter(leavesIdentity).flatMap(({ inbound, before }) => (before ? [key(inbound, before)] : [])),
   );
   return ({ inbound, after }) => after !== undefined && leaving.size > 0 && leaving.has(key(inbound, after));
-}
-
-function isRefusal(error: unknown, text: RegExp): error is XrayRefusal {
-  return error instanceof XrayRefusal && text.test(error.message);
 }
 
 /** Stops beginning new work at the first failure, and throws it when what was begun has ended. */

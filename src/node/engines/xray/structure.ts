@@ -3,7 +3,7 @@ import { HandlerService } from "../../../../gen/xray/app/proxyman/command/comman
 import { RoutingService } from "../../../../gen/xray/app/router/command/command_pb.ts";
 import { InboundHandlerConfigSchema, OutboundHandlerConfigSchema } from "../../../../gen/xray/core/config_pb.ts";
 import { EngineUnreachable } from "../engine-error.ts";
-import { type XrayApi, XrayRefusal } from "./api.ts";
+import { isRefusal, type XrayApi } from "./api.ts";
 import type { StructureStep } from "./structure-diff.ts";
 import type { TypedConfig } from "./typed-config.ts";
 
@@ -112,7 +112,7 @@ async function unlessRefused(call: Promise<unknown>, text: RegExp): Promise<void
   try {
     await call;
   } catch (error) {
-    if (!(error instanceof XrayRefusal && text.test(error.message))) throw error;
+    if (!isRefusal(error, text)) throw error;
   }
 }
 
