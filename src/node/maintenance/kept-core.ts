@@ -1,26 +1,15 @@
-import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { open, readFile, rename, unlink } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isErrno } from "../../platform/errno.ts";
+import { replaceFile } from "../../platform/files/replace-file.ts";
 import { isFile } from "../../platform/is-file.ts";
 import type { EngineProgram } from "../engines/engine.ts";
 
 /** Keeps, whole or not at all, that a program is used instead of the one that the settings name. */
 export async function keepCore(path: string, executable: string, insteadOf: string): Promise<void> {
   const kept: KeptCore = { executable, insteadOf };
-  const draft = `${path}.${randomUUID()}`;
-  const file = await open(draft, "wx", 0o600);
-  try {
-    await file.writeFile(`${JSON.stringify(kept)}\n`);
-    await file.sync();
-    await rename(draft, path);
-  } catch (error) {
-    await unlink(draft);
-    throw error;
-  } finally {
-    await file.close();
-  }
+  await replaceFile(path, `${JSON.stringify(kept)}\n`);
 }
 
 /**
