@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Response } from "../listener/listener.ts";
 import { Call } from "../rpc/call/call.ts";
 import type { CallHeaders } from "../rpc/call/call-headers.ts";
-import { clientLeft } from "../rpc/call/client-left.ts";
+import { clientLeft, isGone } from "../rpc/call/client-left.ts";
 import type { RunningCalls } from "../rpc/call/running-calls.ts";
 import { kProtocol } from "../rpc/call-context.ts";
 
@@ -44,8 +44,4 @@ export function openRestCall(
     },
   });
   return { context: call, responseHeader: call.responseHeader, hasLeft: () => isGone(raw), end: () => call.end() };
-}
-
-function isGone(response: Response): boolean {
-  return "stream" in response ? response.stream.destroyed : response.destroyed;
 }

@@ -1,11 +1,16 @@
-import { constants } from "node:http2";
-import { type ContextValues, createConnectRouter, type HandlerContext, type Interceptor } from "@connectrpc/connect";
+import {
+  type ContextValues,
+  createConnectRouter,
+  createContextKey,
+  type HandlerContext,
+  type Interceptor,
+} from "@connectrpc/connect";
 import type { UniversalHandler, UniversalHandlerOptions } from "@connectrpc/connect/protocol";
-import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { Response } from "../listener/listener.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { kDelivery } from "./call-context.ts";
+import { ConnectAnswer } from "./connect-answer.ts";
 import { type Gate, passGate } from "./gate.ts";
 import { watchIterable } from "./interceptors/watch-iterable.ts";
 import type { ServedService } from "./served-service.ts";
@@ -28,19 +33,20 @@ export interface ConnectOptions {
 
 /**
  * Mounts services as gRPC, gRPC-Web and Connect, one Fastify route per method. It stands in for the plugin of
- * `@connectrpc/connect-fastify`, which writes a stack trace to the console for every stream that a client leaves.
+ * `@connectrpc/connect-fastify`, which writes a stack trace to the console for every stream that a client leaves, and
+ * lets clients of a quiet stream wait for their head until there is a message.
  */
 export function mountConnect(app: FastifyInstance, options: ConnectOptions): void {
   const router = createConnectRouter();
-  const asked = new WeakSet<ContextValues>();
   for (const service of options.services) {
     const interceptors = options.interceptors(service);
     for (const spec of service.methods) {
       router.rpc(spec.method, spec.impl, {
         ...options.router,
-        interceptors: [tellReplaced, ...interceptors],
+        interceptors: [watchAnswer, ...interceptors],
         requestGate: (context: HandlerContext) => {
-          asked.add(context.values);
+          const answer = context.values.get(kAnswer);
+          if (answer !== undefined) answer.asked = true;
           return passGate(options.gate, context);
         },
         shutdownSignal: spec.kind === "unary" ? options.shutdown.calls : options.shutdown.streams,
@@ -50,55 +56,56 @@ export function mountConnect(app: FastifyInstance, options: ConnectOptions): voi
   for (const handler of router.handlers) {
     app.all(handler.requestPath, {
       // Not the handler: before it, Fastify judges the content type, and the gate comes first. The hook never ends.
-      onRequest: (request, reply, _done) => void answer(handler, request, reply, options, asked),
+      onRequest: (request, reply, _done) => void serve(handler, request, reply, options),
       handler: neverReached,
     });
   }
 }
 
-async function answer(
+async function serve(
   handler: UniversalHandler,
   request: FastifyRequest,
   reply: FastifyReply,
-  options: ConnectOptions,
-  asked: WeakSet<ContextValues>,
+  { contextValues, gate, refuse, log }: ConnectOptions,
 ) {
+  const answer = new ConnectAnswer(reply);
   try {
-    const values = options.contextValues(request);
+    const values = contextValues(request).set(kAnswer, answer);
     const call = universalRequestFromNodeRequest(request.raw, reply.raw, undefined, values);
     const response = await handler(call);
     // A wrong verb or content type is found before the gate is asked: it tells that there is such an RPC.
-    const refused = asked.has(values) ? undefined : await refusal(options.gate, handler, call.header, values);
+    const refused = answer.asked ? undefined : await refusal(gate, handler, call.header, values);
     if (refused !== undefined) {
-      options.refuse(request, reply, refused.cause);
+      refuse(request, reply, refused.cause);
       return;
     }
-    reply.hijack();
-    for (const [name, value] of Object.entries(reply.getHeaders())) {
-      if (value !== undefined) reply.raw.setHeader(name, value);
-    }
-    await universalResponseToNodeResponse(response, reply.raw);
-    // What was answered could not be written: an error has taken its place.
-    if (response.status !== 200 || (response.trailer?.get("grpc-status") ?? "0") !== "0")
-      values.get(kDelivery).replaced();
+    await answer.send(response, (well) => {
+      // What was answered could not be written: an error has taken its place.
+      if (!well) values.get(kDelivery).replaced();
+    });
   } catch (error) {
     // The answer was under way: the client has left, or a header was refused. The call itself was observed.
-    options.log.debug({ err: error, method: handler.method.name }, "answer not delivered");
-    reply.hijack();
-    giveUp(reply.raw);
+    log.debug({ err: error, method: handler.method.name }, "answer not delivered");
+    answer.giveUp();
+  } finally {
+    answer.close();
   }
 }
 
-const tellReplaced: Interceptor = (next) => async (request) => {
-  const replaced = () => request.contextValues.get(kDelivery).replaced();
+const kAnswer = createContextKey<ConnectAnswer | undefined>(undefined, { description: "answer of the router" });
+
+const watchAnswer: Interceptor = (next) => async (request) => {
+  const { contextValues, signal } = request;
+  const replaced = () => contextValues.get(kDelivery).replaced();
   try {
     const response = await next(request);
     if (!response.stream) return response;
+    if (request.method.methodKind === "server_streaming") contextValues.get(kAnswer)?.open(response.header);
     const end = (cause: unknown) => {
       if (cause !== undefined) replaced();
       return undefined;
     };
-    return { ...response, message: watchIterable(response.message, request.signal, end) };
+    return { ...response, message: watchIterable(response.message, signal, end) };
   } catch (cause) {
     replaced();
     throw cause;
@@ -121,9 +128,4 @@ async function refusal(
 
 function neverReached(): never {
   throw new Error("the route's hook has let a request pass");
-}
-
-function giveUp(response: Response): void {
-  if ("stream" in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-  else response.destroy();
 }
