@@ -1,5 +1,3 @@
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, type IncomingHttpHeaders } from "node:http2";
-import { createConnection } from "node:net";
 import {
   create,
   type DescMessage,
@@ -11,6 +9,9 @@ import {
 } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { EngineUnreachable } from "../engine-error.ts";
+import { Http2Connection } from "./http2/connection.ts";
+import { requestHeader } from "./http2/header-block.ts";
+import { type Answer, ConnectionLost } from "./http2/request.ts";
 
 /** Xray answered a call with an error. The message is Xray's text. */
 export class XrayRefusal extends Error {
@@ -28,7 +29,7 @@ export function isRefusal(error: unknown, text: RegExp): error is XrayRefusal {
  */
 export class XrayApi {
   readonly #socketPath: string;
-  #session: ClientHttp2Session | undefined;
+  readonly #connections = new Set<Http2Connection>();
   #closed = false;
 
   constructor(socketPath: string) {
@@ -44,101 +45,62 @@ export class XrayApi {
     request: MessageInitShape<I>,
     timeoutMs = 10_000,
   ): Promise<MessageShape<O>> {
-    const path = `/${method.parent.typeName}/${method.name}`;
-    const body = frame(toBinary(method.input, create(method.input, request)));
-    const wasOpen = this.#session !== undefined;
+    return fromBinary(
+      method.output,
+      await this.exchange(method, toBinary(method.input, create(method.input, request)), timeoutMs),
+    );
+  }
+
+  /** Calls a method with a message that is encoded already; resolves with the answer as it came. Throws like {@link call}. */
+  async exchange(method: DescMethodUnary, message: Uint8Array, timeoutMs = 10_000): Promise<Buffer> {
+    const header = headerOf(method);
+    const body = frame(message);
+    const wasOpen = this.#connections.size > 0;
     try {
-      return fromBinary(method.output, await this.#exchange(path, body, timeoutMs));
+      return unpack(await this.#open().request(header, body, timeoutMs));
     } catch (error) {
       const repeatable = method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
-      if (!(error instanceof ConnectionLost) || !wasOpen || !repeatable || this.#closed) throw error;
-      return fromBinary(method.output, await this.#exchange(path, body, timeoutMs));
+      if (!(error instanceof ConnectionLost) || this.#closed) throw error;
+      if (!error.isUntouched && !(wasOpen && repeatable)) throw error;
+      return unpack(await this.#open().request(header, body, timeoutMs));
     }
   }
 
   /** Ends the connection. Calls in flight fail. */
   close(): void {
     this.#closed = true;
-    this.#session?.destroy();
-    this.#session = undefined;
+    for (const connection of this.#connections) connection.close();
   }
 
-  #exchange(path: string, body: Buffer, timeoutMs: number): Promise<Buffer> {
+  #open(): Http2Connection {
     if (this.#closed) throw new EngineUnreachable("the connection to xray is closed");
-    const stream = this.#open().request(
-      { ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers" },
-      { endStream: false },
-    );
-    stream.end(body);
-    return readReply(stream, timeoutMs);
-  }
-
-  #open(): ClientHttp2Session {
-    if (this.#session !== undefined) return this.#session;
-    const session = connect("http://localhost", {
-      createConnection: () => createConnection(this.#socketPath),
-      // A reply with the counters of many users is one message of several megabytes.
-      settings: { initialWindowSize: 16 << 20, enablePush: false },
-      maxSessionMemory: 256,
-    });
-    const forget = () => {
-      if (this.#session === session) this.#session = undefined;
-    };
-    // What fails is told to every call in flight.
-    session.on("error", forget);
-    session.on("goaway", forget);
-    session.on("close", forget);
-    session.on("connect", () => session.setLocalWindowSize(64 << 20));
-    this.#session = session;
-    return session;
+    for (const connection of this.#connections) if (connection.isUsable) return connection;
+    const connection = new Http2Connection(this.#socketPath);
+    this.#connections.add(connection);
+    void connection.closed.then(() => this.#connections.delete(connection));
+    return connection;
   }
 }
 
-/** The connection went away before the answer had come. */
-class ConnectionLost extends EngineUnreachable {}
+const headers = new Map<DescMethodUnary, Buffer>();
 
-function readReply(stream: ClientHttp2Stream, timeoutMs: number): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let status: IncomingHttpHeaders = {};
-    let cause = "xray closed the connection";
-    const timer = setTimeout(() => {
-      reject(new EngineUnreachable(`xray did not answer within ${timeoutMs} ms`));
-      stream.close();
-    }, timeoutMs);
-    stream.on("data", (chunk: Buffer) => chunks.push(chunk));
-    stream.on("error", (error) => {
-      cause = error.cause instanceof Error ? error.cause.message : error.message;
-    });
-    // An error without a message comes in the headers already.
-    stream.on("response", (headers) => {
-      if (headers["grpc-status"] !== undefined) status = headers;
-    });
-    stream.on("trailers", (trailers) => {
-      status = trailers;
-    });
-    stream.on("close", () => {
-      clearTimeout(timer);
-      try {
-        resolve(unpack(status, chunks, cause));
-      } catch (error) {
-        reject(error);
-      }
-    });
-  });
+function headerOf(method: DescMethodUnary): Buffer {
+  const before = headers.get(method);
+  if (before !== undefined) return before;
+  const header = requestHeader(`/${method.parent.typeName}/${method.name}`);
+  headers.set(method, header);
+  return header;
 }
 
-/** The message of a finished reply. */
-function unpack(status: IncomingHttpHeaders, chunks: readonly Buffer[], cause: string): Buffer {
-  const code = status["grpc-status"];
-  if (code === undefined) throw new ConnectionLost(cause);
-  if (code !== "0") {
-    const text = decodeMessage(String(status["grpc-message"] ?? ""));
+/** The message of an answer. */
+function unpack({ fields: { grpcStatus, grpcMessage }, body }: Answer): Buffer {
+  if (grpcStatus === undefined) throw new EngineUnreachable("xray answered without a status");
+  if (grpcStatus !== "0") {
+    const text = decodeMessage(grpcMessage ?? "");
     // Everything that Xray's own code says is Unknown, NotFound where a counter is; the rest comes from the transport.
-    if (code === "2" || code === "5") throw new XrayRefusal(text);
-    throw new EngineUnreachable(`${text} (gRPC code ${code})`);
+    if (grpcStatus === "2" || grpcStatus === "5") throw new XrayRefusal(text);
+    throw new EngineUnreachable(`${text} (gRPC code ${grpcStatus})`);
   }
-  const body = Buffer.concat(chunks);
   if (body.length < 5 || body[0] !== 0 || body.readUInt32BE(1) !== body.length - 5) {
     throw new EngineUnreachable("xray answered with a malformed message");
   }
