@@ -11,7 +11,7 @@ import { namesOfMachine } from "../platform/identity/certificate-names.ts";
 import { type OpenCertificate, openCertificate } from "../platform/identity/certificate-watch.ts";
 import { createServer, type Server, type ServerOptions } from "../platform/server/server.ts";
 import { createLog, type Logger } from "../platform/telemetry/log.ts";
-import { createMetrics } from "../platform/telemetry/metrics.ts";
+import { createMetrics, type Metrics } from "../platform/telemetry/metrics.ts";
 import { type Command, refuseWords } from "./command.ts";
 import { nodeExamples } from "./node-examples.ts";
 import { type Running, serve } from "./serve.ts";
@@ -75,11 +75,13 @@ async function startNode(settings: NodeSettings, dataDir: string, env: Env): Pro
   const log = createLog("node", settings.logLevel);
   for (const note of settings.notes) log.warn(note);
   const restart = Promise.withResolvers<void>();
+  const metrics = createMetrics("node");
   const node = await createNode(settings, {
     dataDir,
     version: await garrisonVersion(),
     env,
     restart: restart.resolve,
+    registry: metrics.registry,
     log,
   });
   let certificate: OpenCertificate | undefined;
@@ -95,7 +97,7 @@ async function startNode(settings: NodeSettings, dataDir: string, env: Env): Pro
     certificate = await openNodeCertificate(settings, log, (changed) => {
       for (const server of servers) server.replaceCertificate(changed);
     });
-    const serving = servingOf(settings, node, certificate, log);
+    const serving = servingOf(settings, node, certificate, log, metrics);
     servers.push(await listen(serving));
     if (node.maintenance !== undefined) servers.push(...(await listenForMaintenance(serving, node.maintenance)));
   } catch (error) {
@@ -135,10 +137,10 @@ function servingOf(
   { services, gate, describe }: Node,
   certificate: OpenCertificate | undefined,
   log: Logger,
+  metrics: Metrics,
 ): ServerOptions {
   const { host, port, corsOrigins, metricsToken, shortPath } = settings;
   const tls = certificate && { pair: certificate.current };
-  const metrics = createMetrics("node");
   return { services, gate, describe, host, port, tls, corsOrigins, metricsToken, shortPath, log, metrics };
 }
 

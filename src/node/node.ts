@@ -1,13 +1,17 @@
 import { join } from "node:path";
+import type { Registry } from "prom-client";
 import type { ApiDescription } from "../platform/rest/openapi/openapi.ts";
 import type { Gate } from "../platform/rpc/gate.ts";
 import type { ServedService } from "../platform/rpc/served-service.ts";
 import type { Logger } from "../platform/telemetry/log.ts";
 import { loadApiKey } from "./api/api-key.ts";
+import { createConnectionService } from "./api/connection-service.ts";
 import { describeNode } from "./api/description.ts";
 import { createNodeGate } from "./api/gate.ts";
 import { createNodeService } from "./api/node-service.ts";
+import { createCutCounter } from "./cut-counter.ts";
 import { createDebug } from "./debug.ts";
+import { type ConnectionCutter, createConnectionCutter } from "./engines/sockets/connection-cutter.ts";
 import { createXrayEngine } from "./engines/xray/xray-engine.ts";
 import { programToUse } from "./maintenance/kept-core.ts";
 import type { Maintenance } from "./maintenance/maintenance.ts";
@@ -27,6 +31,8 @@ export interface NodeDependencies {
   env: NodeJS.ProcessEnv;
   /** Has the node restart soon: the maintenance API is asked to. */
   restart: () => void;
+  /** Where the node's own metrics go. */
+  registry: Registry;
   log: Logger;
 }
 
@@ -48,19 +54,28 @@ export interface Node {
 export async function createNode(
   settings: Pick<
     NodeSettings,
-    "apiKey" | "xray" | "startupLogLines" | "logBufferLines" | "keepAliveGraceMs" | "generatedConfigDir" | "maintenance"
+    | "apiKey"
+    | "xray"
+    | "startupLogLines"
+    | "logBufferLines"
+    | "keepAliveGraceMs"
+    | "generatedConfigDir"
+    | "kick"
+    | "maintenance"
   >,
-  { dataDir, version, env, restart, log }: NodeDependencies,
+  { dataDir, version, env, restart, registry, log }: NodeDependencies,
 ): Promise<Node> {
   const { key, made } = await loadApiKey({ configured: settings.apiKey, dataDir });
   const keptCore = join(dataDir, "core.json");
   const program = await programToUse(keptCore, settings.xray);
   const debug = settings.generatedConfigDir === undefined ? undefined : createDebug(settings.generatedConfigDir, log);
+  const cutter = settings.kick ? await openCutter(env, log) : undefined;
   const runtime = createRuntime({
     clock: systemClock,
     lines: createLogRing({ maxLines: settings.logBufferLines }),
     system: createSystemStats({ clock: systemClock }),
     keepAliveGraceMs: settings.keepAliveGraceMs,
+    onCut: settings.kick ? createCutCounter(registry) : undefined,
     log,
     createEngine: (events) =>
       createXrayEngine({
@@ -70,6 +85,7 @@ export async function createNode(
         events: debug === undefined ? events : { ...events, line: bothOf(events.line, debug.line) },
         onConfig: debug?.config,
         startupLogLines: settings.startupLogLines,
+        cutter,
       }),
   });
   const gate = createNodeGate({ key, now: systemClock.now });
@@ -91,13 +107,24 @@ export async function createNode(
       log,
     });
   return {
-    services: [createNodeService({ runtime, nodeVersion: version })],
+    services: [
+      createNodeService({ runtime, nodeVersion: version }),
+      createConnectionService({ runtime, enabled: settings.kick }),
+    ],
     gate,
     describe,
     madeApiKey: made,
     maintenance,
     close: () => runtime.close(),
   };
+}
+
+async function openCutter(env: NodeJS.ProcessEnv, log: Logger): Promise<ConnectionCutter> {
+  const cutter = await createConnectionCutter({ env });
+  const { inability: reason } = cutter;
+  if (reason === undefined) log.info("connections of users who are removed are cut");
+  else log.warn({ reason }, "GARRISON_KICK is on, but connections cannot be cut");
+  return cutter;
 }
 
 function bothOf(first: (text: string) => void, second: (text: string) => void): (text: string) => void {

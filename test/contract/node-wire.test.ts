@@ -13,6 +13,8 @@ const messages: Record<string, string[]> = {
     "string node_version = 3",
     "bool user_sync_epoch_supported = 4",
     "uint64 user_sync_epoch = 5",
+    // Ours, and absent unless the operator wants it.
+    "Kick kick = 1000",
   ],
   Backend: [
     "BackendType type = 1",

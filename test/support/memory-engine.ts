@@ -86,6 +86,7 @@ export function createMemoryEngine(events: EngineEvents): MemoryEngine {
     },
     refuse: "",
     routing: undefined,
+    connections: undefined,
     connected: new Map(),
     measured: undefined,
     async start(request) {

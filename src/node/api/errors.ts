@@ -1,5 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { PublicError } from "../../platform/rpc/public-error.ts";
+import { InboundUnknown } from "../engines/connections.ts";
 import type { RejectedUser } from "../engines/engine.ts";
 import { ConfigRefused, EngineUnreachable, StartFailed } from "../engines/engine-error.ts";
 import { BalancerUnknown, OutboundUnknown, RoutingRefused, RuleRefused, RuleTagTaken } from "../engines/routing.ts";
@@ -8,6 +9,7 @@ import {
   BackendNotInitialized,
   CoreNotStarted,
   EmailMissing,
+  KickUnavailable,
   LatencyUnavailable,
   RoutingUnsupported,
   SysStatsFailed,
@@ -62,6 +64,8 @@ const answers: readonly (readonly [situation: new (...args: never[]) => Error, c
   [BalancerUnknown, Code.NotFound, 404],
   [OutboundUnknown, Code.NotFound, 404],
   [RoutingRefused, Code.Unknown, 500],
+  [KickUnavailable, Code.FailedPrecondition, 412],
+  [InboundUnknown, Code.NotFound, 404],
 ];
 
 // A panel stores about a thousand characters of a message.

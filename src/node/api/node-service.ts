@@ -4,10 +4,11 @@ import { kDelivery } from "../../platform/rpc/call-context.ts";
 import { answerErrors } from "../../platform/rpc/interceptors/answer-errors.ts";
 import { type ServedService, serveService } from "../../platform/rpc/served-service.ts";
 import { assembleChunks } from "../runtime/chunks.ts";
-import type { Runtime } from "../runtime/runtime.ts";
+import type { Runtime, UsersChanged } from "../runtime/runtime.ts";
 import { BackendNotInitialized, EmailMissing } from "../runtime/situations.ts";
 import { noteActivity } from "./activity.ts";
 import { answerTo } from "./errors.ts";
+import { tellKicks } from "./kick-header.ts";
 import { requireBackend } from "./require-backend.ts";
 import { routingMethods } from "./routing.ts";
 import { emailOf, statsOf, trafficQueryOf } from "./stat-request.ts";
@@ -25,8 +26,9 @@ export function createNodeService({ runtime, nodeVersion }: NodeServiceOptions):
   return serveService(
     NodeService,
     {
-      async start(backend) {
-        await runtime.start(backend);
+      async start(backend, { responseHeader }) {
+        const { kick } = await runtime.start(backend);
+        await tellKicks(responseHeader, [kick]);
         return baseInfo();
       },
       async stop() {
@@ -34,19 +36,23 @@ export function createNodeService({ runtime, nodeVersion }: NodeServiceOptions):
         return {};
       },
       getBaseInfo: baseInfo,
-      async syncUser(users) {
+      async syncUser(users, { responseHeader }) {
+        const kicks: UsersChanged["kick"][] = [];
         for await (const user of users) {
           if (user.email === "") throw new EmailMissing();
-          await runtime.updateUsers([user]);
+          kicks.push((await runtime.updateUsers([user])).kick);
         }
+        await tellKicks(responseHeader, kicks);
         return {};
       },
-      async syncUsers({ users }) {
-        await runtime.replaceUsers(users);
+      async syncUsers({ users }, { responseHeader }) {
+        const { kick } = await runtime.replaceUsers(users);
+        await tellKicks(responseHeader, [kick]);
         return {};
       },
-      async syncUsersChunked(chunks) {
-        await runtime.updateUsers(await assembleChunks(chunks));
+      async syncUsersChunked(chunks, { responseHeader }) {
+        const { kick } = await runtime.updateUsers(await assembleChunks(chunks));
+        await tellKicks(responseHeader, [kick]);
         return {};
       },
       async getStats(request, { values }) {

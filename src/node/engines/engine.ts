@@ -1,4 +1,6 @@
+import type { KickUsersResponse } from "../../../gen/garrison/node/v1/connections_pb.ts";
 import type { BackendStatsResponse, Latency, User } from "../../../gen/service/node_pb.ts";
+import type { EngineConnections } from "./connections.ts";
 import type { EngineRouting } from "./routing.ts";
 
 /**
@@ -12,6 +14,8 @@ export interface Engine {
   readonly version: string;
   /** Undefined where the engine routes nothing. */
   readonly routing: EngineRouting | undefined;
+  /** Undefined where live connections are left alone, or end by themselves when their users go. */
+  readonly connections: EngineConnections | undefined;
 
   /**
    * Runs this config with exactly these users; resolves when the engine's own API answers. While the engine runs, an
@@ -100,6 +104,11 @@ export interface UsersOutcome {
   readonly skipped: readonly SkippedUser[];
   /** Users that the engine refused. */
   readonly rejected: readonly RejectedUser[];
+  /**
+   * What becomes of the live connections of users who lost an inbound. Undefined when nobody did, or when they are left
+   * alone. May be left alone, takes a few seconds at the most, and rejects when the engine goes away.
+   */
+  readonly kick?: Promise<KickUsersResponse> | undefined;
 }
 
 /** A user that an inbound cannot take. On that inbound the user is absent. */

@@ -1,8 +1,10 @@
 import { create } from "@bufbuild/protobuf";
+import type { KickUsersRequest, KickUsersResponse } from "../../../gen/garrison/node/v1/connections_pb.ts";
 import {
   type Backend,
   type BackendStatsResponse,
   BackendType,
+  type BaseInfoResponse_Kick,
   type Latency,
   type SystemStatsResponse,
   SystemStatsResponseSchema,
@@ -22,6 +24,7 @@ import { EngineNotRunning, EngineUnreachable } from "../engines/engine-error.ts"
 import type { EngineRouting } from "../engines/routing.ts";
 import type { Clock } from "./clock.ts";
 import { createKeepAlive } from "./keep-alive.ts";
+import { followKicks, type KickResult } from "./kick-result.ts";
 import { readLatencies } from "./latencies.ts";
 import { logOutcome } from "./log-outcome.ts";
 import type { LogRing } from "./log-ring.ts";
@@ -29,6 +32,7 @@ import { shareRuns } from "./share-runs.ts";
 import {
   BackendNotInitialized,
   CoreNotStarted,
+  KickUnavailable,
   RoutingUnsupported,
   SysStatsFailed,
   TrafficTargetUnknown,
@@ -50,6 +54,8 @@ export interface RuntimeOptions {
   system: SystemStats;
   /** How much longer a silent caller's backend runs than `keep_alive` says; infinite: it is never stopped for that. */
   keepAliveGraceMs?: number;
+  /** So many live connections of users were cut. */
+  onCut?: ((connections: number) => void) | undefined;
   log: Logger;
 }
 
@@ -58,20 +64,27 @@ export interface RuntimeOptions {
  * {@link CoreNotStarted} without one, and whatever the engine throws.
  */
 export interface Runtime {
-  /** Whether the engine answers, and its version: empty when no backend was started. */
-  readonly info: { readonly started: boolean; readonly coreVersion: string };
+  /**
+   * Whether the engine answers, and its version: empty when no backend was started. And whether connections can be cut;
+   * undefined when they are left alone.
+   */
+  readonly info: {
+    readonly started: boolean;
+    readonly coreVersion: string;
+    readonly kick: BaseInfoResponse_Kick | undefined;
+  };
   /**
    * Starts the engine, or changes what it runs; see {@link Engine.start}. Goes on when the caller leaves.
    *
    * Throws {@link UnknownBackendType}.
    */
-  start(backend: Backend): Promise<void>;
+  start(backend: Backend): Promise<UsersChanged>;
   /** Stops the engine. Bytes that were not read yet are kept. Throws {@link BackendNotInitialized} without one. */
   stop(): Promise<void>;
   /** Sets these users. Throws {@link UsersRejected} after all others were set. */
-  updateUsers(users: readonly User[]): Promise<void>;
+  updateUsers(users: readonly User[]): Promise<UsersChanged>;
   /** Sets these users and removes all others. Throws {@link UsersRejected} after all others were set. */
-  replaceUsers(users: readonly User[]): Promise<void>;
+  replaceUsers(users: readonly User[]): Promise<UsersChanged>;
   /**
    * Bytes counted since the last reset. A reset takes effect once its reply is delivered. Until then nobody else is
    * shown the bytes; when the reply is lost, the next caller has them again.
@@ -88,6 +101,8 @@ export interface Runtime {
    * {@link LatencyUnavailable}.
    */
   latencies(name?: string): Promise<Latency[]>;
+  /** Cuts connections of users; see {@link EngineConnections.kick}. Throws {@link KickUnavailable}. */
+  kick(request: Pick<KickUsersRequest, "emails" | "inbounds">): Promise<KickUsersResponse>;
   /** Asks or changes the engine's routing. Throws {@link RoutingUnsupported}. */
   routing<T>(use: (routing: EngineRouting) => Promise<T>): Promise<T>;
   /** Measures of this machine, and the engine's uptime: 0 when it does not tell. */
@@ -107,6 +122,12 @@ export interface Runtime {
   useProgram: Engine["useProgram"];
   /** Stops the engine for good. */
   close(): Promise<void>;
+}
+
+/** Users are as they were asked to be. */
+export interface UsersChanged {
+  /** What becomes of the connections of those who lost an inbound. Undefined when nobody did. Never rejects. */
+  readonly kick: Promise<KickResult> | undefined;
 }
 
 /** Which counters are read, and whether they start from zero again. */
@@ -170,22 +191,28 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     }
   };
 
-  const settle = (outcome: UsersOutcome) => {
+  const follow = followKicks({ log, onCut: options.onCut });
+  const settle = (outcome: UsersOutcome): UsersChanged => {
     logOutcome(log, outcome);
+    const kick = follow(outcome.kick);
     if (outcome.rejected.length > 0) throw new UsersRejected(outcome.rejected);
+    return { kick };
   };
 
   return {
     get info() {
       const started = engine.state === "running";
-      return { started, coreVersion: engine.state === "stopped" ? "" : engine.version };
+      const coreVersion = engine.state === "stopped" ? "" : engine.version;
+      return { started, coreVersion, kick: engine.connections?.ability };
     },
     async start(backend) {
       if (backend.type !== BackendType.XRAY) throw new UnknownBackendType();
       startsUnderWay += 1;
       try {
-        logOutcome(log, await engine.start(backend));
+        const outcome = await engine.start(backend);
+        logOutcome(log, outcome);
         keepAlive.arm(backend.keepAlive);
+        return { kick: follow(outcome.kick) };
       } finally {
         startsUnderWay -= 1;
       }
@@ -221,6 +248,16 @@ export function createRuntime(options: RuntimeOptions): Runtime {
         return addresses;
       }),
     latencies: (name) => whileRunning(() => readLatencies(engine, name)),
+    async kick(request) {
+      const { connections } = engine;
+      if (connections === undefined) {
+        throw new KickUnavailable("connections are not cut here: set GARRISON_KICK=on, and start the node again");
+      }
+      if (!connections.ability.available) throw new KickUnavailable(connections.ability.reason);
+      const response = await whileRunning(() => connections.kick(request));
+      await follow(Promise.resolve(response));
+      return response;
+    },
     routing: (use) =>
       whileRunning(() => {
         if (engine.routing === undefined) throw new RoutingUnsupported();

@@ -69,6 +69,11 @@ export class LatencyUnavailable extends Error {
   override readonly name = "LatencyUnavailable";
 }
 
+/** Connections cannot be cut. The message says why, and what to do. */
+export class KickUnavailable extends Error {
+  override readonly name = "KickUnavailable";
+}
+
 /** The call is about routing, and the engine has none. */
 export class RoutingUnsupported extends Error {
   override readonly name = "RoutingUnsupported";

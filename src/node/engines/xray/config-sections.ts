@@ -33,8 +33,11 @@ export function patchLog(root: JsonObject): LogPaths {
   return { access: takePath("access"), error: takePath("error") };
 }
 
-/** Counts the traffic of users and outbounds. Who is online and inbounds are counted when the admin says so. */
-export function patchCounting(root: JsonObject): void {
+/**
+ * Counts the traffic of users and outbounds. Inbounds are counted when the admin says so, and so is who is online,
+ * unless `online` says that the node needs it.
+ */
+export function patchCounting(root: JsonObject, { online }: { online: boolean }): void {
   setField(root, "stats", {});
   const policy = ensureObject(root, "policy", "policy");
   const levels = ensureObject(policy, "levels", "policy.levels");
@@ -42,6 +45,7 @@ export function patchCounting(root: JsonObject): void {
   levels["0"] = level;
   setField(level, "statsUserUplink", true);
   setField(level, "statsUserDownlink", true);
+  if (online) setField(level, "statsUserOnline", true);
   const system = ensureObject(policy, "system", "policy.system");
   setField(system, "statsOutboundUplink", true);
   setField(system, "statsOutboundDownlink", true);

@@ -23,16 +23,23 @@ import {
   setField,
   stringField,
 } from "./json-object.ts";
+import { type Listener, listenerOf, usersWrittenIn } from "./listeners.ts";
 import type { LogPaths } from "./log-files.ts";
 import { type RoutingState, takeRoutingState } from "./routing-state.ts";
 
 /** An admin's config made ready to be run by this node. */
 export interface XrayConfig {
+  /** What it was made from. */
+  readonly source: { readonly text: string; readonly excludeInbounds: readonly string[] };
   /** The same for configs that Xray would run the same way, whoever their users are. */
   readonly fingerprint: string;
   /** Inbounds whose users the node sets. Only those with a tag: others can have no users. */
   readonly inbounds: readonly UserInbound[];
   readonly inboundTags: ReadonlySet<string>;
+  /** Where inbounds take connections, by their tags. */
+  readonly listeners: ReadonlyMap<string, Listener>;
+  /** Users of inbounds whose users the node does not set. */
+  readonly writtenUsers: ReadonlySet<string>;
   readonly outboundTags: ReadonlySet<string>;
   /** Tags of outbounds that lead nowhere. */
   readonly idleOutbounds: ReadonlySet<string>;
@@ -75,6 +82,8 @@ export interface ConfigOptions {
   readonly excludeInbounds: readonly string[];
   /** Where Xray's API is opened. */
   readonly apiSocket: string;
+  /** Xray counts who is online, whatever the text says. Default: no. */
+  readonly countOnline?: boolean;
   /** Default: the routing of the text. */
   readonly routing?: RoutingState;
 }
@@ -102,7 +111,7 @@ export function readXrayConfig(text: string, options: ConfigOptions): XrayConfig
   });
 
   const logPaths = patchLog(root);
-  patchCounting(root);
+  patchCounting(root, { online: options.countOnline === true });
   patchObservatories(root);
   patchRouting(root);
   const apiInbound = patchApi(root, apiSocket);
@@ -116,10 +125,17 @@ export function readXrayConfig(text: string, options: ConfigOptions): XrayConfig
     partsOf(root, { inbounds, outbounds, managed: managedTags, overrides: routing.overrides }),
   );
   return {
+    source: { text, excludeInbounds },
     fingerprint: createHash("sha256").update(JSON.stringify(parts)).digest("hex"),
     parts,
     inbounds: tagged,
     inboundTags: tagsOf(inbounds),
+    listeners: new Map(inbounds.map(({ tag, object }) => [tag, listenerOf(tag, object)])),
+    writtenUsers: new Set(
+      inbounds.flatMap(({ object }) =>
+        managed.some(({ inbound }) => inbound === object) ? [] : usersWrittenIn(object),
+      ),
+    ),
     outboundTags: tagsOf(outbounds),
     idleOutbounds: idleOutbounds(root),
     observed: isObserved(root),

@@ -54,10 +54,35 @@ export class UserTable {
     return this.#emails.has(email);
   }
 
+  /** The users of an inbound, by their e-mails. */
+  *emailsOn(tag: string): Iterable<string> {
+    for (const { email } of this.#slotOf.get(tag)?.accounts.values() ?? []) yield email;
+  }
+
+  /** Whether this user is on an inbound. */
+  holds(tag: string, email: string): boolean {
+    return this.#slotOf.get(tag)?.accounts.has(keyOf({ email })) === true;
+  }
+
+  /** Whoever has an account counts as set, and nobody else. */
+  knowHolders(): void {
+    this.#emails = new Set();
+    for (const { accounts } of this.#slots) for (const { email } of accounts.values()) this.#emails.add(email);
+  }
+
+  /** The account that an inbound holds under this key. */
+  held(inbound: UserInbound, key: string): Account | undefined {
+    return this.#slotOf.get(inbound.tag)?.accounts.get(key);
+  }
+
+  /** The accounts that an inbound holds. */
+  accountsOf(inbound: UserInbound): Iterable<Account> {
+    return this.#slotOf.get(inbound.tag)?.accounts.values() ?? [];
+  }
+
   /** The users of an inbound as they stand in the config. */
   clientsOf(inbound: UserInbound): JsonObject[] {
-    const accounts = this.#slotOf.get(inbound.tag)?.accounts.values() ?? [];
-    return Array.from(accounts, inbound.kind.client);
+    return Array.from(this.accountsOf(inbound), inbound.kind.client);
   }
 
   /**

@@ -20,12 +20,15 @@ import type {
 } from "../engine.ts";
 import { EngineNotRunning, EngineUnreachable, StartFailed } from "../engine-error.ts";
 import type { EngineRouting } from "../routing.ts";
+import type { ConnectionCutter } from "../sockets/connection-cutter.ts";
 import type { XrayApi } from "./api.ts";
 import { applyChanges } from "./apply.ts";
 import { applyInBulk } from "./bulk-change.ts";
 import { readXrayConfig, type XrayConfig } from "./config.ts";
+import { createXrayConnections, type XrayConnections } from "./connections.ts";
 import { readLatencies } from "./latency.ts";
 import { prepareLiveChange } from "./live-change.ts";
+import { lossesBy, lossesByChange } from "./losses.ts";
 import { readOnline } from "./online.ts";
 import type { Plan } from "./plan.ts";
 import type { XrayProgram } from "./process.ts";
@@ -37,7 +40,10 @@ import { UserTable } from "./users.ts";
 import type { AccountChange } from "./users-diff.ts";
 
 /** Options of {@link createXrayEngine}. */
-export type XrayEngineOptions = SupervisionOptions;
+export interface XrayEngineOptions extends SupervisionOptions {
+  /** Cuts the connections of users who lose an inbound. Absent: they live on. */
+  readonly cutter?: ConnectionCutter | undefined;
+}
 
 /** Makes an engine that runs Xray; nothing runs before its first start. */
 export function createXrayEngine(options: XrayEngineOptions): Engine {
@@ -66,10 +72,13 @@ class XrayEngine implements Engine {
     },
   });
 
+  readonly connections: XrayConnections | undefined;
+
   constructor(options: XrayEngineOptions, apiSocket: string) {
     this.#xray = new Supervision(options, apiSocket);
     this.#program = options;
     this.#apiSocket = apiSocket;
+    this.connections = options.cutter && createXrayConnections(options.cutter, () => this.#requirePlan());
   }
 
   get state(): EngineState {
@@ -84,7 +93,8 @@ class XrayEngine implements Engine {
     return this.#xray.inTurn(async () => {
       if (this.#xray.plan === undefined) this.#xray.enter("starting");
       try {
-        const config = readXrayConfig(text, { excludeInbounds, apiSocket: this.#apiSocket });
+        const countOnline = this.connections !== undefined;
+        const config = readXrayConfig(text, { excludeInbounds, apiSocket: this.#apiSocket, countOnline });
         if (this.#xray.running !== undefined && this.#xray.plan?.config.fingerprint === config.fingerprint) {
           this.#xray.logTo(config.logPaths);
           return await this.#sync(users, true);
@@ -179,8 +189,16 @@ class XrayEngine implements Engine {
   }
 
   async #sync(users: readonly User[], replace: boolean): Promise<UsersOutcome> {
-    const { changes, skipped, rejected } = await this.#requirePlan().plan.table.diff(users, replace);
-    return { skipped, rejected: [...rejected, ...(await this.#apply(changes))] };
+    const { plan } = this.#requirePlan();
+    const { changes, skipped, rejected } = await plan.table.diff(users, replace);
+    try {
+      const refused = await this.#apply(changes);
+      return { skipped, rejected: [...rejected, ...refused], kick: this.connections?.lost(lossesBy(changes, plan)) };
+    } catch (error) {
+      // Those who are gone already would not be among the changes when this is asked for again.
+      this.connections?.lost(lossesBy(changes, plan));
+      throw error;
+    }
   }
 
   /** Applies changes to the users of the plan in force; returns whom Xray refused. */
@@ -197,8 +215,9 @@ class XrayEngine implements Engine {
   /** Changes what runs into this config, where Xray can without a restart; else undefined, and nothing was touched. */
   async #changeLive(config: XrayConfig, users: readonly User[]): Promise<UsersOutcome | undefined> {
     const running = this.#xray.running;
-    if (running === undefined || this.#xray.plan === undefined) return undefined;
-    const change = await prepareLiveChange(this.#xray.plan, config, users, {
+    const before = this.#xray.plan;
+    if (running === undefined || before === undefined) return undefined;
+    const change = await prepareLiveChange(before, config, users, {
       test: (plan, clientsOf) => this.#xray.test(plan, clientsOf),
       timeoutMs: this.#xray.timeoutMs,
     });
@@ -211,12 +230,14 @@ class XrayEngine implements Engine {
     } catch (error) {
       if (!(error instanceof StepFailed && error.restored)) await this.#xray.startAgain(running);
       // Balancers that came back choose by themselves.
-      else await restoreOverrides(running.api, this.#xray.plan.config.routing).catch(() => undefined);
+      else await restoreOverrides(running.api, before.config.routing).catch(() => undefined);
       throw new StartFailed(`failed to start xray: ${error instanceof Error ? error.message : error}`);
     }
     this.#xray.adopt(change.plan);
     const { skipped, rejected } = change.outcome;
-    return { skipped, rejected: [...rejected, ...(await this.#apply(change.changes))] };
+    const refused = await this.#apply(change.changes);
+    const kick = this.connections?.lost(await lossesByChange(before, change));
+    return { skipped, rejected: [...rejected, ...refused], kick };
   }
 }
 

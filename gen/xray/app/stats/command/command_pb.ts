@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file xray/app/stats/command/command.proto.
  */
 export const file_xray_app_stats_command_command: GenFile = /*@__PURE__*/
-  fileDesc("CiR4cmF5L2FwcC9zdGF0cy9jb21tYW5kL2NvbW1hbmQucHJvdG8SFnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQiJAoRUXVlcnlTdGF0c1JlcXVlc3QSDwoHcGF0dGVybhgBIAEoCSJAChJRdWVyeVN0YXRzUmVzcG9uc2USKgoEc3RhdBgBIAMoCzIcLnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQuU3RhdCIjCgRTdGF0EgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAMiKwobR2V0U3RhdHNPbmxpbmVJcExpc3RSZXF1ZXN0EgwKBG5hbWUYASABKAkipAEKHEdldFN0YXRzT25saW5lSXBMaXN0UmVzcG9uc2USDAoEbmFtZRgBIAEoCRJKCgNpcHMYAiADKAsyPS54cmF5LmFwcC5zdGF0cy5jb21tYW5kLkdldFN0YXRzT25saW5lSXBMaXN0UmVzcG9uc2UuSXBzRW50cnkaKgoISXBzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgDOgI4ASIUChJHZXRTeXNTdGF0c1JlcXVlc3QiywEKE0dldFN5c1N0YXRzUmVzcG9uc2USFQoNbnVtX2dvcm91dGluZRgBIAEoDRIOCgZudW1fZ2MYAiABKA0SDQoFYWxsb2MYAyABKAQSEwoLdG90YWxfYWxsb2MYBCABKAQSCwoDc3lzGAUgASgEEg8KB21hbGxvY3MYBiABKAQSDQoFZnJlZXMYByABKAQSFAoMbGl2ZV9vYmplY3RzGAggASgEEhYKDnBhdXNlX3RvdGFsX25zGAkgASgEEg4KBnVwdGltZRgKIAEoDTLuAgoMU3RhdHNTZXJ2aWNlEmgKClF1ZXJ5U3RhdHMSKS54cmF5LmFwcC5zdGF0cy5jb21tYW5kLlF1ZXJ5U3RhdHNSZXF1ZXN0GioueHJheS5hcHAuc3RhdHMuY29tbWFuZC5RdWVyeVN0YXRzUmVzcG9uc2UiA5ACARKGAQoUR2V0U3RhdHNPbmxpbmVJcExpc3QSMy54cmF5LmFwcC5zdGF0cy5jb21tYW5kLkdldFN0YXRzT25saW5lSXBMaXN0UmVxdWVzdBo0LnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQuR2V0U3RhdHNPbmxpbmVJcExpc3RSZXNwb25zZSIDkAIBEmsKC0dldFN5c1N0YXRzEioueHJheS5hcHAuc3RhdHMuY29tbWFuZC5HZXRTeXNTdGF0c1JlcXVlc3QaKy54cmF5LmFwcC5zdGF0cy5jb21tYW5kLkdldFN5c1N0YXRzUmVzcG9uc2UiA5ACAWIGcHJvdG8z");
+  fileDesc("CiR4cmF5L2FwcC9zdGF0cy9jb21tYW5kL2NvbW1hbmQucHJvdG8SFnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQiJAoRUXVlcnlTdGF0c1JlcXVlc3QSDwoHcGF0dGVybhgBIAEoCSJAChJRdWVyeVN0YXRzUmVzcG9uc2USKgoEc3RhdBgBIAMoCzIcLnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQuU3RhdCIjCgRTdGF0EgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAMiKwobR2V0U3RhdHNPbmxpbmVJcExpc3RSZXF1ZXN0EgwKBG5hbWUYASABKAkipAEKHEdldFN0YXRzT25saW5lSXBMaXN0UmVzcG9uc2USDAoEbmFtZRgBIAEoCRJKCgNpcHMYAiADKAsyPS54cmF5LmFwcC5zdGF0cy5jb21tYW5kLkdldFN0YXRzT25saW5lSXBMaXN0UmVzcG9uc2UuSXBzRW50cnkaKgoISXBzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgDOgI4ASIaChhHZXRBbGxPbmxpbmVVc2Vyc1JlcXVlc3QiKgoZR2V0QWxsT25saW5lVXNlcnNSZXNwb25zZRINCgV1c2VycxgBIAMoCSIUChJHZXRTeXNTdGF0c1JlcXVlc3QiywEKE0dldFN5c1N0YXRzUmVzcG9uc2USFQoNbnVtX2dvcm91dGluZRgBIAEoDRIOCgZudW1fZ2MYAiABKA0SDQoFYWxsb2MYAyABKAQSEwoLdG90YWxfYWxsb2MYBCABKAQSCwoDc3lzGAUgASgEEg8KB21hbGxvY3MYBiABKAQSDQoFZnJlZXMYByABKAQSFAoMbGl2ZV9vYmplY3RzGAggASgEEhYKDnBhdXNlX3RvdGFsX25zGAkgASgEEg4KBnVwdGltZRgKIAEoDTLtAwoMU3RhdHNTZXJ2aWNlEmgKClF1ZXJ5U3RhdHMSKS54cmF5LmFwcC5zdGF0cy5jb21tYW5kLlF1ZXJ5U3RhdHNSZXF1ZXN0GioueHJheS5hcHAuc3RhdHMuY29tbWFuZC5RdWVyeVN0YXRzUmVzcG9uc2UiA5ACARKGAQoUR2V0U3RhdHNPbmxpbmVJcExpc3QSMy54cmF5LmFwcC5zdGF0cy5jb21tYW5kLkdldFN0YXRzT25saW5lSXBMaXN0UmVxdWVzdBo0LnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQuR2V0U3RhdHNPbmxpbmVJcExpc3RSZXNwb25zZSIDkAIBEn0KEUdldEFsbE9ubGluZVVzZXJzEjAueHJheS5hcHAuc3RhdHMuY29tbWFuZC5HZXRBbGxPbmxpbmVVc2Vyc1JlcXVlc3QaMS54cmF5LmFwcC5zdGF0cy5jb21tYW5kLkdldEFsbE9ubGluZVVzZXJzUmVzcG9uc2UiA5ACARJrCgtHZXRTeXNTdGF0cxIqLnhyYXkuYXBwLnN0YXRzLmNvbW1hbmQuR2V0U3lzU3RhdHNSZXF1ZXN0GisueHJheS5hcHAuc3RhdHMuY29tbWFuZC5HZXRTeXNTdGF0c1Jlc3BvbnNlIgOQAgFiBnByb3RvMw");
 
 /**
  * Which counters are asked for.
@@ -134,6 +134,43 @@ export const GetStatsOnlineIpListResponseSchema: GenMessage<GetStatsOnlineIpList
 /**
  * Nothing.
  *
+ * @generated from message xray.app.stats.command.GetAllOnlineUsersRequest
+ */
+export type GetAllOnlineUsersRequest = Message<"xray.app.stats.command.GetAllOnlineUsersRequest"> & {
+};
+
+/**
+ * Describes the message xray.app.stats.command.GetAllOnlineUsersRequest.
+ * Use `create(GetAllOnlineUsersRequestSchema)` to create a new message.
+ */
+export const GetAllOnlineUsersRequestSchema: GenMessage<GetAllOnlineUsersRequest> = /*@__PURE__*/
+  messageDesc(file_xray_app_stats_command_command, 5);
+
+/**
+ * Who is online.
+ *
+ * @generated from message xray.app.stats.command.GetAllOnlineUsersResponse
+ */
+export type GetAllOnlineUsersResponse = Message<"xray.app.stats.command.GetAllOnlineUsersResponse"> & {
+  /**
+   * Such as `user>>>42>>>online`, in no particular order. Those who are connected from this machine alone are not among
+   * them.
+   *
+   * @generated from field: repeated string users = 1;
+   */
+  users: string[];
+};
+
+/**
+ * Describes the message xray.app.stats.command.GetAllOnlineUsersResponse.
+ * Use `create(GetAllOnlineUsersResponseSchema)` to create a new message.
+ */
+export const GetAllOnlineUsersResponseSchema: GenMessage<GetAllOnlineUsersResponse> = /*@__PURE__*/
+  messageDesc(file_xray_app_stats_command_command, 6);
+
+/**
+ * Nothing.
+ *
  * @generated from message xray.app.stats.command.GetSysStatsRequest
  */
 export type GetSysStatsRequest = Message<"xray.app.stats.command.GetSysStatsRequest"> & {
@@ -144,7 +181,7 @@ export type GetSysStatsRequest = Message<"xray.app.stats.command.GetSysStatsRequ
  * Use `create(GetSysStatsRequestSchema)` to create a new message.
  */
 export const GetSysStatsRequestSchema: GenMessage<GetSysStatsRequest> = /*@__PURE__*/
-  messageDesc(file_xray_app_stats_command_command, 5);
+  messageDesc(file_xray_app_stats_command_command, 7);
 
 /**
  * Measures of the process, as Go's runtime counts them.
@@ -228,7 +265,7 @@ export type GetSysStatsResponse = Message<"xray.app.stats.command.GetSysStatsRes
  * Use `create(GetSysStatsResponseSchema)` to create a new message.
  */
 export const GetSysStatsResponseSchema: GenMessage<GetSysStatsResponse> = /*@__PURE__*/
-  messageDesc(file_xray_app_stats_command_command, 6);
+  messageDesc(file_xray_app_stats_command_command, 8);
 
 /**
  * Reads counters and measures of the process.
@@ -256,6 +293,16 @@ export const StatsService: GenService<{
     methodKind: "unary";
     input: typeof GetStatsOnlineIpListRequestSchema;
     output: typeof GetStatsOnlineIpListResponseSchema;
+  },
+  /**
+   * Who is online. Unimplemented before 26.1.13.
+   *
+   * @generated from rpc xray.app.stats.command.StatsService.GetAllOnlineUsers
+   */
+  getAllOnlineUsers: {
+    methodKind: "unary";
+    input: typeof GetAllOnlineUsersRequestSchema;
+    output: typeof GetAllOnlineUsersResponseSchema;
   },
   /**
    * Measures of the process.
