@@ -7,6 +7,7 @@ import { processOwner } from "../platform/config/common.ts";
 import { certificateDir, openServiceDir } from "../platform/config/data-dir.ts";
 import { type Env, variablesAsText, wrongValue } from "../platform/config/variables.ts";
 import { isErrno } from "../platform/errno.ts";
+import { claimDirectory } from "../platform/files/claim.ts";
 import { namesOfMachine } from "../platform/identity/certificate-names.ts";
 import { type OpenCertificate, openCertificate } from "../platform/identity/certificate-watch.ts";
 import { createServer, type Server, type ServerOptions } from "../platform/server/server.ts";
@@ -74,6 +75,7 @@ class CannotListen extends Error {
 async function startNode(settings: NodeSettings, dataDir: string, env: Env): Promise<StartedNode> {
   const log = createLog("node", settings.logLevel);
   for (const note of settings.notes) log.warn(note);
+  const claim = await claimDirectory(dataDir);
   const restart = Promise.withResolvers<void>();
   const metrics = createMetrics("node");
   const node = await createNode(settings, {
@@ -92,6 +94,7 @@ async function startNode(settings: NodeSettings, dataDir: string, env: Env): Pro
     await Promise.all([...servers.map((server) => server.close()), certificate?.close()]);
     await node.close();
     await maintenanceEnd;
+    await claim.release();
   };
   try {
     certificate = await openNodeCertificate(settings, log, (changed) => {

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Registry } from "prom-client";
+import { removeJournal } from "../platform/files/journal.ts";
 import type { ApiDescription } from "../platform/rest/openapi/openapi.ts";
 import type { Gate } from "../platform/rpc/gate.ts";
 import type { ServedService } from "../platform/rpc/served-service.ts";
@@ -16,6 +17,7 @@ import { createXrayEngine } from "./engines/xray/xray-engine.ts";
 import { programToUse } from "./maintenance/kept-core.ts";
 import type { Maintenance } from "./maintenance/maintenance.ts";
 import { systemClock } from "./runtime/clock.ts";
+import { openCounterKeeper } from "./runtime/kept-counters.ts";
 import { createLogRing } from "./runtime/log-ring.ts";
 import { createRuntime } from "./runtime/runtime.ts";
 import { createSystemStats } from "./runtime/system-stats.ts";
@@ -59,6 +61,7 @@ export async function createNode(
     | "startupLogLines"
     | "logBufferLines"
     | "keepAliveGraceMs"
+    | "resume"
     | "generatedConfigDir"
     | "kick"
     | "maintenance"
@@ -69,12 +72,19 @@ export async function createNode(
   const keptCore = join(dataDir, "core.json");
   const program = await programToUse(keptCore, settings.xray);
   const debug = settings.generatedConfigDir === undefined ? undefined : createDebug(settings.generatedConfigDir, log);
+  const kept = { engine: join(dataDir, "xray-state"), counters: join(dataDir, "counters") };
+  // What is kept no longer is not to be found by a node that keeps it again.
+  if (!settings.resume) for (const path of Object.values(kept)) await removeJournal(path);
+  const counterKeeper = settings.resume
+    ? await openCounterKeeper(kept.counters, (err) => log.error({ err }, "the counters cannot be kept"))
+    : undefined;
   const cutter = settings.kick ? await openCutter(env, log) : undefined;
   const runtime = createRuntime({
     clock: systemClock,
     lines: createLogRing({ maxLines: settings.logBufferLines }),
     system: createSystemStats({ clock: systemClock }),
     keepAliveGraceMs: settings.keepAliveGraceMs,
+    counterKeeper,
     onCut: settings.kick ? createCutCounter(registry) : undefined,
     log,
     createEngine: (events) =>
@@ -85,9 +95,12 @@ export async function createNode(
         events: debug === undefined ? events : { ...events, line: bothOf(events.line, debug.line) },
         onConfig: debug?.config,
         startupLogLines: settings.startupLogLines,
+        stateFile: settings.resume ? kept.engine : undefined,
         cutter,
       }),
   });
+  // Whoever calls meanwhile need not wait: only a change of the engine does.
+  void runtime.recover().catch((err: unknown) => log.error({ err }, "what the last run has left cannot be taken up"));
   const gate = createNodeGate({ key, now: systemClock.now });
   const describe = () => describeNode(version);
   const maintenance =

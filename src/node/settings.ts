@@ -97,6 +97,11 @@ export const nodeVariables = {
     about: "When a silent caller's backend is stopped: so many seconds later than `keep_alive` of its Start, or never.",
     absent: "as `keep_alive` says",
   }),
+  GARRISON_RESUME: variable(onOff, {
+    about:
+      "On: the engine runs on when the node ends, and the next node takes it over; after a reboot it is started again as it was.",
+    default: "off",
+  }),
   GARRISON_KICK: variable(onOff, {
     about:
       "On: live connections of users who are removed, or lose an inbound, are cut. Needs `ss` and CAP_NET_ADMIN; GetBaseInfo tells whether it works.",
@@ -127,6 +132,8 @@ export interface NodeSettings extends CommonSettings {
   readonly startupLogLines: number;
   /** How much longer a silent caller's backend runs than `keep_alive` says; infinite: it is never stopped for that. */
   readonly keepAliveGraceMs: number;
+  /** The engine outlives the node, and what was in force the system. */
+  readonly resume: boolean;
   /** Live connections of users who lose an inbound are cut, where the machine can. */
   readonly kick: boolean;
   /** Absent: the maintenance API is not served. */
@@ -167,6 +174,7 @@ export async function readNodeSettings(env: Env, owner: ProcessOwner): Promise<N
     logBufferLines: values.LOG_BUFFER_SIZE,
     startupLogLines: values.STARTUP_LOG_TAIL_SIZE,
     keepAliveGraceMs: values.GARRISON_KEEP_ALIVE ?? 0,
+    resume: values.GARRISON_RESUME,
     kick: values.GARRISON_KICK,
     maintenance: maintenanceSettings(values),
     notes,

@@ -34,11 +34,14 @@ export interface EngineUnderTest {
   close(): Promise<void>;
 }
 
-/** Makes an engine that runs a real Xray in a directory of its own. */
-export async function createEngineUnderTest(
-  options: Pick<XrayEngineOptions, "startTimeoutMs" | "health"> = {},
-): Promise<EngineUnderTest> {
-  const runDir = await mkdtemp(join(tmpdir(), "garrison-engine-"));
+/** Makes an engine that runs a real Xray in a directory of its own, or in that of another one that was left. */
+export async function createEngineUnderTest({
+  runDir: given,
+  ...options
+}: Partial<
+  Pick<XrayEngineOptions, "startTimeoutMs" | "health" | "stateFile" | "runDir">
+> = {}): Promise<EngineUnderTest> {
+  const runDir = given ?? (await mkdtemp(join(tmpdir(), "garrison-engine-")));
   const told = {
     lines: [] as string[],
     states: [] as EngineState[],
@@ -91,7 +94,7 @@ export async function createEngineUnderTest(
     },
     async close() {
       await engine.close();
-      await rm(runDir, { recursive: true });
+      if (given === undefined) await rm(runDir, { recursive: true });
     },
   };
 }

@@ -89,6 +89,9 @@ export function createMemoryEngine(events: EngineEvents): MemoryEngine {
     connections: undefined,
     connected: new Map(),
     measured: undefined,
+    async recover() {
+      return undefined;
+    },
     async start(request) {
       const config = parseConfig(request.config);
       if (state === "running" && JSON.stringify(config) === JSON.stringify(tags)) {

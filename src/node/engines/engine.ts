@@ -8,6 +8,14 @@ import type { EngineRouting } from "./routing.ts";
  * not wait for one change before asking for the next.
  */
 export interface Engine {
+  /**
+   * Deals with what an earlier process of this node has left, before anything is started. An engine that may outlive the
+   * node is taken over as it runs; what was in force and does not run is started again, and again while it does not come
+   * up; then it resolves to what its start said of silent callers, in seconds. Any other engine that the node has left
+   * is ended.
+   */
+  recover(): Promise<{ readonly keepAlive: bigint } | undefined>;
+
   /** What the engine is doing now. */
   readonly state: EngineState;
   /** The version of the program that was started last, such as `26.3.27`. Empty before the first start. */
@@ -69,7 +77,7 @@ export interface Engine {
    */
   useProgram(program: EngineProgram, options: { restart: boolean }): Promise<boolean>;
 
-  /** Stops the engine for good. */
+  /** Stops the engine for good; one that may outlive the node is left as it runs. */
   close(): Promise<void>;
 }
 
@@ -96,6 +104,8 @@ export interface StartRequest {
   readonly users: readonly User[];
   /** Tags of inbounds that run as written and whose users are never touched. */
   readonly excludeInbounds: readonly string[];
+  /** Seconds without a caller after which nobody wants it any more; 0, the default: never. For {@link Engine.recover}. */
+  readonly keepAlive?: bigint;
 }
 
 /** What became of users that were to be set. Those that are not listed are as they were asked to be. */

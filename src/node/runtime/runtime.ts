@@ -24,6 +24,7 @@ import { EngineNotRunning, EngineUnreachable } from "../engines/engine-error.ts"
 import type { EngineRouting } from "../engines/routing.ts";
 import type { Clock } from "./clock.ts";
 import { createKeepAlive } from "./keep-alive.ts";
+import type { CounterKeeper } from "./kept-counters.ts";
 import { followKicks, type KickResult } from "./kick-result.ts";
 import { readLatencies } from "./latencies.ts";
 import { logOutcome } from "./log-outcome.ts";
@@ -54,6 +55,8 @@ export interface RuntimeOptions {
   system: SystemStats;
   /** How much longer a silent caller's backend runs than `keep_alive` says; infinite: it is never stopped for that. */
   keepAliveGraceMs?: number;
+  /** Where the counters are kept that outlive this process; undefined: nowhere. The runtime closes it. */
+  counterKeeper?: CounterKeeper | undefined;
   /** So many live connections of users were cut. */
   onCut?: ((connections: number) => void) | undefined;
   log: Logger;
@@ -73,6 +76,8 @@ export interface Runtime {
     readonly coreVersion: string;
     readonly kick: BaseInfoResponse_Kick | undefined;
   };
+  /** Takes up what an earlier process of this node has left; see {@link Engine.recover}. */
+  recover(): Promise<void>;
   /**
    * Starts the engine, or changes what it runs; see {@link Engine.start}. Goes on when the caller leaves.
    *
@@ -141,7 +146,11 @@ export interface TrafficQuery {
 /** Makes a runtime whose engine is not started. */
 export function createRuntime(options: RuntimeOptions): Runtime {
   const { clock, lines, system, log } = options;
-  const counters = createVirtualCounters();
+  const keeper = options.counterKeeper;
+  const counters = createVirtualCounters({
+    initial: keeper?.initial,
+    confirmed: keeper && ((changed) => keeper.note(changed, counters.state)),
+  });
   const engine = options.createEngine({
     line: lines.push,
     stateChanged(state) {
@@ -204,6 +213,10 @@ export function createRuntime(options: RuntimeOptions): Runtime {
       const started = engine.state === "running";
       const coreVersion = engine.state === "stopped" ? "" : engine.version;
       return { started, coreVersion, kick: engine.connections?.ability };
+    },
+    async recover() {
+      const recovered = await engine.recover();
+      if (recovered !== undefined) keepAlive.arm(recovered.keepAlive);
     },
     async start(backend) {
       if (backend.type !== BackendType.XRAY) throw new UnknownBackendType();
@@ -282,7 +295,9 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     async close() {
       keepAlive.disarm();
       system.close();
+      if (keeper !== undefined) await Promise.allSettled(Object.values(observe).map((look) => look()));
       await engine.close();
+      await keeper?.close(counters.state());
     },
   };
 }

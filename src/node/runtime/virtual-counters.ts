@@ -15,6 +15,38 @@ export interface VirtualCounters {
   take(kind: TrafficKind, name?: string): TakenTraffic;
   /** There are bytes of this name that were not read for good yet: no reset has taken them, or it may give them back. */
   hasUnread(kind: TrafficKind, name: string): boolean;
+  /** How they stand: what another process needs to go on with them. Bytes on their way count as unread. */
+  state(): CountersState;
+}
+
+/** How counters stand. */
+export interface CountersState {
+  /** Whose counters were seen last. */
+  readonly incarnation: Incarnation | undefined;
+  readonly counters: Iterable<CounterState>;
+}
+
+/** How the counters of one name and link stand. */
+export interface CounterState {
+  readonly kind: TrafficKind;
+  readonly name: string;
+  readonly link: string;
+  /** The incarnation counts it. */
+  readonly live: boolean;
+  /** What the incarnation had counted when it was read last. */
+  readonly seenUp: bigint;
+  readonly seenDown: bigint;
+  /** What no reset has taken for good. */
+  readonly unreadUp: bigint;
+  readonly unreadDown: bigint;
+}
+
+/** Options of {@link createVirtualCounters}. */
+export interface VirtualCountersOptions {
+  /** How another process left them. */
+  readonly initial?: CountersState | undefined;
+  /** Told what bytes were read for good: how their counters stand now. Must not throw, and returns at once. */
+  readonly confirmed?: ((changed: CountersState) => void) | undefined;
 }
 
 /** Bytes on their way to a caller. Of the two ends only the first that is called counts; without one they stay on their way. */
@@ -30,9 +62,10 @@ export interface TakenTraffic {
  * Makes counters that start empty. They outlive the engine's incarnations: of each, what grew between readings is
  * added, so that a restart of the engine neither takes away nor repeats what was read before it.
  */
-export function createVirtualCounters(): VirtualCounters {
+export function createVirtualCounters({ initial, confirmed }: VirtualCountersOptions = {}): VirtualCounters {
   const ledgers: Record<TrafficKind, Ledger> = { user: new Map(), inbound: new Map(), outbound: new Map() };
-  let current: Incarnation | undefined;
+  let current: Incarnation | undefined = initial?.incarnation;
+  for (const counter of initial?.counters ?? []) restore(ledgers[counter.kind], counter);
   let ended: readonly Incarnation[] = [];
 
   const endCurrent = () => {
@@ -54,8 +87,15 @@ export function createVirtualCounters(): VirtualCounters {
       if (reading.incarnation === current) endCurrent();
     },
     read: (kind, name) => entriesOf(ledgers[kind], name).filter(isShown).map(reportOf),
-    take: (kind, name) => takeFrom(ledgers[kind], entriesOf(ledgers[kind], name).filter(isShown)),
+    take: (kind, name) =>
+      takeFrom(ledgers[kind], entriesOf(ledgers[kind], name).filter(isShown), (entries) =>
+        confirmed?.({ incarnation: current, counters: entries.map(stateOf) }),
+      ),
     hasUnread: (kind, name) => entriesOf(ledgers[kind], name).some((entry) => isUnread(entry) || entry.takers > 0),
+    state: () => ({
+      incarnation: current,
+      counters: Object.values(ledgers).flatMap((ledger) => entriesOf(ledger).map(stateOf)),
+    }),
   };
 }
 
@@ -76,6 +116,9 @@ interface Entry {
   unreadDown: bigint;
   /** Resets that have taken bytes of it and may give them back. */
   takers: number;
+  /** Those bytes. */
+  takenUp: bigint;
+  takenDown: bigint;
 }
 
 // A reading may still be on its way when its incarnation ends; nothing is on its way for this many restarts.
@@ -95,7 +138,16 @@ function growth(bytes: bigint, seen: bigint): bigint {
   return bytes >= seen ? bytes - seen : bytes;
 }
 
-function entryFor(ledger: Ledger, { kind, name, link }: TrafficCounter): Entry {
+function restore(ledger: Ledger, { seenUp, seenDown, unreadUp, unreadDown, live, ...counter }: CounterState): void {
+  Object.assign(entryFor(ledger, counter), { seenUp, seenDown, unreadUp, unreadDown, live });
+}
+
+function stateOf({ kind, name, link, live, seenUp, seenDown, ...entry }: Entry): CounterState {
+  const [unreadUp, unreadDown] = [entry.unreadUp + entry.takenUp, entry.unreadDown + entry.takenDown];
+  return { kind, name, link, live, seenUp, seenDown, unreadUp, unreadDown };
+}
+
+function entryFor(ledger: Ledger, { kind, name, link }: Pick<TrafficCounter, "kind" | "name" | "link">): Entry {
   const ofName = ledger.get(name);
   const known = ofName?.find((entry) => entry.link === link);
   if (known !== undefined) return known;
@@ -109,6 +161,8 @@ function entryFor(ledger: Ledger, { kind, name, link }: TrafficCounter): Entry {
     unreadUp: 0n,
     unreadDown: 0n,
     takers: 0,
+    takenUp: 0n,
+    takenDown: 0n,
   };
   if (ofName === undefined) ledger.set(name, [entry]);
   else ofName.push(entry);
@@ -139,12 +193,18 @@ interface Part {
   readonly down: bigint;
 }
 
-function takeFrom(ledger: Ledger, entries: readonly Entry[]): TakenTraffic {
+function takeFrom(
+  ledger: Ledger,
+  entries: readonly Entry[],
+  confirmed: (entries: readonly Entry[]) => void,
+): TakenTraffic {
   const counters = entries.map(reportOf);
   let parts: Part[] | undefined = entries.filter(isUnread).map(takePart);
   const settle = (end: (part: Part) => void) => {
     for (const part of parts ?? []) {
       part.entry.takers -= 1;
+      part.entry.takenUp -= part.up;
+      part.entry.takenDown -= part.down;
       end(part);
       forgetWhenOver(ledger, part.entry);
     }
@@ -152,7 +212,11 @@ function takeFrom(ledger: Ledger, entries: readonly Entry[]): TakenTraffic {
   };
   return {
     counters,
-    confirm: () => settle(() => undefined),
+    confirm() {
+      const changed = parts?.map(({ entry }) => entry) ?? [];
+      settle(() => undefined);
+      if (changed.length > 0) confirmed(changed);
+    },
     giveBack: () =>
       settle(({ entry, up, down }) => {
         entry.unreadUp += up;
@@ -166,6 +230,8 @@ function takePart(entry: Entry): Part {
   entry.unreadUp = 0n;
   entry.unreadDown = 0n;
   entry.takers += 1;
+  entry.takenUp += up;
+  entry.takenDown += down;
   return { entry, up, down };
 }
 

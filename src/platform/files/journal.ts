@@ -101,8 +101,7 @@ export class Journal {
   /** Removes everything. */
   async erase(): Promise<void> {
     this.#end = 0;
-    await rm(beforeOf(this.#path), { force: true });
-    await rm(this.#path, { force: true });
+    await removeJournal(this.#path);
   }
 
   /** Resolves when all that was added outlives a power cut, too. Nothing may be added any more. */
@@ -120,6 +119,12 @@ export class Journal {
       // It was erased, or the disk fails: then the next record fails, too.
     }
   }
+}
+
+/** Removes a journal that nobody has open, if there is one. */
+export async function removeJournal(path: string): Promise<void> {
+  await rm(beforeOf(path), { force: true });
+  await rm(path, { force: true });
 }
 
 const syncDelayMs = 1_000;

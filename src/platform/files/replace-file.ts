@@ -10,19 +10,29 @@ export interface Draft {
   discard(): Promise<void>;
 }
 
-/** Puts a file that only this user can read in its place, whole or not at all. It outlives a power cut. */
-export async function replaceFile(path: string, content: string): Promise<void> {
-  const draft = await draftFile(path, (file) => file.writeFile(content));
+/** What a file is to outlive. */
+export interface Endurance {
+  /** A power cut, too. It takes the disk's time. Default: true. */
+  readonly synced?: boolean;
+}
+
+/** Puts a file that only this user can read in its place, whole or not at all. */
+export async function replaceFile(path: string, content: string, endurance?: Endurance): Promise<void> {
+  const draft = await draftFile(path, (file) => file.writeFile(content), endurance);
   await draft.commit();
 }
 
 /** Writes a file that only this user can read, beside the place where it is going to be. */
-export async function draftFile(path: string, write: (file: FileHandle) => Promise<void>): Promise<Draft> {
+export async function draftFile(
+  path: string,
+  write: (file: FileHandle) => Promise<void>,
+  { synced = true }: Endurance = {},
+): Promise<Draft> {
   const draft = `${path}.${randomUUID()}`;
   const file = await open(draft, "wx", 0o600);
   try {
     await write(file);
-    await file.sync();
+    if (synced) await file.sync();
   } catch (error) {
     await unlink(draft);
     throw error;
@@ -37,7 +47,7 @@ export async function draftFile(path: string, write: (file: FileHandle) => Promi
         await unlink(draft);
         throw error;
       }
-      await syncDirectory(dirname(path));
+      if (synced) await syncDirectory(dirname(path));
     },
     discard: () => unlink(draft),
   };

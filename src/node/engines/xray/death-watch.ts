@@ -3,7 +3,8 @@ import type { XrayProcess } from "./process.ts";
 
 /**
  * Sees to it that a process does not outlive this one, however this one ends: a small shell holds a pipe to it, and
- * kills the process when the pipe breaks. Close the watch when the process is gone; it resolves when the shell is, too.
+ * kills the process when the pipe breaks. Close the watch when the process is gone, or may outlive this one; it resolves
+ * when the shell is gone, too.
  */
 export function watchOver(
   { pid, startTicks }: Pick<XrayProcess, "pid" | "startTicks">,
@@ -23,7 +24,7 @@ export function watchOver(
   shell.stdin.on("error", () => undefined);
   return {
     close() {
-      shell.stdin.end("released\n");
+      if (!shell.stdin.writableEnded) shell.stdin.end("released\n");
       return ended;
     },
   };

@@ -15,13 +15,13 @@ export const usualHealthPace: HealthPace = { periodMs: 2_000, timeoutMs: 3_000, 
 
 /**
  * Asks a running Xray regularly whether it answers, and calls `hangs` once when it has not for too long. Stops by itself
- * when the process ends.
+ * when the process ends, and when the returned function is called.
  */
 export function watchHealth(
   { api, process }: Pick<RunningXray, "api" | "process">,
   { periodMs, timeoutMs, failures }: HealthPace,
   hangs: () => void,
-): void {
+): () => void {
   let silent = 0;
   let timer: NodeJS.Timeout;
   let ended = false;
@@ -38,9 +38,11 @@ export function watchHealth(
   const later = () => {
     timer = setTimeout(() => void ask(), periodMs);
   };
-  void process.ended.then(() => {
+  const stop = () => {
     ended = true;
     clearTimeout(timer);
-  });
+  };
+  void process.ended.then(stop);
   later();
+  return stop;
 }

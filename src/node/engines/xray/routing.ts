@@ -19,10 +19,10 @@ import { hasBalancer, type RoutingState, readRule, withOverride, withoutRule, wi
 export interface RoutingOptions {
   /** What runs, and how to speak to it. Throws {@link EngineNotRunning}. */
   readonly running: () => { readonly api: XrayApi; readonly plan: Plan };
-  /** Runs what changes the engine after what came before. */
+  /** Runs what changes the engine's routing after what came before. */
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
   /** What runs was changed to this config, which is also that of every start from now on. */
-  readonly settled: (config: XrayConfig) => void;
+  readonly settled: (config: XrayConfig) => Promise<void>;
 }
 
 const { addRule, getBalancerInfo, listRule, overrideBalancerTarget, removeRule, testRoute } = RoutingService.method;
@@ -74,7 +74,7 @@ export function createXrayRouting({ running, inTurn, settled }: RoutingOptions):
           if (reset) await putBack(api, program, before);
           throw error;
         }
-        settled(changed);
+        await settled(changed);
       });
     },
     removeRule: (ruleTag) =>
@@ -82,7 +82,7 @@ export function createXrayRouting({ running, inTurn, settled }: RoutingOptions):
         const { api, plan } = running();
         const changed = plan.config.withRouting(withoutRule(plan.config.routing, ruleTag));
         await refusable(api.call(removeRule, { ruleTag }));
-        settled(changed);
+        await settled(changed);
       }),
     overrideBalancer: (tag, target) =>
       inTurn(async () => {
@@ -92,7 +92,7 @@ export function createXrayRouting({ running, inTurn, settled }: RoutingOptions):
         // Xray would take it, and refuse every connection.
         if (target !== "" && !outboundTags.has(target)) throw new OutboundUnknown(target);
         await refusable(api.call(overrideBalancerTarget, { balancerTag: tag, target }));
-        settled(plan.config.withRouting(withOverride(routing, tag, target)));
+        await settled(plan.config.withRouting(withOverride(routing, tag, target)));
       }),
   };
 }

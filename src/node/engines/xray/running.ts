@@ -4,7 +4,8 @@ import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.
 import { ConfigRefused, StartFailed } from "../engine-error.ts";
 import { XrayApi } from "./api.ts";
 import { watchOver } from "./death-watch.ts";
-import { failureLine, spawnXray, type XrayProcess, type XrayProgram } from "./process.ts";
+import { adoptXray, failureLine, spawnXray, type XrayProcess, type XrayProgram } from "./process.ts";
+import { type ProcessRecord, recordProcess } from "./process-record.ts";
 import { removeStaleSockets } from "./sockets.ts";
 
 /** An Xray that answers. */
@@ -17,6 +18,8 @@ export interface RunningXray {
   openSockets(paths: readonly string[]): Promise<void>;
   /** Ends the process; resolves when it is gone. */
   end(): Promise<void>;
+  /** Leaves the process alone: it runs on, for whoever comes after this one. */
+  leave(): void;
 }
 
 /** What to run. */
@@ -27,6 +30,11 @@ export interface Launch {
   /** The unix sockets that it opens. */
   readonly sockets: readonly string[];
   readonly apiSocket: string;
+  /** Where it is noted which process runs, and for which plan. */
+  readonly record: string;
+  readonly plan: string;
+  /** The named pipe for what it writes, which lets it outlive this process; undefined: it dies with this one. */
+  readonly output: string | undefined;
   /** How many of the last lines are told when it does not come up. */
   readonly keepLines: number;
   /** After this time an Xray that does not answer is given up. */
@@ -40,28 +48,98 @@ export interface Launch {
  */
 export async function runXray(launch: Launch, signal: AbortSignal): Promise<RunningXray> {
   await takeSockets(launch);
-  let version: string | undefined;
+  let version = "";
   const onLine = (line: string) => {
-    version ??= /^Xray (\d+\.\d+\.\d+)/.exec(line)?.[1];
+    version ||= /^Xray (\d+\.\d+\.\d+)/.exec(line)?.[1] ?? "";
     launch.onLine(line);
   };
-  const { keepLines } = launch;
-  const process = await spawnXray(launch.program, launch.config, { keepLines, onLine }).catch((error) => {
+  const { keepLines, output } = launch;
+  const process = await spawnXray(launch.program, launch.config, { keepLines, onLine, output }).catch((error) => {
     throw new StartFailed(`xray executable cannot be run: ${error.message}`);
   });
   const watch = watchOver(process, onLine);
+  const record = () => recordProcess(launch.record, process, { plan: launch.plan, version });
+  const recorded = record().then(
+    () => true,
+    (error: unknown) => {
+      onLine(`[garrison] it cannot be noted which xray runs, it ends with the node: ${error}`);
+      return false;
+    },
+  );
   const api = new XrayApi(launch.apiSocket);
+  const running = hold(launch, process, api, () => watch.close());
+  try {
+    await untilAnswers(running, launch.timeoutMs, signal);
+    // It is the first thing that Xray says.
+    if (version === "") throw new StartFailed("could not parse Xray version");
+    if (await recorded) {
+      // What was started by a script is another program by now.
+      await record();
+      if (output !== undefined) await watch.close();
+    }
+    return { ...running, version };
+  } catch (error) {
+    await running.end();
+    throw error;
+  }
+}
+
+/**
+ * Takes over the Xray that an earlier process of this node has left, with its named pipe. Throws {@link StartFailed} when
+ * it does not answer within the time of the launch; then it is gone.
+ */
+export async function takeOverXray(
+  { pid, startTicks, version }: ProcessRecord,
+  launch: Omit<Launch, "output"> & { readonly output: string },
+  signal: AbortSignal,
+): Promise<RunningXray> {
+  const process = adoptXray(pid, startTicks, launch.output, launch);
+  const running = hold(launch, process, new XrayApi(launch.apiSocket), async () => undefined);
+  try {
+    await untilAnswers(running, launch.timeoutMs, signal);
+    return { ...running, version };
+  } catch (error) {
+    await running.end();
+    throw error;
+  }
+}
+
+/** A process with what belongs to it, which is cleared away when it ends. */
+function hold(
+  launch: Launch,
+  process: XrayProcess,
+  api: XrayApi,
+  closeWatch: () => Promise<void>,
+): Omit<RunningXray, "version"> {
   const sockets = new Set(launch.sockets);
   const gone = process.ended.then(async () => {
     api.close();
-    await watch.close();
+    await closeWatch();
     await removeStaleSockets([...sockets]);
   });
-  const end = async () => {
-    await process.terminate(terminationGraceMs);
-    await gone;
+  return {
+    process,
+    api,
+    async openSockets(paths) {
+      for (const path of paths) sockets.add(path);
+      await removeStaleSockets(paths);
+    },
+    async end() {
+      await process.terminate(terminationGraceMs);
+      await gone;
+    },
+    leave() {
+      api.close();
+      process.leave();
+    },
   };
+}
 
+async function untilAnswers(
+  { api, process }: Pick<RunningXray, "api" | "process">,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
   const waiting = new AbortController();
   try {
     await Promise.race([
@@ -69,26 +147,11 @@ export async function runXray(launch: Launch, signal: AbortSignal): Promise<Runn
       process.ended.then(({ code, signal }) => {
         throw new StartFailed(whyItEnded(process.lastLines(), `exit ${signal ?? code}`));
       }),
-      sleep(launch.timeoutMs, undefined, { signal: waiting.signal }).then(() => {
-        throw new StartFailed(withLines(`xray did not answer within ${launch.timeoutMs} ms`, process.lastLines()));
+      sleep(timeoutMs, undefined, { signal: waiting.signal }).then(() => {
+        throw new StartFailed(withLines(`xray did not answer within ${timeoutMs} ms`, process.lastLines()));
       }),
       aborted(signal, waiting.signal),
     ]);
-    // It is the first thing that Xray says.
-    if (version === undefined) throw new StartFailed("could not parse Xray version");
-    return {
-      version,
-      process,
-      api,
-      async openSockets(paths) {
-        for (const path of paths) sockets.add(path);
-        await removeStaleSockets(paths);
-      },
-      end,
-    };
-  } catch (error) {
-    await end();
-    throw error;
   } finally {
     waiting.abort();
   }
@@ -124,7 +187,7 @@ async function takeSockets({ sockets, apiSocket }: Launch): Promise<void> {
 /** A process that is killed is gone within milliseconds, on a busy machine within tenths of a second. */
 const socketGraceMs = 1_000;
 /** Xray ends within milliseconds of SIGTERM; one that hangs is killed. */
-const terminationGraceMs = 5_000;
+export const terminationGraceMs = 5_000;
 /** How often a starting Xray is asked whether it answers. */
 const probeIntervalMs = 20;
 

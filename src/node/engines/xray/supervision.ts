@@ -1,15 +1,22 @@
 import { chmod, mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import type { EngineEvents, EngineState, TrafficKind, TrafficReading } from "../engine.ts";
-import { StartFailed } from "../engine-error.ts";
+import { EngineUnreachable, StartFailed } from "../engine-error.ts";
+import { applyChanges } from "./apply.ts";
 import type { ClientsOf } from "./config.ts";
 import { type HealthPace, usualHealthPace, watchHealth } from "./health-watch.ts";
-import { createLogFiles, type LogFiles, type LogPaths } from "./log-files.ts";
+import { createPlanKeeper, keepsNothing, type PlanKeeper } from "./kept-plan.ts";
+import { createLogFiles, type LogFiles } from "./log-files.ts";
 import type { Plan } from "./plan.ts";
+import type { KeptPlan, ReadConfig } from "./plan-records.ts";
 import type { ProcessEnd, XrayProgram } from "./process.ts";
+import { forgetProcess } from "./process-record.ts";
+import { recoverXray } from "./recovery.ts";
 import { createRestartPace } from "./restart-pace.ts";
 import { restoreOverrides } from "./routing.ts";
 import { type Launch, type RunningXray, runXray, testConfig } from "./running.ts";
 import { readCounters } from "./traffic.ts";
+import type { AccountChange } from "./users-diff.ts";
 
 /** How an Xray is run, and who is told of it. */
 export interface SupervisionOptions extends XrayProgram {
@@ -24,6 +31,11 @@ export interface SupervisionOptions extends XrayProgram {
   readonly startTimeoutMs?: number;
   /** When an Xray that ran but does not answer any more is killed, to be started again. */
   readonly health?: HealthPace;
+  /**
+   * The file that the plan in force is kept in, so that it outlives the system; Xray itself outlives the node then, and
+   * {@link Supervision.recover} finds both again. Undefined: Xray ends with the node.
+   */
+  readonly stateFile?: string | undefined;
 }
 
 /**
@@ -34,6 +46,10 @@ export class Supervision {
   readonly #options: SupervisionOptions;
   readonly #apiSocket: string;
   readonly #logFiles: LogFiles;
+  readonly #keeper: PlanKeeper;
+  /** Where it is noted which process runs. */
+  readonly #record: string;
+  #stopHealthWatch = () => {};
   #pace = createRestartPace(() => performance.now());
   #state: EngineState = "stopped";
   #version = "";
@@ -46,10 +62,14 @@ export class Supervision {
   #unwanted = new AbortController();
   #stopsWaiting = 0;
 
-  constructor(options: SupervisionOptions, apiSocket: string) {
+  constructor(options: SupervisionOptions, apiSocket: string, readConfig: ReadConfig) {
     this.#options = options;
     this.#apiSocket = apiSocket;
-    this.#logFiles = createLogFiles((note) => options.events.line(note));
+    const tell = (note: string) => options.events.line(note);
+    this.#logFiles = createLogFiles(tell);
+    const { stateFile } = options;
+    this.#keeper = stateFile === undefined ? keepsNothing : createPlanKeeper({ path: stateFile, readConfig, tell });
+    this.#record = join(options.runDir, "xray.json");
   }
 
   /** What is in force: it runs, or comes back. */
@@ -99,22 +119,47 @@ export class Supervision {
     return testConfig(this.#launchOf(plan, clientsOf));
   }
 
-  /** What runs is this plan by now: Xray was changed into it. */
-  adopt(plan: Plan): void {
+  /**
+   * What runs is changed into this plan by `take`. When that throws, it is up to the caller that what runs, or comes back,
+   * is the plan before, and that this is kept.
+   */
+  async changeInto(plan: Plan, take: () => Promise<void>): Promise<void> {
+    await this.#keeper.disturb();
+    await take();
     this.#plan = plan;
     this.#logFiles.use(plan.config.logPaths);
     this.#tellConfig(plan);
+    await this.keep();
   }
 
-  /** What runs goes on running, with this in its plan from now on. */
-  amend(config: Plan["config"]): void {
-    if (this.#plan !== undefined) this.#plan = { ...this.#plan, config };
+  /** Keeps the plan in force, which is what runs, for whoever comes after this process. */
+  async keep(): Promise<void> {
+    if (this.#plan !== undefined) await (await this.#keeper.draft(this.#plan)).commit();
   }
 
-  /** What runs goes on running, and its lines go to these files from now on. */
-  logTo(logPaths: LogPaths): void {
-    if (this.#plan !== undefined) this.amend({ ...this.#plan.config, logPaths });
-    this.#logFiles.use(logPaths);
+  /** What runs goes on running, with another reading of its config. */
+  async amend(changed: Partial<Pick<Plan, "config" | "keepAlive">>): Promise<void> {
+    if (this.#plan === undefined) return;
+    this.#plan = { ...this.#plan, ...changed };
+    this.#logFiles.use(this.#plan.config.logPaths);
+    await this.#keeper.amend(this.#plan);
+  }
+
+  /** Changes the routing of what runs: `work` amends the plan. */
+  async changeRouting<T>(work: () => Promise<T>): Promise<T> {
+    await this.#keeper.disturb();
+    try {
+      return await work();
+    } catch (error) {
+      // Whatever else is thrown says that nothing was changed.
+      if (!(error instanceof EngineUnreachable)) await this.amend({});
+      throw error;
+    }
+  }
+
+  /** Changes accounts of the plan in force. */
+  changeAccounts<T>(plan: Plan, changes: readonly AccountChange[], work: () => Promise<T>): Promise<T> {
+    return changes.length === 0 ? work() : this.#keeper.whileChanging(plan, changes, work);
   }
 
   /** Ends what runs, and forgets the plan. */
@@ -126,10 +171,55 @@ export class Supervision {
       clearTimeout(this.#restart);
       this.#plan = undefined;
       this.enter("stopped");
+      await this.#keeper.forget();
       await this.#end();
+      await forgetProcess(this.#record);
       await this.#logFiles.release();
       if (this.#stopsWaiting === 0) this.#unwanted = new AbortController();
     });
+  }
+
+  /** Leaves what runs, and what is in force, to whoever comes after this process. */
+  leave(): Promise<void> {
+    this.#unwanted.abort();
+    return this.inTurn(async () => {
+      clearTimeout(this.#restart);
+      this.#stopHealthWatch();
+      this.#running?.leave();
+      this.#running = undefined;
+      await this.#keeper.close();
+      await this.#logFiles.release();
+    });
+  }
+
+  /**
+   * Takes over what an earlier process of this node has left and kept, or ends it; see {@link Engine.recover}. `program`
+   * is what is started from now on.
+   */
+  recover(program: XrayProgram): Promise<Plan | undefined> {
+    return this.inTurn(async () => {
+      const kept = await this.#keeper.open(program);
+      this.#plan = kept?.plan;
+      if (kept !== undefined) this.enter("restarting");
+      const running = await recoverXray({
+        record: this.#record,
+        kept,
+        launchOf: (plan) => this.#launchOf(plan),
+        signal: this.#unwanted.signal,
+        tell: (note) => this.#options.events.line(note),
+      });
+      if (kept === undefined) return undefined;
+      if (running === undefined) await this.#bringBack();
+      else await this.#goOnWith(running, kept);
+      await this.keep();
+      return kept.plan;
+    });
+  }
+
+  async #goOnWith(running: RunningXray, { plan, unsettled }: KeptPlan): Promise<void> {
+    this.#logFiles.use(plan.config.logPaths);
+    this.#hold(running);
+    await applyChanges(running.api, plan.table, unsettled, this.#unwanted.signal).catch(() => this.startAgain(running));
   }
 
   /** Starts the plan in force again, unless Xray went away by itself, and comes back anyway. */
@@ -146,13 +236,17 @@ export class Supervision {
     clearTimeout(this.#restart);
     if (this.#plan !== undefined) this.enter("restarting");
     await this.#end();
+    // While Xray starts, another process works.
+    const drafting = this.#keeper.draft(plan);
     try {
       await this.#bringUp(plan);
       this.#pace = createRestartPace(() => performance.now());
     } catch (error) {
+      await (await drafting).discard();
       await this.#bringBack();
       throw error;
     }
+    await (await drafting).commit();
   }
 
   async #bringUp(plan: Plan): Promise<void> {
@@ -164,11 +258,15 @@ export class Supervision {
     await restoreOverrides(running.api, plan.config.routing).catch(() => undefined);
     plan.table.started();
     this.#plan = plan;
+    this.#hold(running);
+  }
+
+  #hold(running: RunningXray): void {
     this.#version = running.version;
     this.#running = running;
     this.enter("running");
     void running.process.ended.then((end) => this.#onEnded(running, end));
-    watchHealth(running, this.#options.health ?? usualHealthPace, () => {
+    this.#stopHealthWatch = watchHealth(running, this.#options.health ?? usualHealthPace, () => {
       if (this.#running !== running) return; // it is being ended
       this.#options.events.line("[garrison] xray does not answer any more: it is killed, and started again");
       void running.process.terminate(0);
@@ -232,12 +330,18 @@ export class Supervision {
     await running.end();
   }
 
-  #launchOf({ program, config, table }: Plan, clientsOf: ClientsOf = (inbound) => table.clientsOf(inbound)): Launch {
+  #launchOf(
+    { id, program, config, table }: Plan,
+    clientsOf: ClientsOf = (inbound) => table.clientsOf(inbound),
+  ): Launch {
     return {
       program,
       config: config.render(clientsOf),
       sockets: config.sockets,
       apiSocket: this.#apiSocket,
+      record: this.#record,
+      plan: id,
+      output: this.#options.stateFile !== undefined ? join(this.#options.runDir, "xray-output") : undefined,
       keepLines: this.#options.startupLogLines ?? 200,
       timeoutMs: this.timeoutMs,
       onLine: (line) => {

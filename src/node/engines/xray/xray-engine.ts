@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import {
@@ -33,6 +34,7 @@ import { readOnline } from "./online.ts";
 import type { Plan } from "./plan.ts";
 import type { XrayProgram } from "./process.ts";
 import { createXrayRouting, restoreOverrides } from "./routing.ts";
+import type { RoutingState } from "./routing-state.ts";
 import type { RunningXray } from "./running.ts";
 import { StepFailed } from "./structure.ts";
 import { readTraffic, Supervision, type SupervisionOptions } from "./supervision.ts";
@@ -60,23 +62,22 @@ const longestSocketPath = 107;
 class XrayEngine implements Engine {
   readonly #xray: Supervision;
   readonly #apiSocket: string;
+  readonly #outlives: boolean;
   // What is started from now on; what runs may be another one.
   #program: XrayProgram;
 
   readonly routing: EngineRouting = createXrayRouting({
     running: () => this.#requirePlan(),
-    inTurn: (work) => this.#xray.inTurn(work),
-    settled: (config) => {
-      const { plan } = this.#xray;
-      if (plan !== undefined) this.#xray.amend({ ...config, logPaths: plan.config.logPaths });
-    },
+    inTurn: (work) => this.#xray.inTurn(() => this.#xray.changeRouting(work)),
+    settled: (config) => this.#xray.amend({ config }),
   });
 
   readonly connections: XrayConnections | undefined;
 
   constructor(options: XrayEngineOptions, apiSocket: string) {
-    this.#xray = new Supervision(options, apiSocket);
-    this.#program = options;
+    this.#xray = new Supervision(options, apiSocket, (source, routing) => this.#readConfig(source, routing));
+    this.#program = { executable: options.executable, assets: options.assets, env: options.env };
+    this.#outlives = options.stateFile !== undefined;
     this.#apiSocket = apiSocket;
     this.connections = options.cutter && createXrayConnections(options.cutter, () => this.#requirePlan());
   }
@@ -89,22 +90,26 @@ class XrayEngine implements Engine {
     return this.#xray.version;
   }
 
-  start({ config: text, users, excludeInbounds }: StartRequest): Promise<UsersOutcome> {
+  async recover(): Promise<{ keepAlive: bigint } | undefined> {
+    const plan = await this.#xray.recover(this.#program);
+    return plan && { keepAlive: plan.keepAlive };
+  }
+
+  start({ config: text, users, excludeInbounds, keepAlive = 0n }: StartRequest): Promise<UsersOutcome> {
     return this.#xray.inTurn(async () => {
       if (this.#xray.plan === undefined) this.#xray.enter("starting");
       try {
-        const countOnline = this.connections !== undefined;
-        const config = readXrayConfig(text, { excludeInbounds, apiSocket: this.#apiSocket, countOnline });
+        const config = this.#readConfig({ text, excludeInbounds });
         if (this.#xray.running !== undefined && this.#xray.plan?.config.fingerprint === config.fingerprint) {
-          this.#xray.logTo(config.logPaths);
+          await this.#xray.amend({ config, keepAlive });
           return await this.#sync(users, true);
         }
-        const adopted = await this.#changeLive(config, users);
+        const adopted = await this.#changeLive(config, users, keepAlive);
         if (adopted !== undefined) return adopted;
         const table = new UserTable(config.inbounds);
         const { changes, skipped, rejected } = await table.diff(users, true);
         await table.settle(changes);
-        await this.#xray.replace({ program: this.#program, config, table });
+        await this.#xray.replace({ id: randomUUID(), keepAlive, program: this.#program, config, table });
         return { skipped, rejected };
       } catch (error) {
         if (this.#xray.plan === undefined) this.#xray.enter("stopped");
@@ -118,7 +123,7 @@ class XrayEngine implements Engine {
   }
 
   close(): Promise<void> {
-    return this.stop();
+    return this.#outlives ? this.#xray.leave() : this.stop();
   }
 
   async updateUsers(users: readonly User[]): Promise<UsersOutcome> {
@@ -170,10 +175,15 @@ class XrayEngine implements Engine {
   useProgram(program: EngineProgram, { restart }: { restart: boolean }): Promise<boolean> {
     return this.#xray.inTurn(async () => {
       const plan = restart ? this.#xray.plan : undefined;
-      if (plan !== undefined) await this.#xray.replace(withProgram(plan, program));
+      if (plan !== undefined) await this.#xray.replace({ ...withProgram(plan, program), id: randomUUID() });
       this.#program = { ...this.#program, ...program };
       return plan !== undefined;
     });
+  }
+
+  #readConfig({ text, excludeInbounds }: XrayConfig["source"], routing?: RoutingState): XrayConfig {
+    const options = { apiSocket: this.#apiSocket, countOnline: this.connections !== undefined };
+    return readXrayConfig(text, { ...options, excludeInbounds, ...(routing && { routing }) });
   }
 
   #requirePlan(): { api: XrayApi; plan: Plan } {
@@ -205,15 +215,17 @@ class XrayEngine implements Engine {
   async #apply(changes: readonly AccountChange[]): Promise<RejectedUser[]> {
     const running = this.#requireRunning();
     const { api, plan } = this.#requirePlan();
-    const rest = await applyInBulk(api, plan, changes, this.#xray.timeoutMs).catch(async (error) => {
-      await this.#xray.startAgain(running);
-      throw error instanceof StepFailed ? new EngineUnreachable(error.message) : error;
+    return this.#xray.changeAccounts(plan, changes, async () => {
+      const rest = await applyInBulk(api, plan, changes, this.#xray.timeoutMs).catch(async (error) => {
+        await this.#xray.startAgain(running);
+        throw error instanceof StepFailed ? new EngineUnreachable(error.message) : error;
+      });
+      return applyChanges(api, plan.table, rest, this.#xray.unwanted);
     });
-    return applyChanges(api, plan.table, rest, this.#xray.unwanted);
   }
 
   /** Changes what runs into this config, where Xray can without a restart; else undefined, and nothing was touched. */
-  async #changeLive(config: XrayConfig, users: readonly User[]): Promise<UsersOutcome | undefined> {
+  async #changeLive(config: XrayConfig, users: readonly User[], keepAlive: bigint): Promise<UsersOutcome | undefined> {
     const running = this.#xray.running;
     const before = this.#xray.plan;
     if (running === undefined || before === undefined) return undefined;
@@ -226,14 +238,14 @@ class XrayEngine implements Engine {
     if (this.#xray.unwanted.aborted) throw new StartFailed("stopped while the config was being changed");
     await running.openSockets(config.sockets);
     try {
-      await change.take(running.api);
+      await this.#xray.changeInto({ ...change.plan, keepAlive }, () => change.take(running.api));
     } catch (error) {
       if (!(error instanceof StepFailed && error.restored)) await this.#xray.startAgain(running);
       // Balancers that came back choose by themselves.
       else await restoreOverrides(running.api, before.config.routing).catch(() => undefined);
+      await this.#xray.keep();
       throw new StartFailed(`failed to start xray: ${error instanceof Error ? error.message : error}`);
     }
-    this.#xray.adopt(change.plan);
     const { skipped, rejected } = change.outcome;
     const refused = await this.#apply(change.changes);
     const kick = this.connections?.lost(await lossesByChange(before, change));

@@ -1,0 +1,117 @@
+import { Journal } from "../../../platform/files/journal.ts";
+import type { Draft } from "../../../platform/files/replace-file.ts";
+import type { Plan } from "./plan.ts";
+import {
+  amendedRecord,
+  changedRecord,
+  changingRecords,
+  disturbedRecord,
+  failedRecord,
+  type KeptPlan,
+  planFrom,
+  planRecords,
+  type ReadConfig,
+} from "./plan-records.ts";
+import type { XrayProgram } from "./process.ts";
+import type { AccountChange } from "./users-diff.ts";
+
+/** Keeps the plan in force on disk, so that another process can take it up. One thing at a time. */
+export interface PlanKeeper {
+  /** The plan that is kept, if any. Asked once, before anything else. */
+  open(program: XrayProgram): Promise<KeptPlan | undefined>;
+  /** Writes a plan down that is kept once it is committed. */
+  draft(plan: Plan): Promise<Draft>;
+  /** Notes that accounts are changed: what Xray holds of them is not known until `work` has ended. */
+  whileChanging<T>(plan: Plan, changes: readonly AccountChange[], work: () => Promise<T>): Promise<T>;
+  /** Notes that what runs is changed in another way: until another plan is kept, it does not match what is kept. */
+  disturb(): Promise<void>;
+  /** The plan goes on with another routing, or word about silent callers; what runs matches it. */
+  amend(plan: Plan): Promise<void>;
+  /** Nothing is to be taken up any more. */
+  forget(): Promise<void>;
+  /** Resolves when all that is kept is on disk. */
+  close(): Promise<void>;
+}
+
+/** Options of {@link createPlanKeeper}. */
+export interface PlanKeeperOptions {
+  /** Where it is kept. The directory exists. */
+  readonly path: string;
+  readonly readConfig: ReadConfig;
+  /** Told what the operator should know. */
+  readonly tell: (note: string) => void;
+}
+
+/**
+ * Makes a keeper. What it cannot write it forgets altogether, rather than that a process takes up later what is no
+ * longer so.
+ */
+export function createPlanKeeper({ path, readConfig, tell }: PlanKeeperOptions): PlanKeeper {
+  let journal: Journal | undefined;
+  const opened = async () => {
+    journal ??= (await Journal.open(path)).journal;
+    return journal;
+  };
+  const attempt = async (write: (journal: Journal) => Promise<void>) => {
+    try {
+      await write(await opened());
+    } catch (error) {
+      tell(`[garrison] the state cannot be kept, a restart of the node will not find it: ${error}`);
+      await journal?.erase().catch(() => undefined);
+    }
+  };
+  const add = (...records: readonly string[]) =>
+    attempt(async (journal) => {
+      if (journal.hasBase) await journal.append(...records);
+    });
+  const draft = async (plan: Plan): Promise<Draft> => {
+    let written: Draft | undefined;
+    await attempt(async (journal) => {
+      written = await journal.draft(planRecords(plan));
+    });
+    return {
+      commit: () => attempt(async () => written?.commit()),
+      discard: () => attempt(async () => written?.discard()),
+    };
+  };
+  return {
+    async open(program) {
+      try {
+        const { journal: found, records } = await Journal.open(path);
+        journal = found;
+        return await planFrom(records, program, readConfig);
+      } catch (error) {
+        tell(`[garrison] what was kept of the last run cannot be taken up: ${error}`);
+        return undefined;
+      }
+    },
+    draft,
+    async whileChanging(plan, changes, work) {
+      await add(...changingRecords(changes));
+      const result = await work().catch(async (error: unknown) => {
+        await add(failedRecord);
+        throw error;
+      });
+      if (journal?.isOvergrown) await (await draft(plan)).commit();
+      else await add(changedRecord(plan.table, changes));
+      return result;
+    },
+    disturb: () => add(disturbedRecord),
+    amend: (plan) => add(amendedRecord(plan)),
+    forget: () => attempt((journal) => journal.erase()),
+    close: async () => journal?.close(),
+  };
+}
+
+const nothing = async () => undefined;
+
+/** Keeps no plan. */
+export const keepsNothing: PlanKeeper = {
+  open: nothing,
+  draft: async () => ({ commit: nothing, discard: nothing }),
+  whileChanging: (_plan, _changes, work) => work(),
+  disturb: nothing,
+  amend: nothing,
+  forget: nothing,
+  close: nothing,
+};
