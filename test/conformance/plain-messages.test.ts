@@ -1,4 +1,4 @@
-import { create, type DescMessage, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMessage, fromBinary, type Message, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -27,6 +27,8 @@ const user = {
   userSyncEpoch: 7n,
 };
 
+const readUser = createPlainReader(UserSchema);
+
 // What clients send and handlers answer all day.
 const usual: [string, DescMessage, Message][] = [
   ["nothing", UserSchema, create(UserSchema)],
@@ -54,6 +56,30 @@ describe("messages as they usually are", () => {
   ] as typeof usual)("%s is written as toBinary writes it, behind the room", (_name, desc, message) => {
     const written = createPlainWriter(desc)(message, 5);
     expect(written?.subarray(5)).toEqual(Buffer.from(toBinary(desc, message)));
+  });
+
+  test("empty messages inside of others cannot be changed, since they are one", () => {
+    const bytes = toBinary(
+      UsersSchema,
+      create(UsersSchema, { users: [1, 2].map(() => ({ proxies: { wireguard: {} } })) }),
+    );
+    const read = createPlainReader(UsersSchema)(Buffer.from(bytes), 0, bytes.length);
+    expect(read).toStrictEqual(fromBinary(UsersSchema, bytes));
+    const { users } = read as MessageShape<typeof UsersSchema>;
+    const [first, second] = users.map(({ proxies }) => proxies?.wireguard);
+    expect(first).toBe(second);
+    expect([Object.isFrozen(first), Object.isFrozen(first?.peerIps)]).toEqual([true, true]);
+  });
+
+  test("strings of lists are read as they are, however much they look alike", () => {
+    const string = fc.oneof(fc.stringMatching(/^[ab]{0,5}$/), fc.string({ maxLength: 100 }), fc.constant("\ufffd"));
+    fc.assert(
+      fc.property(fc.array(string, { maxLength: 40 }), (inbounds) => {
+        const bytes = toBinary(UserSchema, create(UserSchema, { inbounds }));
+        const read = readUser(Buffer.from(bytes), 0, bytes.length) ?? fromBinary(UserSchema, bytes);
+        expect(read).toStrictEqual(fromBinary(UserSchema, bytes));
+      }),
+    );
   });
 
   test("every request and answer of the node's contract is read and written", () => {

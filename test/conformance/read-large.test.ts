@@ -2,7 +2,7 @@ import { create, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { describe, expect, test } from "vitest";
 import { NodeAgentService } from "../../gen/garrison/core/v1/node_agent_pb.ts";
-import { BackendSchema, UsersSchema } from "../../gen/service/node_pb.ts";
+import { BackendSchema, UserSchema, UsersSchema } from "../../gen/service/node_pb.ts";
 import { readLarge } from "../../src/platform/rpc/read-large.ts";
 
 const users = Array.from({ length: 5_000 }, (_, index) => ({
@@ -18,6 +18,17 @@ describe("a message that is read in slices", () => {
     const unknown = new BinaryWriter().tag(900, WireType.LengthDelimited).string("later").finish();
     const bytes = Buffer.concat([first, unknown, more]);
     expect(equals(BackendSchema, await readLarge(BackendSchema, bytes), fromBinary(BackendSchema, bytes))).toBe(true);
+  });
+
+  test("may hold what is unusual among what is usual", async () => {
+    const long = { ...users[0], userSyncEpoch: 2n ** 63n };
+    const proxies = { vless: { id: "of the first half" } };
+    const bytes = toBinary(UsersSchema, create(UsersSchema, { users: [...users, long, ...users, { proxies }, {}] }));
+    const halves = new BinaryWriter().tag(1, WireType.LengthDelimited).fork();
+    for (const half of [{ proxies }, { proxies: { vless: { flow: "of the second" } } }])
+      halves.raw(toBinary(UserSchema, create(UserSchema, half)));
+    const both = Buffer.concat([bytes, halves.join().finish()]);
+    expect(equals(UsersSchema, await readLarge(UsersSchema, both), fromBinary(UsersSchema, both))).toBe(true);
   });
 
   test("may be empty, or one field", async () => {

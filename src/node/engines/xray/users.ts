@@ -91,27 +91,30 @@ export class UserTable {
    * which others have their turn; nothing else may use the table meanwhile.
    */
   async diff(users: readonly User[], replace: boolean): Promise<UsersDiff> {
-    const wanted = new Map<string, User>();
-    for (const user of users) wanted.set(user.email, user);
-    const diff = new Diff(this.#slots, this.#doubtful);
     const pause = createPause();
-    const emails = replace ? new Set<string>() : this.#emails;
+    const wanted = await lastOfEach(users, pause);
+    const diff = new Diff(this.#slots, this.#doubtful);
     if (replace) {
       for (const slot of diff.slots) {
-        for (const [key, { email }] of slot.accounts) if (!wanted.has(email)) diff.set(slot, key, undefined);
+        for (const [key, { email }] of slot.accounts) {
+          if (!wanted.emails.has(email)) diff.set(slot, key, undefined);
+          const turn = pause();
+          if (turn !== undefined) await turn;
+        }
       }
     }
+    const emails = replace ? wanted.emails : this.#emails;
     // Those who leave go first: their e-mails are free for others then.
-    for (const user of wanted.values()) {
+    for (const user of wanted.users) {
       if (user.inbounds.length > 0) continue;
       emails.delete(user.email);
       diff.drop(user);
       const turn = pause();
       if (turn !== undefined) await turn;
     }
-    for (const user of wanted.values()) {
+    for (const user of wanted.users) {
       if (user.inbounds.length === 0) continue;
-      emails.add(user.email);
+      if (!replace) emails.add(user.email);
       diff.put(user);
       const turn = pause();
       if (turn !== undefined) await turn;
@@ -172,4 +175,22 @@ export class UserTable {
       slot.identities.add(inbound.kind.identity(account), key);
     }
   }
+}
+
+/** The users without those whom a later one with the same e-mail stands for, and their e-mails. */
+async function lastOfEach(
+  users: readonly User[],
+  pause: () => Promise<void> | undefined,
+): Promise<{ users: readonly User[]; emails: Set<string> }> {
+  const emails = new Set<string>();
+  for (const { email } of users) {
+    emails.add(email);
+    const turn = pause();
+    if (turn !== undefined) await turn;
+  }
+  // As it nearly always is: nothing else has to be remembered.
+  if (emails.size === users.length) return { users, emails };
+  const last = new Map<string, User>();
+  for (const user of users) last.set(user.email, user);
+  return { users: [...last.values()], emails };
 }

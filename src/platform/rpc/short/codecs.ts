@@ -28,7 +28,8 @@ export function createCodecs(method: DescMethod, options: CodecOptions): Record<
     binary: {
       parse(buffer, start, end) {
         if (end - start >= largeBytes && end - start <= options.readMaxBytes) {
-          const bytes = copyOf(buffer, start, end);
+          // Nothing else came in a buffer that large.
+          const bytes = buffer.subarray(start, end);
           // What is wrong with it is told in the router's words.
           return readLarge(method.input, bytes).catch(() => binaryInput.parse(bytes));
         }

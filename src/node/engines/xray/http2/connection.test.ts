@@ -188,6 +188,12 @@ describe("with Node's server", () => {
     expect(connection.isUsable).toBe(false);
   });
 
+  test("a connection that breaks before it was begun leaves requests untouched", async () => {
+    await listen();
+    server.on("connection", (socket) => socket.destroy());
+    await expect(connection.request(header, Buffer.from("."), timeoutMs)).rejects.toMatchObject({ isUntouched: true });
+  });
+
   test("pings are answered", async () => {
     await listen();
     await connection.request(header, Buffer.from("."), timeoutMs);

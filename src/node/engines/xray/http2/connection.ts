@@ -245,8 +245,9 @@ export class Http2Connection {
     this.#isUsable = false;
     this.#unsent = [];
     this.#socket.destroy();
-    for (const request of [...this.#open.values(), ...this.#waiting.splice(0)]) request.fail(error);
+    for (const request of this.#open.values()) request.fail(error);
     this.#open.clear();
+    for (const request of this.#waiting.splice(0)) request.fail(new ConnectionLost(error.message, true));
   }
 }
 
