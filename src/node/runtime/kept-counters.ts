@@ -8,6 +8,8 @@ export interface CounterKeeper {
   readonly initial: CountersState;
   /** Notes how some counters stand now; the others are as they were. `all` tells how all stand. */
   note(changed: CountersState, all: () => CountersState): void;
+  /** Resolves when another process would find all that was noted so far. */
+  noted(): Promise<void>;
   /** Notes how all stand. Resolves when it is on disk. */
   close(all: CountersState): Promise<void>;
 }
@@ -46,6 +48,7 @@ export async function openCounterKeeper(path: string, tell: (problem: unknown) =
         if (isContinued) await journal.append(...countersText(changed.counters));
         else await writeAll(all());
       }),
+    noted: () => last,
     async close(all) {
       await inTurn(() => writeAll(all));
       await journal.close();

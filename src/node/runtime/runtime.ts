@@ -149,7 +149,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
   const keeper = options.counterKeeper;
   const counters = createVirtualCounters({
     initial: keeper?.initial,
-    confirmed: keeper && ((changed) => keeper.note(changed, counters.state)),
+    changed: keeper && ((changed) => keeper.note(changed, counters.state)),
   });
   const engine = options.createEngine({
     line: lines.push,

@@ -45,8 +45,11 @@ export interface CounterState {
 export interface VirtualCountersOptions {
   /** How another process left them. */
   readonly initial?: CountersState | undefined;
-  /** Told what bytes were read for good: how their counters stand now. Must not throw, and returns at once. */
-  readonly confirmed?: ((changed: CountersState) => void) | undefined;
+  /**
+   * Told how counters stand now of which bytes were read for good, and all when an incarnation has ended: what can no
+   * longer be learnt from the engine. Must not throw, and returns at once.
+   */
+  readonly changed?: ((changed: CountersState) => void) | undefined;
 }
 
 /** Bytes on their way to a caller. Of the two ends only the first that is called counts; without one they stay on their way. */
@@ -62,17 +65,22 @@ export interface TakenTraffic {
  * Makes counters that start empty. They outlive the engine's incarnations: of each, what grew between readings is
  * added, so that a restart of the engine neither takes away nor repeats what was read before it.
  */
-export function createVirtualCounters({ initial, confirmed }: VirtualCountersOptions = {}): VirtualCounters {
+export function createVirtualCounters({ initial, changed }: VirtualCountersOptions = {}): VirtualCounters {
   const ledgers: Record<TrafficKind, Ledger> = { user: new Map(), inbound: new Map(), outbound: new Map() };
   let current: Incarnation | undefined = initial?.incarnation;
   for (const counter of initial?.counters ?? []) restore(ledgers[counter.kind], counter);
   let ended: readonly Incarnation[] = [];
 
+  const state = () => ({
+    incarnation: current,
+    counters: Object.values(ledgers).flatMap((ledger) => entriesOf(ledger).map(stateOf)),
+  });
   const endCurrent = () => {
     if (current === undefined) return;
     ended = [current, ...ended].slice(0, endedRemembered);
     current = undefined;
     for (const ledger of Object.values(ledgers)) for (const entry of entriesOf(ledger)) endIncarnation(ledger, entry);
+    changed?.(state());
   };
   const observe = ({ incarnation, counters }: TrafficReading) => {
     if (ended.includes(incarnation)) return;
@@ -89,13 +97,10 @@ export function createVirtualCounters({ initial, confirmed }: VirtualCountersOpt
     read: (kind, name) => entriesOf(ledgers[kind], name).filter(isShown).map(reportOf),
     take: (kind, name) =>
       takeFrom(ledgers[kind], entriesOf(ledgers[kind], name).filter(isShown), (entries) =>
-        confirmed?.({ incarnation: current, counters: entries.map(stateOf) }),
+        changed?.({ incarnation: current, counters: entries.map(stateOf) }),
       ),
     hasUnread: (kind, name) => entriesOf(ledgers[kind], name).some((entry) => isUnread(entry) || entry.takers > 0),
-    state: () => ({
-      incarnation: current,
-      counters: Object.values(ledgers).flatMap((ledger) => entriesOf(ledger).map(stateOf)),
-    }),
+    state,
   };
 }
 
