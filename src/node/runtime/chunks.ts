@@ -69,6 +69,7 @@ function sizeOf(value: unknown): number {
   if (typeof value !== "object" || value === null) return 2;
   if (value instanceof Uint8Array) return value.length;
   let bytes = 2;
-  for (const part of Object.values(value)) bytes += sizeOf(part);
+  if (Array.isArray(value)) for (const part of value) bytes += sizeOf(part);
+  else for (const name in value) bytes += sizeOf((value as Record<string, unknown>)[name]); // by its own names
   return bytes;
 }

@@ -110,6 +110,9 @@ describe("an account", () => {
     const identities = [a, b, c].map((account) => account && kind("vless").identity(account));
     expect(identities[0]).toBe(identities[1]);
     expect(identities[0]).not.toBe(identities[2]);
+    const likenesses = [a, b, c].map((account) => account && kind("vless").likeness(account));
+    expect(likenesses[0]).toBe(likenesses[1]);
+    expect(likenesses[0]).not.toBe(likenesses[2]);
   });
 });
 

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMessage } from "@bufbuild/protobuf";
 import type { User } from "../../../../gen/service/node_pb.ts";
 import { type TypedMessage, TypedMessageSchema } from "../../../../gen/xray/common/serial/typed_message_pb.ts";
 import { AccountSchema as HysteriaSchema } from "../../../../gen/xray/proxy/hysteria/account/account_pb.ts";
@@ -8,6 +8,7 @@ import { AccountSchema as Shadowsocks2022Schema } from "../../../../gen/xray/pro
 import { AccountSchema as TrojanSchema } from "../../../../gen/xray/proxy/trojan/account_pb.ts";
 import { AccountSchema as VlessSchema } from "../../../../gen/xray/proxy/vless/account_pb.ts";
 import { AccountSchema as VmessSchema } from "../../../../gen/xray/proxy/vmess/account_pb.ts";
+import { createEncoder } from "./encoder.ts";
 import { getField, type Json, type JsonObject } from "./json-object.ts";
 
 /** What Xray knows of a user on an inbound. */
@@ -28,6 +29,8 @@ export interface AccountKind {
   account(user: User): Account | string;
   /** By which the protocol finds its user. Xray loses both accounts when one of two with the same identity goes. */
   identity(account: Account): string;
+  /** A number that is the same for the same identity and seldom for another one: it costs less to make and to keep. */
+  likeness(account: Account): number;
   /** The account as an entry of `settings.clients`. */
   client(account: Account): JsonObject;
   /** The account as it goes through the API. */
@@ -87,12 +90,13 @@ const makers = new Map<string, Maker>(
             if (id === undefined) return proxies?.vless?.id ? "vless id is not a UUID" : "no vless id";
             // Through the API Xray does not fill in the inbound's flow: so that a user is the same either way, we do.
             const flow = inboundFlow || (proxies?.vless?.flow ?? "");
-            if (flow !== "" && flow !== "xtls-rprx-vision") return "vless flow is unknown";
-            return { email, secret: id, detail: flow };
+            if (flow !== "" && flow !== vision) return "vless flow is unknown";
+            return { email, secret: id, detail: flow === "" ? "" : vision };
           },
           identity: ({ secret }) => `${secret.slice(0, 14)}${secret.slice(18)}`,
+          likeness: ({ secret }) => hashOf(secret, 14, 18),
           client: ({ email, secret, detail }) => ({ id: secret, flow: detail, email, level: 0 }),
-          message: ({ secret, detail }) => typed(VlessSchema, { id: secret, flow: detail, testseed }),
+          message: ({ secret, detail }) => vlessAccount({ id: secret, flow: detail, testseed }),
         };
       },
     },
@@ -105,8 +109,9 @@ const makers = new Map<string, Maker>(
           return { email, secret: id, detail: "" };
         },
         identity: bySecret,
+        likeness: ({ secret }) => hashOf(secret),
         client: ({ email, secret }) => ({ id: secret, email, level: 0 }),
-        message: ({ secret }) => typed(VmessSchema, { id: secret }),
+        message: ({ secret }) => vmessAccount({ id: secret }),
       }),
     },
     trojan: {
@@ -118,8 +123,9 @@ const makers = new Map<string, Maker>(
           return { email, secret: password, detail: "" };
         },
         identity: bySecret,
+        likeness: ({ secret }) => hashOf(secret),
         client: ({ email, secret }) => ({ password: secret, email, level: 0 }),
-        message: ({ secret }) => typed(TrojanSchema, { password: secret }),
+        message: ({ secret }) => trojanAccount({ password: secret }),
       }),
     },
     shadowsocks: {
@@ -140,8 +146,9 @@ const makers = new Map<string, Maker>(
           return { email, secret: auth, detail: "" };
         },
         identity: bySecret,
+        likeness: ({ secret }) => hashOf(secret),
         client: ({ email, secret }) => ({ auth: secret, email, level: 0 }),
-        message: ({ secret }) => typed(HysteriaSchema, { auth: secret }),
+        message: ({ secret }) => hysteriaAccount({ auth: secret }),
       }),
     },
   }),
@@ -156,9 +163,27 @@ const shadowsocks: AccountKind = {
     return { email, secret: password, detail: method };
   },
   identity: bySecret,
+  likeness: ({ secret }) => hashOf(secret),
   client: ({ email, secret, detail }) => ({ password: secret, method: detail, email, level: 0 }),
-  message: ({ secret, detail }) => typed(ShadowsocksSchema, { password: secret, cipherType: ciphers[detail] }),
+  message: ({ secret, detail }) => shadowsocksAccount({ password: secret, cipherType: ciphers[detail] }),
 };
+
+/** Makes the function that puts an account of one type into the message in which the API takes accounts of all types. */
+function typedAs<D extends DescMessage>(
+  schema: D,
+): (...fields: Parameters<ReturnType<typeof createEncoder<D>>>) => TypedMessage {
+  const encode = createEncoder(schema);
+  return (fields) => create(TypedMessageSchema, { type: schema.typeName, value: encode(fields) });
+}
+
+const vlessAccount = typedAs(VlessSchema);
+const vmessAccount = typedAs(VmessSchema);
+const trojanAccount = typedAs(TrojanSchema);
+const shadowsocksAccount = typedAs(ShadowsocksSchema);
+const shadowsocks2022Account = typedAs(Shadowsocks2022Schema);
+const hysteriaAccount = typedAs(HysteriaSchema);
+
+const vision = "xtls-rprx-vision";
 
 const ciphers: Record<string, CipherType> = {
   "aes-128-gcm": CipherType.AES_128_GCM,
@@ -187,8 +212,9 @@ function shadowsocks2022(keyBytes: 16 | 32): AccountKind {
       return { email, secret: key, detail: "" };
     },
     identity: bySecret,
+    likeness: ({ secret }) => hashOf(secret),
     client: ({ email, secret }) => ({ password: secret, email, level: 0 }),
-    message: ({ secret }) => typed(Shadowsocks2022Schema, { key: secret }),
+    message: ({ secret }) => shadowsocks2022Account({ key: secret }),
     rebuildsTable: true,
     // Without any client Xray opens a server to which the inbound's own key gives access, and that never takes users.
     placeholder: () => ({ email: placeholderEmail, password: randomBytes(keyBytes).toString("base64") }),
@@ -197,6 +223,16 @@ function shadowsocks2022(keyBytes: 16 | 32): AccountKind {
 
 function bySecret({ secret }: Account): string {
   return secret;
+}
+
+/** A small integer that depends on every character of a text but those from one place to another. */
+function hashOf(text: string, without = text.length, upTo = text.length): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index += 1) {
+    if (index === without) index = upTo;
+    hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  }
+  return hash >>> 2;
 }
 
 /** A UUID in any of its usual spellings, in the one with hyphens and small letters. */
@@ -209,10 +245,6 @@ function canonicalUuid(text: string): string | undefined {
 }
 
 const canonicalForm = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-
-function typed<T extends DescMessage>(schema: T, init: MessageInitShape<T>): TypedMessage {
-  return create(TypedMessageSchema, { type: schema.typeName, value: toBinary(schema, create(schema, init)) });
-}
 
 function textOf(value: Json | undefined): string {
   return typeof value === "string" ? value : "";

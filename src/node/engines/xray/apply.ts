@@ -1,14 +1,18 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import {
   AddUserOperationSchema,
+  AlterInboundRequestSchema,
   HandlerService,
   RemoveUserOperationSchema,
 } from "../../../../gen/xray/app/proxyman/command/command_pb.ts";
+import { UserSchema } from "../../../../gen/xray/common/protocol/user_pb.ts";
+import { TypedMessageSchema } from "../../../../gen/xray/common/serial/typed_message_pb.ts";
 import type { RejectedUser } from "../engine.ts";
 import { EngineNotRunning, EngineUnreachable } from "../engine-error.ts";
 import type { Account } from "./accounts.ts";
 import { isRefusal, type XrayApi, XrayRefusal } from "./api.ts";
 import type { UserInbound } from "./config.ts";
+import { createEncoder } from "./encoder.ts";
 import type { UserTable } from "./users.ts";
 import { type AccountChange, leavesIdentity } from "./users-diff.ts";
 
@@ -57,6 +61,10 @@ export async function applyChanges(
 /** Calls in flight at once: more gain nothing. */
 const parallelCalls = 64;
 
+const alterInbound = createEncoder(AlterInboundRequestSchema);
+const addUser = createEncoder(AddUserOperationSchema);
+const removeUser = createEncoder(RemoveUserOperationSchema);
+
 class Steps {
   readonly #api: XrayApi;
   readonly #table: UserTable;
@@ -69,8 +77,7 @@ class Steps {
   /** Takes an account away, also one that is not there. */
   async remove(inbound: UserInbound, account: Account): Promise<void> {
     try {
-      const operation = create(RemoveUserOperationSchema, { email: account.email });
-      await this.#alter(inbound, operation.$typeName, toBinary(RemoveUserOperationSchema, operation));
+      await this.#alter(inbound, RemoveUserOperationSchema.typeName, removeUser({ email: account.email }));
     } catch (error) {
       if (!isRefusal(error, /User .* not found/)) throw error;
     }
@@ -93,14 +100,14 @@ class Steps {
   }
 
   #insert(inbound: UserInbound, account: Account): Promise<void> {
-    const user = { level: 0, email: account.email, account: inbound.kind.message(account) };
-    const operation = create(AddUserOperationSchema, { user });
-    return this.#alter(inbound, operation.$typeName, toBinary(AddUserOperationSchema, operation));
+    const user = create(UserSchema, { email: account.email, account: inbound.kind.message(account) });
+    return this.#alter(inbound, AddUserOperationSchema.typeName, addUser({ user }));
   }
 
   async #alter({ tag }: UserInbound, type: string, value: Uint8Array): Promise<void> {
     try {
-      await this.#api.call(HandlerService.method.alterInbound, { tag, operation: { type, value } });
+      const operation = create(TypedMessageSchema, { type, value });
+      await this.#api.exchange(HandlerService.method.alterInbound, alterInbound({ tag, operation }));
     } catch (error) {
       if (isRefusal(error, /handler not found|not a UserManager|unknown operation/)) {
         throw new EngineUnreachable(`inbound ${tag}: ${error.message}`);

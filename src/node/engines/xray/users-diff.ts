@@ -31,7 +31,7 @@ export interface Slot {
   readonly inbound: UserInbound;
   /** By e-mail in small letters. */
   readonly accounts: Map<string, Account>;
-  /** Of these accounts, and of those on other inbounds of the kind. */
+  /** Of these accounts, and of those on other inbounds of the kind, by their likeness. */
   readonly identities: Identities;
 }
 
@@ -112,7 +112,7 @@ function orphans({ inbound, accounts, identities, changes }: Diff["slots"][numbe
   for (const change of changes.values()) {
     if (change.before === undefined || !leavesIdentity(change)) continue;
     const identity = inbound.kind.identity(change.before);
-    for (const key of identities.keysOf(identity)) {
+    for (const key of identities.keysOf(inbound.kind.likeness(change.before))) {
       const account = changes.has(key) ? undefined : accounts.get(key);
       if (account === undefined || inbound.kind.identity(account) !== identity) continue;
       found.set(key, { inbound, before: account, after: account });

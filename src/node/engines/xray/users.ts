@@ -168,11 +168,11 @@ export class UserTable {
     const slot = this.#slotOf.get(inbound.tag);
     const before = slot?.accounts.get(key);
     if (slot === undefined || before === account) return;
-    if (before !== undefined) slot.identities.delete(inbound.kind.identity(before), key);
+    if (before !== undefined) slot.identities.delete(inbound.kind.likeness(before), key);
     if (account === undefined) slot.accounts.delete(key);
     else {
       slot.accounts.set(key, account);
-      slot.identities.add(inbound.kind.identity(account), key);
+      slot.identities.add(inbound.kind.likeness(account), key);
     }
   }
 }
