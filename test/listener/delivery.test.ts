@@ -113,15 +113,18 @@ test("a reply that was given already is asked for too late", async () => {
   await known(["lost"]);
 });
 
-test("a listener that closes leaves nobody waiting", async () => {
+test("a listener that closes asks HTTP/1.1 connections by the end of its side, and leaves nobody waiting", async () => {
   const { port, close } = await start(answer);
+  const silent = ends(await open(port, undefined, { allowHalfOpen: true }));
   const line = ends(await open(port));
-  line.write(http1());
-  await line.until("whole");
+  for (const each of [silent, line]) {
+    each.write(http1());
+    await each.until("whole");
+  }
   const session = ends(connect(`http://127.0.0.1:${port}`));
   await once(session.request().resume(), "close");
   await close();
-  await known(["lost"], ["delivered"]);
+  await known(["lost"], ["delivered"], ["delivered"]);
 });
 
 test("many replies of one HTTP/2 connection share their PINGs", async () => {

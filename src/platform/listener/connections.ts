@@ -16,6 +16,8 @@ export interface Connections {
   open(): void;
   /** Takes in a socket that was accepted. */
   add(socket: Socket): Connection;
+  /** Those of HTTP/1.1 that carried replies of which nobody knows yet whether they arrived. */
+  unproven(): Connection[];
   /** Lets calls that are open finish, and closes everything else. */
   drain(): void;
   /** Cuts what is open. */
@@ -118,6 +120,7 @@ export function createConnections(
       }
       return connection;
     },
+    unproven: () => [...all].filter(({ session, proof }) => session === undefined && proof?.isOpen),
     drain() {
       for (const connection of all) {
         if (connection.headSeen) connection.session?.close();

@@ -18,7 +18,7 @@ export interface Http1 {
 /** Makes the HTTP/1.1 side of a listener. */
 export function createHttp1(
   limits: ListenerLimits,
-  { budget, nowMs }: Connections,
+  { budget, nowMs, unproven }: Connections,
   handle: (request: Http1Request, response: ServerResponse) => void,
 ): Http1 {
   let closing = false;
@@ -92,9 +92,20 @@ export function createHttp1(
       // A client that is never idle would keep its connection for as long as it has something to ask.
       server.keepAliveTimeout = 1;
       server.keepAliveTimeoutBuffer = 0;
-      server.close();
+      // What the other end makes of the end of the connection tells.
+      const ending = unproven();
+      for (const connection of ending) connection.end("", nowMs());
+      sparing(ending, () => server.close());
     },
   };
+}
+
+/** Runs something that destroys what is idle, these connections aside. */
+function sparing(connections: readonly Connection[], destroyIdle: () => void) {
+  const channels = connections.flatMap(({ channel }) => channel ?? []);
+  for (const channel of channels) channel.destroy = () => channel;
+  destroyIdle();
+  for (const channel of channels) Reflect.deleteProperty(channel, "destroy");
 }
 
 function ignore() {}
