@@ -154,7 +154,8 @@ function stateOf({ kind, name, link, live, seenUp, seenDown, ...entry }: Entry):
 
 function entryFor(ledger: Ledger, { kind, name, link }: Pick<TrafficCounter, "kind" | "name" | "link">): Entry {
   const ofName = ledger.get(name);
-  const known = ofName?.find((entry) => entry.link === link);
+  const first = ofName?.[0];
+  const known = first?.link === link ? first : ofName?.find((entry) => entry.link === link);
   if (known !== undefined) return known;
   const entry: Entry = {
     kind,

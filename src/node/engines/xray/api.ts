@@ -45,10 +45,16 @@ export class XrayApi {
     request: MessageInitShape<I>,
     timeoutMs = 10_000,
   ): Promise<MessageShape<O>> {
-    return fromBinary(
-      method.output,
-      await this.exchange(method, toBinary(method.input, create(method.input, request)), timeoutMs),
-    );
+    return fromBinary(method.output, await this.callRaw(method, request, timeoutMs));
+  }
+
+  /** Like {@link call}; resolves with the answer as it came. */
+  callRaw<I extends DescMessage>(
+    method: DescMethodUnary<I>,
+    request: MessageInitShape<I>,
+    timeoutMs = 10_000,
+  ): Promise<Buffer> {
+    return this.exchange(method, toBinary(method.input, create(method.input, request)), timeoutMs);
   }
 
   /** Calls a method with a message that is encoded already; resolves with the answer as it came. Throws like {@link call}. */

@@ -2,24 +2,35 @@ import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.
 import type { TrafficCounter, TrafficKind } from "../engine.ts";
 import type { XrayApi } from "./api.ts";
 import { apiInboundTag } from "./config-sections.ts";
+import { createPause } from "./pause.ts";
+import { StatsReader } from "./stats-reader.ts";
 
-/** Reads the traffic counters of one kind, or all. The inbound of the API is not among them. */
+/**
+ * Reads the traffic counters of one kind, or all. The inbound of the API is not among them. Many counters take a while,
+ * in which others have their turn.
+ */
 export async function readCounters(
   api: XrayApi,
   kind: TrafficKind | undefined,
   timeoutMs: number,
 ): Promise<TrafficCounter[]> {
   const pattern = kind === undefined ? ">>>traffic>>>" : `${kind}>>>`;
-  const { stat } = await api.call(StatsService.method.queryStats, { pattern }, timeoutMs);
+  const stats = new StatsReader(await api.callRaw(StatsService.method.queryStats, { pattern }, timeoutMs));
   const counters = new Map<string, Counter>();
-  for (const { name, value } of stat) {
-    const isUplink = name.endsWith(uplink);
-    if (!isUplink && !name.endsWith(downlink)) continue;
-    const key = name.slice(0, isUplink ? -uplink.length : -downlink.length);
-    const counter = counters.get(key) ?? counterOf(key);
-    if (counter === undefined || (kind !== undefined && counter.kind !== kind)) continue;
-    counter[isUplink ? "uplinkBytes" : "downlinkBytes"] = value;
-    counters.set(key, counter);
+  const pause = createPause();
+  while (stats.next()) {
+    const isUplink = stats.nameEndsWith(uplink);
+    if (!isUplink && !stats.nameEndsWith(downlink)) continue;
+    const key = stats.nameWithout((isUplink ? uplink : downlink).length);
+    let counter = counters.get(key);
+    if (counter === undefined) {
+      counter = counterOf(key);
+      if (counter === undefined || (kind !== undefined && counter.kind !== kind)) continue;
+      counters.set(key, counter);
+    }
+    counter[isUplink ? "uplinkBytes" : "downlinkBytes"] = stats.value;
+    const turn = pause();
+    if (turn !== undefined) await turn;
   }
   counters.delete(`inbound>>>${apiInboundTag}`);
   return [...counters.values()];
