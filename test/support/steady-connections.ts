@@ -41,16 +41,25 @@ const tickMs = 10;
 // The choice of a method, and the answer to the request.
 const proxyAnswerBytes = 2 + 10;
 
-/** Connects to a target through the SOCKS5 proxy on `proxyPort`. Throws when the first byte does not come back. */
-export async function connectSteadily(proxyPort: number, target: EchoTarget): Promise<SteadyConnection> {
-  const socket = connect({ host: "127.0.0.1", port: proxyPort, noDelay: true });
+/**
+ * Connects to a target through the SOCKS5 proxy on `proxyPort`, of this machine or another one. Throws when the first
+ * byte does not come back.
+ */
+export async function connectSteadily(
+  proxyPort: number,
+  target: EchoTarget,
+  proxyHost = "127.0.0.1",
+): Promise<SteadyConnection> {
+  const socket = connect({ host: proxyHost, port: proxyPort, noDelay: true });
   let dropped = false;
-  const ended = once(socket, "close").then(() => {
-    dropped = true;
-    throw new Error("the connection has ended");
-  });
+  // Not `once` of events: it takes an error, such as a reset, for the end of its waiting.
+  const { promise: ended, reject } = Promise.withResolvers<never>();
   ended.catch(() => undefined);
   socket.on("error", () => undefined);
+  socket.once("close", () => {
+    dropped = true;
+    reject(new Error("the connection has ended"));
+  });
   const port = Buffer.alloc(2);
   port.writeUInt16BE(target.port);
   await once(socket, "connect");

@@ -1,17 +1,24 @@
 import { xrayPath } from "../xray-path.ts";
-import { type ProxyClient, startProxyClient } from "./proxy-client.ts";
+import { type Place, type ProxyClient, startProxyClient } from "./proxy-client.ts";
 
 /** Starts a real Xray as a client with these outbounds; resolves when its proxies listen. */
-export async function startXrayClient(outbounds: readonly object[]): Promise<ProxyClient> {
-  return startProxyClient({ executable: await xrayPath(), args: ["run", "-c", "stdin:"], outbounds, configOf });
+export async function startXrayClient(outbounds: readonly object[], place?: Place): Promise<ProxyClient> {
+  const listen = place?.host ?? "127.0.0.1";
+  return startProxyClient({
+    executable: await xrayPath(),
+    args: ["run", "-c", "stdin:"],
+    outbounds,
+    place,
+    configOf: (ports) => configOf(listen, ports, outbounds),
+  });
 }
 
-function configOf(ports: readonly number[], outbounds: readonly object[]): object {
+function configOf(listen: string, ports: readonly number[], outbounds: readonly object[]): object {
   return {
     log: { loglevel: "warning" },
     inbounds: ports.map((port, index) => ({
       tag: `in-${index}`,
-      listen: "127.0.0.1",
+      listen,
       port,
       protocol: "socks",
       settings: { auth: "noauth" },

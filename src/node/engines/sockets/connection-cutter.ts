@@ -16,13 +16,13 @@ export interface ConnectionCutter {
 export interface ConnectionCutterOptions {
   /** The environment, of which `ss` is found by the `PATH`. */
   env: NodeJS.ProcessEnv;
-  /** How long a cut may take. Default: 2 s. */
+  /** How long a cut may take. Default: 1.5 s. */
   timeoutMs?: number;
 }
 
 /** Makes a cutter, and finds out what it can do: it cuts a connection that it makes on 127.0.0.1 for that. */
 export async function createConnectionCutter(options: ConnectionCutterOptions): Promise<ConnectionCutter> {
-  const { env, timeoutMs = 2_000 } = options;
+  const { env, timeoutMs = 1_500 } = options;
   const cut: ConnectionCutter["cut"] = (targets) => cutConnections(targets, { env, timeoutMs });
   return { inability: await probe(cut), cut };
 }

@@ -1,0 +1,78 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { isAlive } from "./child-processes.ts";
+
+const run = promisify(execFile);
+
+/** A network of its own, joined to that of this machine by a cable with both ends here. */
+export interface NetworkNamespace {
+  /** What to put in front of a command, so that it runs inside. */
+  readonly enter: readonly string[];
+  /** The addresses of this machine's end. */
+  readonly outside: { readonly v4: string; readonly v6: string };
+  /** The addresses of the other end. */
+  readonly inside: readonly { readonly v4: string; readonly v6: string }[];
+  /** Takes the network away, and the cable with it. Processes inside must have ended. */
+  close(): Promise<void>;
+}
+
+/** Whether this process may make networks, as root without restrictions may. */
+export async function mayMakeNamespaces(): Promise<boolean> {
+  try {
+    await run("ip", ["netns", "add", nameOf("try")]);
+    await run("ip", ["netns", "del", nameOf("try")]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Makes a network with so many addresses. Those that runs before have left are taken away. */
+export async function makeNamespace(addresses: number): Promise<NetworkNamespace> {
+  await removeLeftovers();
+  const name = nameOf("net");
+  const [here, there] = [`gn${process.pid}a`, `gn${process.pid}b`];
+  // Ranges for benchmarks and for private use, in which hardly any machine has its own networks.
+  const [high, low] = [(process.pid >> 8) & 255, process.pid & 255];
+  const address = (host: number) => ({
+    v4: `198.${18 + (high & 1)}.${low}.${host}`,
+    v6: `fd67:6b::${high}:${low}:${host}`,
+  });
+  const outside = address(1);
+  const inside = Array.from({ length: addresses }, (_, index) => address(index + 2));
+  const ip = (...args: string[]) => run("ip", args);
+  const setUp = async (device: string, own: typeof inside, ...where: string[]) => {
+    for (const { v4, v6 } of own) {
+      await ip(...where, "address", "add", `${v4}/24`, "dev", device);
+      await ip(...where, "address", "add", `${v6}/112`, "dev", device, "nodad");
+    }
+    await ip(...where, "link", "set", device, "up");
+  };
+  await ip("netns", "add", name);
+  try {
+    await ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", name);
+    await setUp(here, [outside]);
+    await setUp(there, inside, "-n", name);
+    await ip("-n", name, "link", "set", "lo", "up");
+  } catch (error) {
+    await ip("netns", "del", name);
+    throw error;
+  }
+  return {
+    enter: ["nsenter", `--net=/run/netns/${name}`],
+    outside,
+    inside,
+    close: async () => void (await ip("netns", "del", name)),
+  };
+}
+
+function nameOf(purpose: string): string {
+  return `garrison-${process.pid}-${purpose}`;
+}
+
+async function removeLeftovers(): Promise<void> {
+  const { stdout } = await run("ip", ["netns", "list"]);
+  for (const [name, pid] of stdout.matchAll(/^garrison-(\d+)-\w+/gm)) {
+    if (!(await isAlive(Number(pid)))) await run("ip", ["netns", "del", name]).catch(() => undefined);
+  }
+}
