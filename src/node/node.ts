@@ -12,6 +12,7 @@ import { createNodeGate } from "./api/gate.ts";
 import { createNodeService } from "./api/node-service.ts";
 import { createCutCounter } from "./cut-counter.ts";
 import { createDebug } from "./debug.ts";
+import { createEngineCallCounter } from "./engine-call-counter.ts";
 import { type ConnectionCutter, createConnectionCutter } from "./engines/sockets/connection-cutter.ts";
 import { createXrayEngine } from "./engines/xray/xray-engine.ts";
 import { programToUse } from "./maintenance/kept-core.ts";
@@ -94,6 +95,7 @@ export async function createNode(
         runDir: join(dataDir, "run"),
         events: debug === undefined ? events : { ...events, line: bothOf(events.line, debug.line) },
         onConfig: debug?.config,
+        onCall: createEngineCallCounter(registry),
         startupLogLines: settings.startupLogLines,
         stateFile: settings.resume ? kept.engine : undefined,
         cutter,

@@ -26,6 +26,18 @@ describe("what those who operate a node see", () => {
     for (const secret of [email, "77", node.key, "127.0.0.1"]) expect(text).not.toContain(`${secret}"`);
   });
 
+  it("metrics count what is asked of the engine: an unchanged user nothing, a new one a call for each inbound", async () => {
+    const changes = async () =>
+      Number(/engine_calls_total\{method="AlterInbound".*\} (\d+)/.exec(await get("/metrics"))?.[1]);
+    const users = [userOf(email, "vless", "trojan")];
+    await node.grpc.syncUsers({ users });
+    const before = await changes();
+    await node.grpc.syncUsers({ users });
+    expect(await changes()).toBe(before);
+    await node.grpc.syncUsers({ users: [...users, userOf("new", "vless", "trojan")] });
+    expect(await changes()).toBe(before + 2);
+  });
+
   it("the log names no user and no key", () => {
     expect(node.log()).not.toBe("");
     expect(node.log()).not.toContain(email);

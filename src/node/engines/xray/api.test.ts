@@ -109,6 +109,17 @@ test.each([
   expect(await Promise.allSettled(calls)).toEqual(calls.map(() => expect.objectContaining({ status: "fulfilled" })));
 });
 
+test("every call is told by its method", async () => {
+  const methods: string[] = [];
+  const counted = new XrayApi(xray.socketPath, (method) => methods.push(method));
+  xray.answer = (stream) => reply(stream, QueryStatsResponseSchema);
+  await counted.call(queryStats, {});
+  xray.answer = (stream) => refuse(stream, 2, "no");
+  await counted.call(alterInbound, {}).catch(() => undefined);
+  expect(methods).toEqual(["QueryStats", "AlterInbound"]);
+  counted.close();
+});
+
 test("without anybody listening a call fails at once", async () => {
   const nobody = new XrayApi(join(xray.directory, "nobody.sock"));
   await expect(nobody.call(queryStats, {})).rejects.toThrow(/ENOENT/);

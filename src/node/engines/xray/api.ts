@@ -30,10 +30,13 @@ export function isRefusal(error: unknown, text: RegExp): error is XrayRefusal {
 export class XrayApi {
   readonly #socketPath: string;
   readonly #connections = new Set<Http2Connection>();
+  readonly #onCall: (method: string) => void;
   #closed = false;
 
-  constructor(socketPath: string) {
+  /** `onCall` is told the method of every call. */
+  constructor(socketPath: string, onCall: (method: string) => void = () => undefined) {
     this.#socketPath = socketPath;
+    this.#onCall = onCall;
   }
 
   /**
@@ -59,6 +62,7 @@ export class XrayApi {
 
   /** Calls a method with a message that is encoded already; resolves with the answer as it came. Throws like {@link call}. */
   async exchange(method: DescMethodUnary, message: Uint8Array, timeoutMs = 10_000): Promise<Buffer> {
+    this.#onCall(method.name);
     const header = headerOf(method);
     const body = frame(message);
     const wasOpen = this.#connections.size > 0;

@@ -30,6 +30,8 @@ export interface Launch {
   /** The unix sockets that it opens. */
   readonly sockets: readonly string[];
   readonly apiSocket: string;
+  /** Told every call of its API, by the method. */
+  readonly onCall?: ((method: string) => void) | undefined;
   /** Where it is noted which process runs, and for which plan. */
   readonly record: string;
   readonly plan: string;
@@ -66,7 +68,7 @@ export async function runXray(launch: Launch, signal: AbortSignal): Promise<Runn
       return false;
     },
   );
-  const api = new XrayApi(launch.apiSocket);
+  const api = new XrayApi(launch.apiSocket, launch.onCall);
   const running = hold(launch, process, api, () => watch.close());
   try {
     await untilAnswers(running, launch.timeoutMs, signal);
@@ -94,7 +96,7 @@ export async function takeOverXray(
   signal: AbortSignal,
 ): Promise<RunningXray> {
   const process = adoptXray(pid, startTicks, launch.output, launch);
-  const running = hold(launch, process, new XrayApi(launch.apiSocket), async () => undefined);
+  const running = hold(launch, process, new XrayApi(launch.apiSocket, launch.onCall), async () => undefined);
   try {
     await untilAnswers(running, launch.timeoutMs, signal);
     return { ...running, version };

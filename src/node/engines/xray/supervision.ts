@@ -25,6 +25,8 @@ export interface SupervisionOptions extends XrayProgram {
   readonly events: EngineEvents;
   /** Told every document that Xray is about to run. It holds the users' secrets. Must not throw. */
   readonly onConfig?: ((document: string) => void) | undefined;
+  /** Told every call of Xray's API, by its method. Must not throw, and returns quickly. */
+  readonly onCall?: ((method: string) => void) | undefined;
   /** How many of Xray's last lines are told when it does not come up. Default: 200. */
   readonly startupLogLines?: number;
   /** After this time an Xray that does not answer is given up. Default: 60 s. */
@@ -339,6 +341,7 @@ export class Supervision {
       config: config.render(clientsOf),
       sockets: config.sockets,
       apiSocket: this.#apiSocket,
+      onCall: this.#options.onCall,
       record: this.#record,
       plan: id,
       output: this.#options.stateFile !== undefined ? join(this.#options.runDir, "xray-output") : undefined,
