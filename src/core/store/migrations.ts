@@ -1,0 +1,258 @@
+import type { Migration } from "../../platform/storage/migrations.ts";
+
+/** The steps of Core's schema; `schema.ts` says what its columns mean. */
+export const migrations: readonly Migration[] = [
+  step(
+    "0001-fleet",
+    `
+    create table node (
+      id {id},
+      name text not null unique,
+      host text not null,
+      ip text not null,
+      ip_pinned {small} not null default 0,
+      domain text not null default '',
+      port {int} not null default 0,
+      region text not null default '',
+      disabled {small} not null default 0,
+      draining {small} not null default 0,
+      created_at {int} not null,
+      enrolled_at {int},
+      install_id text not null default '',
+      agent_version text not null default '',
+      protocol_version {int} not null default 0,
+      capabilities text not null default '[]',
+      last_seen_at {int},
+      observed text not null default '{}',
+      sync_status text not null default 'pending',
+      desired_revision {int} not null default 0,
+      reported_revision {int} not null default 0,
+      error_code text not null default '',
+      error_message text not null default '',
+      error_at {int},
+      in_error {small} not null default 0,
+      rotate_key {small} not null default 0,
+      rate_limit_bps {int}
+    );
+    create table node_key (
+      id {id},
+      node_id {int} not null references node (id) on delete cascade,
+      hash {blob} not null unique,
+      created_at {int} not null,
+      first_used_at {int},
+      expires_at {int},
+      revoked_at {int}
+    );
+    create index node_key_node on node_key (node_id);
+    create table enrolment_code (
+      id {id},
+      hash {blob} not null unique,
+      node_id {int} references node (id) on delete cascade,
+      region text not null default '',
+      created_at {int} not null,
+      expires_at {int} not null,
+      used_at {int},
+      used_by_node_id {int} references node (id) on delete cascade,
+      used_by_install_id text not null default '',
+      revoked_at {int}
+    );
+    create table node_protocol (
+      id {id},
+      node_id {int} not null references node (id) on delete cascade,
+      protocol text not null,
+      tag text not null,
+      remark text not null default '',
+      listen text not null default '',
+      port {int} not null,
+      enabled {small} not null default 1,
+      settings text not null,
+      link_settings text not null default '{}',
+      created_at {int} not null,
+      unique (node_id, tag)
+    );
+    create table node_outbound (
+      id {id},
+      node_id {int} not null references node (id) on delete cascade,
+      tag text not null,
+      position {int} not null,
+      enabled {small} not null default 1,
+      config text not null,
+      traffic_bytes_up {int} not null default 0,
+      traffic_bytes_down {int} not null default 0,
+      unique (node_id, tag)
+    );
+    create table node_routing (
+      node_id {int} primary key references node (id) on delete cascade,
+      routing text not null default '{}',
+      extra text not null default '{}'
+    );
+    create table account (
+      id {id},
+      name text not null unique,
+      note text not null default '',
+      enabled {small} not null default 1,
+      created_at {int} not null
+    );
+    create table subscription (
+      id {id},
+      account_id {int} not null references account (id) on delete cascade,
+      name text not null default '',
+      enabled {small} not null default 1,
+      created_at {int} not null,
+      token_hash {blob} not null unique,
+      token_rotated_at {int} not null,
+      expires_at {int},
+      quota_bytes {int},
+      reset_period text not null default 'never',
+      period_started_at {int} not null,
+      next_reset_at {int},
+      device_limit {int},
+      all_protocols {small} not null default 1,
+      bytes_up {int} not null default 0,
+      bytes_down {int} not null default 0,
+      period_bytes {int} not null default 0,
+      refused text not null default ''
+    );
+    create index subscription_account on subscription (account_id);
+    create index subscription_expiry on subscription (expires_at);
+    create index subscription_reset on subscription (next_reset_at);
+    create table subscription_protocol (
+      subscription_id {int} not null references subscription (id) on delete cascade,
+      node_protocol_id {int} not null references node_protocol (id) on delete cascade,
+      primary key (subscription_id, node_protocol_id)
+    );
+    create table link (
+      uuid text primary key,
+      subscription_id {int} not null references subscription (id) on delete cascade,
+      protocol text not null,
+      secret text not null,
+      enabled {small} not null default 1,
+      unique (subscription_id, protocol)
+    );
+    create table config_blob (
+      digest text primary key,
+      config text not null
+    );
+    create table revision (
+      node_id {int} not null references node (id) on delete cascade,
+      revision {int} not null,
+      digest text not null references config_blob (digest),
+      created_at {int} not null,
+      reason text not null default '',
+      outcome text not null default '',
+      outcome_at {int},
+      primary key (node_id, revision)
+    );
+    create table operator_key (
+      id {id},
+      name text not null,
+      hash {blob} not null unique,
+      scopes text not null,
+      created_at {int} not null,
+      expires_at {int},
+      last_used_at {int},
+      revoked_at {int}
+    );
+    create table authority (
+      id {int} primary key,
+      certificate text not null,
+      private_key text not null,
+      created_at {int} not null
+    );
+    create table audit (
+      id {id},
+      at {int} not null,
+      actor text not null,
+      action text not null,
+      target text not null,
+      details text not null default '{}'
+    );
+    create index audit_at on audit (at);
+    `,
+  ),
+  step(
+    "0002-usage",
+    `
+    create table usage_minute (
+      minute {int} not null,
+      node_id {int} not null,
+      node_protocol_id {int} not null,
+      account_id {int} not null,
+      subscription_id {int} not null,
+      link_uuid text not null default '',
+      bytes_up {int} not null,
+      bytes_down {int} not null,
+      late {small} not null default 0,
+      coarse {small} not null default 0,
+      primary key (minute, node_id, node_protocol_id, account_id, subscription_id, link_uuid)
+    ){clustered};
+    create index usage_minute_account on usage_minute (account_id, minute);
+    create table node_stream (
+      node_id {int} not null references node (id) on delete cascade,
+      kind text not null,
+      epoch text not null,
+      last_seq {int} not null,
+      last_digest {blob} not null,
+      updated_at {int} not null,
+      primary key (node_id, kind, epoch)
+    );
+    create table node_stream_gap (
+      id {id},
+      node_id {int} not null references node (id) on delete cascade,
+      kind text not null,
+      epoch text not null,
+      from_seq {int} not null,
+      to_seq {int} not null,
+      noted_at {int} not null
+    );
+    create table quarantined_entry (
+      id {id},
+      node_id {int} not null references node (id) on delete cascade,
+      kind text not null,
+      reason text not null,
+      entry text not null,
+      received_at {int} not null
+    );
+    create index quarantined_entry_node on quarantined_entry (node_id, id);
+    create table session_event (
+      id {id},
+      node_id {int} not null references node (id) on delete cascade,
+      account_id {int} not null,
+      subscription_id {int},
+      node_protocol_id {int},
+      protocol text not null,
+      event_type text not null,
+      occurred_at {int} not null,
+      ip_address text not null default '',
+      session_id text not null default ''
+    );
+    create index session_event_account on session_event (account_id, occurred_at);
+    create index session_event_node on session_event (node_id, occurred_at);
+    `,
+  ),
+];
+
+/** A step in the words of both engines. */
+function step(name: string, text: string): Migration {
+  const words = (of: Record<string, string>) =>
+    text.replaceAll(/\{(\w+)\}/g, (_, word: string) => of[word] ?? `{${word}}`);
+  return {
+    name,
+    sql: {
+      sqlite: words({
+        id: "integer primary key",
+        int: "integer",
+        small: "integer",
+        blob: "blob",
+        clustered: " without rowid",
+      }),
+      postgres: words({
+        id: "bigint generated by default as identity primary key",
+        int: "bigint",
+        small: "smallint",
+        blob: "bytea",
+        clustered: "",
+      }),
+    },
+  };
+}

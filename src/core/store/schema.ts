@@ -1,0 +1,341 @@
+import type { Generated } from "kysely";
+
+// What Core keeps. Times are milliseconds since 1970; JSON is kept as its text; flags are 0 or 1. A user is an `account`
+// here, since `user` is a word of SQL.
+
+/** The columns that can pass 2^53, and are bigint. */
+export const int64Columns = [
+  "bytes_up",
+  "bytes_down",
+  "period_bytes",
+  "quota_bytes",
+  "traffic_bytes_up",
+  "traffic_bytes_down",
+] as const;
+
+/** All tables. */
+export interface CoreSchema {
+  readonly node: NodeTable;
+  readonly node_key: NodeKeyTable;
+  readonly enrolment_code: EnrolmentCodeTable;
+  readonly node_protocol: NodeProtocolTable;
+  readonly node_outbound: NodeOutboundTable;
+  readonly node_routing: NodeRoutingTable;
+  readonly account: AccountTable;
+  readonly subscription: SubscriptionTable;
+  readonly subscription_protocol: SubscriptionProtocolTable;
+  readonly link: LinkTable;
+  readonly config_blob: ConfigBlobTable;
+  readonly revision: RevisionTable;
+  readonly operator_key: OperatorKeyTable;
+  readonly authority: AuthorityTable;
+  readonly audit: AuditTable;
+  readonly usage_minute: UsageMinuteTable;
+  readonly node_stream: NodeStreamTable;
+  readonly node_stream_gap: NodeStreamGapTable;
+  readonly quarantined_entry: QuarantinedEntryTable;
+  readonly session_event: SessionEventTable;
+}
+
+/** A server that runs an agent, or is going to. */
+interface NodeTable {
+  id: Generated<number>;
+  name: string;
+  /** What end users reach it by: `domain`, else this, else `ip`. */
+  host: string;
+  ip: string;
+  /** An operator has set the address: heartbeats do not change it. */
+  ip_pinned: Generated<number>;
+  domain: Generated<string>;
+  /** The TCP port of the agent's own API; 0: not told. */
+  port: Generated<number>;
+  region: Generated<string>;
+  disabled: Generated<number>;
+  /** It shall take no new users. */
+  draining: Generated<number>;
+  created_at: number;
+  /** Null: no agent has registered yet. */
+  enrolled_at: number | null;
+  install_id: Generated<string>;
+  agent_version: Generated<string>;
+  protocol_version: Generated<number>;
+  /** JSON array of names. */
+  capabilities: Generated<string>;
+  last_seen_at: number | null;
+  /** What the last heartbeat told besides, as JSON. */
+  observed: Generated<string>;
+  /** `pending`, `syncing`, `synced`, `failed`, `rolled_back` or `drifted`. */
+  sync_status: Generated<string>;
+  /** The newest revision; 0: there is none. */
+  desired_revision: Generated<number>;
+  /** The highest revision that it has reported as applied; 0: none. */
+  reported_revision: Generated<number>;
+  error_code: Generated<string>;
+  error_message: Generated<string>;
+  error_at: number | null;
+  /** Its status is `error`: something was reported, and no revision was applied since. */
+  in_error: Generated<number>;
+  /** It is asked to replace its key. */
+  rotate_key: Generated<number>;
+  /** Bits per second that its network can carry, by which implausible usage is told; null: not known. */
+  rate_limit_bps: number | null;
+}
+
+/** A key of a node. It has two while one replaces the other. */
+interface NodeKeyTable {
+  id: Generated<number>;
+  node_id: number;
+  /** SHA-256 of the key. */
+  hash: Uint8Array;
+  created_at: number;
+  /** Null: nobody has called with it yet. */
+  first_used_at: number | null;
+  /** Null: it does not expire. */
+  expires_at: number | null;
+  revoked_at: number | null;
+}
+
+/** A code by which an agent registers, once. */
+interface EnrolmentCodeTable {
+  id: Generated<number>;
+  /** SHA-256 of the code. */
+  hash: Uint8Array;
+  /** The node that it is for; null: it makes a new one. */
+  node_id: number | null;
+  region: Generated<string>;
+  created_at: number;
+  expires_at: number;
+  used_at: number | null;
+  used_by_node_id: number | null;
+  used_by_install_id: Generated<string>;
+  revoked_at: number | null;
+}
+
+/** A protocol that a node serves: an inbound of one of its engines. */
+interface NodeProtocolTable {
+  id: Generated<number>;
+  node_id: number;
+  /** The spelling of `VpnProtocol` on the documented routes, such as `vless`. */
+  protocol: string;
+  /** The tag of the inbound. */
+  tag: string;
+  /** What end users see it by. */
+  remark: Generated<string>;
+  /** The address to listen on; empty: all. */
+  listen: Generated<string>;
+  port: number;
+  enabled: Generated<number>;
+  /** JSON: the inbound without listen, port, tag, protocol and users; for MTProto its modes, domains and settings. */
+  settings: string;
+  /** JSON: what links say differently: host, port, sni, and the like. */
+  link_settings: Generated<string>;
+  created_at: number;
+}
+
+/** A way out of a node. */
+interface NodeOutboundTable {
+  id: Generated<number>;
+  node_id: number;
+  tag: string;
+  /** The lowest is the default. */
+  position: number;
+  enabled: Generated<number>;
+  /** JSON: the outbound without its tag. */
+  config: string;
+  traffic_bytes_up: Generated<bigint>;
+  traffic_bytes_down: Generated<bigint>;
+}
+
+/** How a node routes. A node without a row sends all to its first outbound. */
+interface NodeRoutingTable {
+  node_id: number;
+  /** JSON: Xray's `routing`. */
+  routing: Generated<string>;
+  /** JSON: further sections of Xray's config. */
+  extra: Generated<string>;
+}
+
+/** A user. */
+interface AccountTable {
+  id: Generated<number>;
+  name: string;
+  note: Generated<string>;
+  enabled: Generated<number>;
+  created_at: number;
+}
+
+/** What a user may use, and has used. */
+interface SubscriptionTable {
+  id: Generated<number>;
+  account_id: number;
+  name: Generated<string>;
+  enabled: Generated<number>;
+  created_at: number;
+  /** SHA-256 of the token in its link. */
+  token_hash: Uint8Array;
+  token_rotated_at: number;
+  /** Null: never. */
+  expires_at: number | null;
+  /** Bytes in both directions per period; null: no bound. */
+  quota_bytes: bigint | null;
+  /** `never`, `day`, `week`, `month` or `year`. */
+  reset_period: Generated<string>;
+  period_started_at: number;
+  /** Null: never. */
+  next_reset_at: number | null;
+  /** Addresses at a time; null: any number. */
+  device_limit: number | null;
+  /** It has every protocol of every node, and not only those of `subscription_protocol`. */
+  all_protocols: Generated<number>;
+  /** Since it was created. */
+  bytes_up: Generated<bigint>;
+  bytes_down: Generated<bigint>;
+  /** Both directions, since the period began. */
+  period_bytes: Generated<bigint>;
+  /** Why no node lets it in: `quota`, `expired`, or empty. By it nodes' configs are rendered. */
+  refused: Generated<string>;
+}
+
+/** That a subscription has a protocol of a node. */
+interface SubscriptionProtocolTable {
+  subscription_id: number;
+  node_protocol_id: number;
+}
+
+/** The credential of a subscription for one kind of protocol. */
+interface LinkTable {
+  /** In lower case: the key of `clientMap`. */
+  uuid: string;
+  subscription_id: number;
+  /** The spelling of `VpnProtocol`. */
+  protocol: string;
+  /** The password, key or secret of protocols that have one; for VLESS and VMess the UUID itself. */
+  secret: string;
+  enabled: Generated<number>;
+}
+
+/** A rendered config: the JSON that its digest is of. */
+interface ConfigBlobTable {
+  digest: string;
+  config: string;
+}
+
+/** A config that was published for a node. */
+interface RevisionTable {
+  node_id: number;
+  revision: number;
+  digest: string;
+  created_at: number;
+  /** What it was published for. */
+  reason: Generated<string>;
+  /** `applied`, `failed`, or empty: nothing was reported yet. */
+  outcome: Generated<string>;
+  outcome_at: number | null;
+}
+
+/** A key of an operator, or of a program that acts for one. */
+interface OperatorKeyTable {
+  id: Generated<number>;
+  name: string;
+  /** SHA-256 of the key. */
+  hash: Uint8Array;
+  /** JSON array of scopes. */
+  scopes: string;
+  created_at: number;
+  expires_at: number | null;
+  last_used_at: number | null;
+  revoked_at: number | null;
+}
+
+/** Core's own certificate authority: one row, with the id 1. */
+interface AuthorityTable {
+  id: number;
+  /** PEM. */
+  certificate: string;
+  /** PEM, PKCS #8. */
+  private_key: string;
+  created_at: number;
+}
+
+/** Who changed what. */
+interface AuditTable {
+  id: Generated<number>;
+  at: number;
+  /** `operator-key:<id>`, `node:<id>` or `core`. */
+  actor: string;
+  /** Such as `node.create`. */
+  action: string;
+  /** Such as `node:7`. */
+  target: string;
+  /** JSON, without secrets. */
+  details: Generated<string>;
+}
+
+/** Traffic of one link in one minute at one node. */
+interface UsageMinuteTable {
+  /** The start of the minute. */
+  minute: number;
+  node_id: number;
+  node_protocol_id: number;
+  /** 0: unattributed. */
+  account_id: number;
+  /** 0: none. */
+  subscription_id: number;
+  /** Of unattributed traffic; else empty. */
+  link_uuid: Generated<string>;
+  bytes_up: bigint;
+  bytes_down: bigint;
+  /** It was booked under the minute in which it arrived. */
+  late: Generated<number>;
+  /** It stands for the hour that begins there. */
+  coarse: Generated<number>;
+}
+
+/** How far the numbered batches of a node have come. */
+interface NodeStreamTable {
+  node_id: number;
+  /** `usage`, `outbound_usage` or `sessions`. */
+  kind: string;
+  epoch: string;
+  last_seq: number;
+  /** SHA-256 over what must not change of the last batch. */
+  last_digest: Uint8Array;
+  updated_at: number;
+}
+
+/** Batches that will never come. */
+interface NodeStreamGapTable {
+  id: Generated<number>;
+  node_id: number;
+  kind: string;
+  epoch: string;
+  from_seq: number;
+  to_seq: number;
+  noted_at: number;
+}
+
+/** An entry that was not booked, because it cannot be right. */
+interface QuarantinedEntryTable {
+  id: Generated<number>;
+  node_id: number;
+  kind: string;
+  reason: string;
+  /** JSON. */
+  entry: string;
+  received_at: number;
+}
+
+/** A user came or went. */
+interface SessionEventTable {
+  id: Generated<number>;
+  node_id: number;
+  account_id: number;
+  subscription_id: number | null;
+  node_protocol_id: number | null;
+  protocol: string;
+  /** `online` or `offline`. */
+  event_type: string;
+  occurred_at: number;
+  ip_address: Generated<string>;
+  session_id: Generated<string>;
+}
