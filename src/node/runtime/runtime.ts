@@ -143,6 +143,8 @@ export interface TrafficQuery {
   readonly reset: boolean;
 }
 
+const ownWords = "[garrison] ";
+
 /** Makes a runtime whose engine is not started. */
 export function createRuntime(options: RuntimeOptions): Runtime {
   const { clock, lines, system, log } = options;
@@ -152,7 +154,11 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     changed: keeper && ((changed) => keeper.note(changed, counters.state)),
   });
   const engine = options.createEngine({
-    line: lines.push,
+    line(text) {
+      lines.push(text);
+      // What is said of its running, and not by it, is for the operator as well.
+      if (text.startsWith(ownWords)) log.warn(text.slice(ownWords.length));
+    },
     stateChanged(state) {
       log.info({ state }, "engine");
       if (state === "stopped") lines.end();

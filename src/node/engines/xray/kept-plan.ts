@@ -74,6 +74,10 @@ export function createPlanKeeper({ path, readConfig, tell }: PlanKeeperOptions):
       discard: () => attempt(async () => written?.discard()),
     };
   };
+  const addOrRewrite = async (plan: Plan, record: () => string) => {
+    if (journal?.isOvergrown) await (await draft(plan)).commit();
+    else await add(record());
+  };
   return {
     async open(program) {
       try {
@@ -92,12 +96,11 @@ export function createPlanKeeper({ path, readConfig, tell }: PlanKeeperOptions):
         await add(failedRecord);
         throw error;
       });
-      if (journal?.isOvergrown) await (await draft(plan)).commit();
-      else await add(changedRecord(plan.table, changes));
+      await addOrRewrite(plan, () => changedRecord(plan.table, changes));
       return result;
     },
     disturb: () => add(disturbedRecord),
-    amend: (plan) => add(amendedRecord(plan)),
+    amend: (plan) => addOrRewrite(plan, () => amendedRecord(plan)),
     forget: () => attempt((journal) => journal.erase()),
     close: async () => journal?.close(),
   };
