@@ -492,7 +492,7 @@ export const comments: Readonly<Record<string, string>> = {
   "service.Log.detail": "The line, without its line end.",
   "service.StatRequest": "Asks for counters.",
   "service.StatRequest.name": "An e-mail or a tag, as the type says. Required where the type names one thing and by the calls about who is online, else ignored.",
-  "service.StatRequest.reset": "Counters that are answered start again from zero after this reply. Ignored by the calls about who is online.",
+  "service.StatRequest.reset": "Counters that are answered start again from zero once the reply has arrived: what a reply told that was lost on its way, or whose call was cancelled before, is told again by the next one, and meanwhile to nobody. Ignored by the calls about who is online.",
   "service.StatRequest.type": "Which counters. Absent: all outbounds. Ignored by the calls about who is online.",
   "service.Stat": "One counter.",
   "service.Stat.name": "The e-mail or tag that is counted.",

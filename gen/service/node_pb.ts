@@ -559,7 +559,9 @@ export type StatRequest = Message<"service.StatRequest"> & {
   name: string;
 
   /**
-   * Counters that are answered start again from zero after this reply. Ignored by the calls about who is online.
+   * Counters that are answered start again from zero once the reply has arrived: what a reply told that was lost on its
+   * way, or whose call was cancelled before, is told again by the next one, and meanwhile to nobody. Ignored by the calls
+   * about who is online.
    *
    * @generated from field: bool reset = 2;
    */
