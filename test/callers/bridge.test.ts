@@ -1,5 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { create } from "@bufbuild/protobuf";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -8,6 +9,7 @@ import { type ByteTarget, startByteTarget } from "../support/byte-target.ts";
 import { engineOf } from "../support/child-processes.ts";
 import { freePorts } from "../support/ports.ts";
 import { nodeConfig, proxyProtocols } from "../support/proxy-protocols.ts";
+import { restRequest } from "../support/rest-request.ts";
 import { admitted } from "../support/users-online.ts";
 import { type RealNode, startRealNode } from "./real-node.ts";
 import { findPythonForBridge, prepareBridge } from "./toolchains.ts";
@@ -87,8 +89,15 @@ describe.skipIf(python === undefined).each(["0.9.4", "0.8.1"])(
       });
       afterEach(() => bridge.close());
 
-      // The older version knows nothing of routing.
-      const testOfRouting = version === "0.8.1" ? () => undefined : test;
+      // The older version knows nothing of routing, and does not tell rejections from failures.
+      const testOfNewer = version === "0.8.1" ? () => undefined : test;
+      /** How often the node was asked to start, by anybody. */
+      const starts = async () => {
+        const address = { ...node, ca: await readFile(node.certificate, "utf8") };
+        const { text } = await restRequest(address, "GET", "/metrics", { "x-api-key": node.key });
+        const counts = [...text.matchAll(/^garrison_calls_total\{[^}]*method="Start"[^}]*\} (\d+)$/gm)];
+        return counts.reduce((sum, [, count]) => sum + Number(count), 0);
+      };
       const start = (...users: Member[]) => bridge.call("start", { config: nodeConfig(ports), users });
       /** On which protocols a user gets bytes through. */
       const through = async ({ email, id, inbounds }: Member) => {
@@ -129,6 +138,44 @@ describe.skipIf(python === undefined).each(["0.9.4", "0.8.1"])(
         expect(await engineOf(node.pid)).toBe(engine);
       });
 
+      testOfNewer(
+        "84. to 86. and 98. finds the one user whom Xray refuses; all others are live, and nothing restarts",
+        async () => {
+          const resident = member("Resident", "vless");
+          await start(resident);
+          const engine = await engineOf(node.pid);
+          const joining = Array.from({ length: 99 }, (_, index) => member(`${index}`, "vless"));
+          const refused = member("RESIDENT", "vless");
+          await bridge.call("update_users", { users: [...joining, refused] });
+          const rejected = { held: ["RESIDENT"], failures: 0, reset: false };
+          await expect.poll(() => bridge.call("queue"), { timeout: 10_000 }).toEqual(rejected);
+          for (const each of [resident, joining[0], joining[98]])
+            if (each) expect(await through(each)).toEqual(["vless"]);
+          // What is queued together is sent together.
+          const later = member("later", "vless");
+          await bridge.call("update_users", { users: [{ ...refused, inbounds: [] }, later] });
+          await expect.poll(() => through(later), { timeout: 10_000 }).toEqual(["vless"]);
+          const settled = { held: [], failures: 0, reset: false };
+          expect(await bridge.call("queue")).toEqual(settled);
+          await bridge.call("update_users", { users: [refused] });
+          await expect.poll(() => bridge.call("queue"), { timeout: 10_000 }).toEqual(rejected);
+          await bridge.call("sync_users", { users: [resident] });
+          expect(await bridge.call("queue")).toEqual(settled);
+          const next = member("next", "vless");
+          await bridge.call("update_users", { users: [next] });
+          await expect.poll(() => through(next), { timeout: 10_000 }).toEqual(["vless"]);
+          expect(await bridge.call("health")).toBe("HEALTHY");
+          expect(await engineOf(node.pid)).toBe(engine);
+        },
+      );
+
+      testOfNewer("96. two objects that start it at once: one is told 409, and the node sees one Start", async () => {
+        const before = await starts();
+        const answers = (await bridge.call("start_twice", { config: nodeConfig(ports) })) as unknown[];
+        expect(answers).toEqual(expect.arrayContaining([true, 409]));
+        expect(await starts()).toBe(before + 1);
+      });
+
       test("replaces all users, or sends some in chunks, and keeps the engine", async () => {
         const [first, second, third] = [member("1", "vless"), member("2", "vmess"), member("3", "shadowsocks")];
         await start(first);
@@ -161,7 +208,7 @@ describe.skipIf(python === undefined).each(["0.9.4", "0.8.1"])(
         await expect(bridge.call("latency")).rejects.toMatchObject(unmeasured);
       });
 
-      testOfRouting("changes the routing, and asks for it", async () => {
+      testOfNewer("changes the routing, and asks for it", async () => {
         const config = JSON.parse(nodeConfig(ports));
         config.routing = {
           rules: [{ ruleTag: "written", domain: ["full:balanced.example"], balancerTag: "b" }],

@@ -13,15 +13,18 @@ async def main() -> None:
     task = json.loads(sys.stdin.readline())
     with open(task["certificate"], encoding="ascii") as file:
         certificate = file.read()
-    node = Bridge.create_node(
-        connection=Bridge.NodeType(task["mode"]),
-        address=task["host"],
-        port=task["port"],
-        api_port=task["port"],
-        server_ca=certificate,
-        api_key=task["key"],
-    )
-    calls = Calls(node)
+
+    def connect():
+        return Bridge.create_node(
+            connection=Bridge.NodeType(task["mode"]),
+            address=task["host"],
+            port=task["port"],
+            api_port=task["port"],
+            server_ca=certificate,
+            api_key=task["key"],
+        )
+
+    calls = Calls(connect)
     while line := await asyncio.to_thread(sys.stdin.readline):
         name, arguments = json.loads(line)
         try:
@@ -32,11 +35,18 @@ async def main() -> None:
 
 
 class Calls:
-    def __init__(self, node) -> None:
-        self.node = node
+    def __init__(self, connect) -> None:
+        self.connect = connect
+        self.node = connect()
 
     async def start(self, config: str, users: list[dict]) -> dict:
         return told(await self.node.start(config, pb.BackendType.XRAY, [user(each) for each in users], keep_alive=0))
+
+    async def start_twice(self, config: str) -> list:
+        """Starts it through two objects at once: whether it was started, or the code that was raised."""
+        starts = [each.start(config, pb.BackendType.XRAY, [], keep_alive=0) for each in (self.node, self.connect())]
+        ends = await asyncio.gather(*starts, return_exceptions=True)
+        return [int(end.code) if isinstance(end, Bridge.NodeAPIError) else end.started for end in ends]
 
     async def info(self) -> dict:
         return told(await self.node.info())
@@ -47,6 +57,11 @@ class Calls:
     async def update_users(self, users: list[dict]) -> None:
         """Queues them. The client's own worker sends them, later."""
         await self.node.update_users([user(each) for each in users])
+
+    async def queue(self) -> dict:
+        """How its deliveries fare: the users that it holds back as rejected, and how often in a row it has failed."""
+        held = sorted(email for email, retry in self.node._sync_retries.items() if retry.attempts > 0)
+        return {"held": held, "failures": self.node._user_sync_failure_count, "reset": self.node.requires_hard_reset()}
 
     async def sync_users(self, users: list[dict]) -> None:
         await self.node.sync_users([user(each) for each in users])
