@@ -137,6 +137,19 @@ describe("an engine that was left", () => {
     expect(await xray.usersOn("vless")).toEqual(["a"]);
   });
 
+  test("is left alone by a process that ends while it looks for it", async () => {
+    const first = await open();
+    await first.engine.start(request([userOf("a", "vless")]));
+    const pid = await first.pid();
+    await first.close();
+    const second = await open();
+    const recovering = second.engine.recover();
+    await second.close();
+    await recovering;
+    const { xray } = await leaveAndFind();
+    expect([await xray.pid(), xray.engine.state]).toEqual([pid, "running"]);
+  });
+
   test("that hangs is ended, and started again", async () => {
     const first = await open();
     await first.engine.start(request([userOf("a", "vless")]));

@@ -1,6 +1,6 @@
 import type { KeptPlan } from "./plan-records.ts";
 import { endRecorded, type ProcessRecord, recordedProcess } from "./process-record.ts";
-import { type Launch, type RunningXray, takeOverXray, terminationGraceMs } from "./running.ts";
+import { type Launch, leaving, type RunningXray, takeOverXray, terminationGraceMs } from "./running.ts";
 
 /** Options of {@link recoverXray}. */
 export interface RecoveryOptions {
@@ -16,7 +16,7 @@ export interface RecoveryOptions {
 
 /**
  * The Xray that an earlier process of this node has left, if it runs just what was kept, and answers. Any other that it
- * has left is ended.
+ * has left is ended, unless the signal says {@link leaving}.
  */
 export async function recoverXray({
   record,
@@ -34,6 +34,7 @@ export async function recoverXray({
       tell(`[garrison] goes on with the xray that the last run has left, process ${left.pid}`);
       return running;
     } catch (error) {
+      if (signal.reason === leaving) return undefined;
       tell(`[garrison] cannot go on with the xray that the last run has left: ${error}`);
     }
   }

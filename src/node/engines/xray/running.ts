@@ -88,7 +88,7 @@ export async function runXray(launch: Launch, signal: AbortSignal): Promise<Runn
 
 /**
  * Takes over the Xray that an earlier process of this node has left, with its named pipe. Throws {@link StartFailed} when
- * it does not answer within the time of the launch; then it is gone.
+ * it does not answer within the time of the launch; then it is gone, unless the signal says {@link leaving}.
  */
 export async function takeOverXray(
   { pid, startTicks, version }: ProcessRecord,
@@ -101,10 +101,14 @@ export async function takeOverXray(
     await untilAnswers(running, launch.timeoutMs, signal);
     return { ...running, version };
   } catch (error) {
-    await running.end();
+    if (signal.reason === leaving) running.leave();
+    else await running.end();
     throw error;
   }
 }
+
+/** Why a signal is aborted when this process ends, and the next one is to find what runs. */
+export const leaving = Symbol("leaving");
 
 /** A process with what belongs to it, which is cleared away when it ends. */
 function hold(

@@ -14,7 +14,7 @@ import { forgetProcess } from "./process-record.ts";
 import { recoverXray } from "./recovery.ts";
 import { createRestartPace } from "./restart-pace.ts";
 import { restoreOverrides } from "./routing.ts";
-import { type Launch, type RunningXray, runXray, testConfig } from "./running.ts";
+import { type Launch, leaving, type RunningXray, runXray, testConfig } from "./running.ts";
 import { readCounters } from "./traffic.ts";
 import type { AccountChange } from "./users-diff.ts";
 
@@ -183,7 +183,7 @@ export class Supervision {
 
   /** Leaves what runs, and what is in force, to whoever comes after this process. */
   leave(): Promise<void> {
-    this.#unwanted.abort();
+    this.#unwanted.abort(leaving);
     return this.inTurn(async () => {
       clearTimeout(this.#restart);
       this.#stopHealthWatch();
