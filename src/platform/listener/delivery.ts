@@ -17,12 +17,9 @@ export interface DeliveryWatcher {
 /**
  * Whether the reply of a call arrives. Whoever wants to know asks before the reply is given; nobody else pays for it.
  *
- * Over HTTP/2 a reply has arrived when a PING that was sent behind it is acknowledged. Over HTTP/1.1, where nothing is
- * acknowledged, when the other end sends another request, or ends its side of the connection without an error; so it has
- * over an HTTP/2 connection that was being closed in peace when the reply left.
- *
- * What Node does not show: that an HTTP/2 stream was reset after its last frame had left. A client that cancels while
- * the reply is on the line, and keeps the connection, has it as arrived.
+ * Over HTTP/2 a reply has arrived when a PING that was sent behind it is acknowledged before its stream is reset. Over
+ * HTTP/1.1, where nothing is acknowledged, when the other end sends another request, or ends its side of the connection
+ * without an error; so it has over an HTTP/2 connection that was being closed in peace when the reply left.
  *
  * No time is too long: a client that keeps its HTTP/1.1 connection open and says nothing leaves it open whether the reply
  * has arrived. Once the connection was idle for its time the server ends its own side, to which a client that lives
@@ -98,7 +95,7 @@ function watchHttp2(stream: ServerHttp2Stream, verdict: Verdict): void {
   // A stream closes without an error when both ends have sent their last frame. Node may not yet call it finished then.
   onceClosed(stream, () => {
     const { rstCode, aborted, writableEnded } = stream;
-    if (rstCode === constants.NGHTTP2_NO_ERROR && writableEnded && !aborted) proof.left(verdict);
+    if (rstCode === constants.NGHTTP2_NO_ERROR && writableEnded && !aborted) proof.left(verdict, stream.id);
     else verdict(false);
   });
 }

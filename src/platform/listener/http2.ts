@@ -9,9 +9,11 @@ import {
 } from "node:http2";
 import type { Duplex } from "node:stream";
 import { bindConnection, type Connection } from "./connection.ts";
+import { hearFrames } from "./heard-frames.ts";
 import { holdAnswer } from "./held-answer.ts";
 import { createBodyWatch, guardEnd, Http2Request } from "./http2-body.ts";
 import type { ListenerLimits } from "./limits.ts";
+import { OverheardSocket } from "./overheard.ts";
 import type { UntrustedBudget } from "./untrusted-budget.ts";
 import { firstSettings } from "./windows.ts";
 
@@ -41,16 +43,22 @@ export function createHttp2(
   const watchBody = createBodyWatch(limits);
   return {
     accept(connection, socket) {
-      const session = performServerHandshake(socket, { settings });
+      const hear = hearFrames({
+        reset: (streamId) => connection.proof?.reset(streamId),
+        acknowledged: () => connection.proof?.acknowledged(),
+      });
+      const session = performServerHandshake(new OverheardSocket(socket, hear), { settings });
+      // As it says of itself what is beneath it.
+      if (connection.secure) Object.assign(session.socket, { encrypted: true });
       connection.session = session;
       bindConnection(session, connection);
       session.setLocalWindowSize(limits.untrustedWindows.connection);
       session.on("error", ignore);
       session.on("stream", (stream, headers, flags, rawHeaders) => {
         connection.headSeen = true;
-        if (stream.destroyed || connection.overSinceMs !== undefined) return;
         // Without a listener, a reset from the other end would be an uncaught exception.
         stream.on("error", ignore);
+        if (stream.destroyed || connection.overSinceMs !== undefined) return;
         if (!connection.trusted) {
           budget.charge(connection, stream);
           stream.once("close", () => budget.discharge(connection, stream));

@@ -1,30 +1,38 @@
 import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { FrameHearer } from "./heard-frames.ts";
 
 /** Told once whether a reply has arrived. */
 export type Verdict = (arrived: boolean) => void;
 
 /** Finds out whether the replies of one connection arrive. */
-export interface Proof {
-  /** Every byte of a reply has left. */
-  left(verdict: Verdict): void;
+export interface Proof extends FrameHearer {
+  /** Every byte of a reply has left: over HTTP/2 the one on this stream. */
+  left(verdict: Verdict, streamId?: number): void;
   /** The other end has sent a request: what had left before has arrived. HTTP/1.1 only. */
   requested(): void;
   /** There are replies that have left, and are not known to have arrived. */
   readonly isOpen: boolean;
 }
 
+/** A reply that has left. */
+interface Reply {
+  readonly streamId: number | undefined;
+  readonly verdict: Verdict;
+}
+
 /**
- * Proof for an HTTP/2 connection and the socket that it is spoken on: a PING behind the replies is acknowledged. One is
- * under way at most, for all replies that had left when it was sent.
+ * Proof for an HTTP/2 connection and the socket that it is spoken on: a PING behind the replies is acknowledged, and
+ * their streams were not reset before. One is under way at most, for all replies that had left when it was sent.
  */
 export class PingProof implements Proof {
   readonly #session: Http2Session;
   readonly #channel: Duplex;
-  #waiting: Verdict[] = [];
-  #pinged: Verdict[] = [];
-  readonly #ending: Verdict[] = [];
+  #waiting: Reply[] = [];
+  #pinged: Reply[] = [];
+  #ending: Reply[] = [];
+  #isPinging = false;
 
   constructor(session: Http2Session, channel: Duplex) {
     this.#session = session;
@@ -35,8 +43,8 @@ export class PingProof implements Proof {
     return this.#waiting.length + this.#pinged.length + this.#ending.length > 0;
   }
 
-  left(verdict: Verdict): void {
-    this.#waiting.push(verdict);
+  left(verdict: Verdict, streamId?: number): void {
+    this.#waiting.push({ streamId, verdict });
     this.#ping();
   }
 
@@ -44,23 +52,37 @@ export class PingProof implements Proof {
     // Of HTTP/2 it proves nothing: requests do not wait for replies.
   }
 
+  acknowledged(): void {
+    const arrived = this.#pinged;
+    this.#pinged = [];
+    for (const { verdict } of arrived) verdict(true);
+  }
+
+  reset(streamId: number): void {
+    if (!this.isOpen) return;
+    const stays = (reply: Reply) => {
+      if (reply.streamId !== streamId) return true;
+      reply.verdict(false);
+      return false;
+    };
+    this.#waiting = this.#waiting.filter(stays);
+    this.#pinged = this.#pinged.filter(stays);
+    this.#ending = this.#ending.filter(stays);
+  }
+
   #ping(): void {
-    if (this.#pinged.length > 0 || this.#waiting.length === 0) return;
+    if (this.#isPinging || this.#waiting.length === 0) return;
     if (this.#session.destroyed || this.#session.closed) {
       this.#over();
       return;
     }
     this.#pinged = this.#waiting;
     this.#waiting = [];
+    this.#isPinging = true;
     this.#session.ping((error: Error | null) => {
-      if (error !== null) {
-        this.#over();
-        return;
-      }
-      const arrived = this.#pinged;
-      this.#pinged = [];
-      for (const verdict of arrived) verdict(true);
-      this.#ping();
+      this.#isPinging = false;
+      if (error === null) this.#ping();
+      else this.#over();
     });
   }
 
@@ -70,7 +92,7 @@ export class PingProof implements Proof {
     this.#pinged = [];
     this.#waiting = [];
     if (!this.#session.closed || this.#channel.destroyed) {
-      for (const verdict of left) verdict(false);
+      for (const { verdict } of left) verdict(false);
       return;
     }
     if (this.#ending.length === 0) this.#channel.once("close", () => this.#ended());
@@ -78,7 +100,7 @@ export class PingProof implements Proof {
   }
 
   #ended(): void {
-    for (const verdict of this.#ending) verdict(endedWell(this.#channel));
+    for (const { verdict } of this.#ending) verdict(endedWell(this.#channel));
   }
 }
 
@@ -116,6 +138,14 @@ export class RequestProof implements Proof {
 
   requested(): void {
     this.#settle(true);
+  }
+
+  acknowledged(): void {
+    // HTTP/1.1 has no frames.
+  }
+
+  reset(): void {
+    // Nor streams.
   }
 
   #settle(arrived: boolean): void {
