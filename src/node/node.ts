@@ -23,6 +23,7 @@ import { createLogRing } from "./runtime/log-ring.ts";
 import { createRuntime } from "./runtime/runtime.ts";
 import { createSystemStats } from "./runtime/system-stats.ts";
 import type { NodeSettings } from "./settings.ts";
+import { createSkipCounter } from "./skip-counter.ts";
 
 /** What the node needs besides its settings. */
 export interface NodeDependencies {
@@ -87,6 +88,7 @@ export async function createNode(
     keepAliveGraceMs: settings.keepAliveGraceMs,
     counterKeeper,
     onCut: settings.kick ? createCutCounter(registry) : undefined,
+    onSkipped: createSkipCounter(registry),
     log,
     createEngine: (events) =>
       createXrayEngine({

@@ -27,7 +27,6 @@ import { createKeepAlive } from "./keep-alive.ts";
 import type { CounterKeeper } from "./kept-counters.ts";
 import { followKicks, type KickResult } from "./kick-result.ts";
 import { readLatencies } from "./latencies.ts";
-import { logOutcome } from "./log-outcome.ts";
 import type { LogRing } from "./log-ring.ts";
 import { shareRuns } from "./share-runs.ts";
 import {
@@ -42,6 +41,7 @@ import {
   UsersRejected,
 } from "./situations.ts";
 import type { SystemStats } from "./system-stats.ts";
+import { tellOutcome } from "./tell-outcome.ts";
 import { createVirtualCounters } from "./virtual-counters.ts";
 
 /** Options of {@link createRuntime}. */
@@ -59,6 +59,8 @@ export interface RuntimeOptions {
   counterKeeper?: CounterKeeper | undefined;
   /** So many live connections of users were cut. */
   onCut?: ((connections: number) => void) | undefined;
+  /** So many users were left out of inbounds for this reason. */
+  onSkipped?: ((reason: string, users: number) => void) | undefined;
   log: Logger;
 }
 
@@ -208,7 +210,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
 
   const follow = followKicks({ log, onCut: options.onCut });
   const settle = (outcome: UsersOutcome): UsersChanged => {
-    logOutcome(log, outcome);
+    tellOutcome(options, outcome);
     const kick = follow(outcome.kick);
     if (outcome.rejected.length > 0) throw new UsersRejected(outcome.rejected);
     return { kick };
@@ -229,7 +231,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
       startsUnderWay += 1;
       try {
         const outcome = await engine.start(backend);
-        logOutcome(log, outcome);
+        tellOutcome(options, outcome);
         keepAlive.arm(backend.keepAlive);
         return { kick: follow(outcome.kick) };
       } finally {
