@@ -1,7 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { create } from "@bufbuild/protobuf";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { type User, UserSchema } from "../../gen/service/node_pb.ts";
 import { createNodeClient } from "../../src/client/node-client.ts";
 import { startRealNode } from "../../test/callers/real-node.ts";
 import { freePorts } from "../../test/support/ports.ts";
@@ -14,11 +12,20 @@ export interface NodeUnderTest {
   readonly client: ReturnType<typeof createNodeClient>;
   /** A client whose calls take another way to the node. */
   clientAt(url: string): ReturnType<typeof createNodeClient>;
-  /** Its metrics, by name with labels. */
-  metrics(): Promise<ReadonlyMap<string, number>>;
+  measures(): Promise<NodeMeasures>;
   /** Its resident memory, and the most that it has had. */
   memory(): Promise<{ residentMib: number; peakMib: number }>;
   close(): Promise<void>;
+}
+
+/** What a node says of itself. */
+export interface NodeMeasures {
+  /** How often it has called its engine's API to change users. */
+  readonly engineChanges: number;
+  /** Milliseconds of processor time that it has taken. */
+  readonly processorMs: number;
+  /** The longest that its event loop stood still since it was asked last. */
+  readonly longestStallMs: number;
 }
 
 /** Starts a node that serves plain text, so that what is measured is not TLS. */
@@ -32,10 +39,15 @@ export async function startNodeUnderTest(variables: Record<string, string> = {})
     pid: node.pid,
     client: clientAt(node.url),
     clientAt,
-    async metrics() {
+    async measures() {
       const answer = await fetch(`${node.url}/metrics`, { headers: { "x-api-key": node.key } });
-      const lines = (await answer.text()).split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-      return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.split(" ").at(-1))]));
+      const text = await answer.text();
+      const measureOf = (metric: string) => Number(new RegExp(`^${metric}.* (.*)$`, "m").exec(text)?.[1] ?? 0);
+      return {
+        engineChanges: measureOf('garrison_engine_calls_total{method="AlterInbound"'),
+        processorMs: measureOf("process_cpu_seconds_total") * 1_000,
+        longestStallMs: measureOf("nodejs_eventloop_lag_max_seconds") * 1_000,
+      };
     },
     async memory() {
       const status = await readFile(`/proc/${node.pid}/status`, "utf8");
@@ -44,27 +56,6 @@ export async function startNodeUnderTest(variables: Record<string, string> = {})
     },
     close: () => node.close(),
   };
-}
-
-/** Users of VLESS with ids that follow from their numbers. */
-export function users(count: number, tags: readonly string[], from = 0): User[] {
-  return Array.from({ length: count }, (_, index) => {
-    const number = from + index;
-    const proxies = {
-      vless: { id: idOf(number) },
-      vmess: {},
-      trojan: {},
-      shadowsocks: {},
-      wireguard: {},
-      hysteria: {},
-    };
-    return create(UserSchema, { email: `${number}.user`, inbounds: [...tags], proxies });
-  });
-}
-
-/** The credential of a user of {@link users}. */
-export function idOf(number: number): string {
-  return `${number.toString(16).padStart(8, "0")}-0000-4000-8000-${number.toString(16).padStart(12, "0")}`;
 }
 
 /** A config with so many inbounds of VLESS, tagged `in0`, `in1`, …, on ports that are free. */

@@ -18,7 +18,7 @@ export function report({ about, value, unit, atMost, atLeast, reference }: Findi
   const bound = atMost !== undefined ? `at most ${atMost}` : atLeast !== undefined ? `at least ${atLeast}` : "";
   const verdict = bound === "" ? "" : `  target ${bound}  ${missed ? "MISSED" : "held"}`;
   const ratio = reference === undefined ? "" : `  ${(value / reference.value).toFixed(2)} of ${reference.about}`;
-  console.log(`${about.padEnd(66)}${rounded(value).padStart(10)} ${unit}${ratio}${verdict}`);
+  console.log(`${about.padEnd(80)}${rounded(value).padStart(10)} ${unit}${ratio}${verdict}`);
 }
 
 function rounded(value: number): string {

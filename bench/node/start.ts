@@ -1,15 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { startSlowRelay } from "../../test/support/slow-relay.ts";
-import { configOf, startNodeUnderTest, users } from "./node-under-test.ts";
+import { startCaller } from "./caller.ts";
+import { configOf, startNodeUnderTest } from "./node-under-test.ts";
 import { report, timed } from "./report.ts";
-import { startElsewhere } from "./start-elsewhere.ts";
 
 const many = 50_000;
 
 /** Start with 50,000 users over lines of some length, and how long other calls wait meanwhile. */
 export async function measureFarStart(): Promise<void> {
   const { config, tags } = await configOf(1);
-  const all = users(many, tags);
   let near = 0;
   for (const [roundTripMs, atMost] of [
     [0, undefined],
@@ -18,7 +17,8 @@ export async function measureFarStart(): Promise<void> {
   ] as const) {
     const node = await startNodeUnderTest();
     const relay = await startSlowRelay(new URL(node.url), roundTripMs / 2);
-    const { ms } = await timed(() => node.clientAt(relay.url).start({ config, users: all }));
+    const caller = await startCaller({ url: relay.url, key: node.key });
+    const ms = await (await caller.prepare({ call: "start", config, users: [{ count: many, tags }] })).send();
     if (roundTripMs === 0) near = ms;
     report({
       about: `Start of 50,000 users over ${roundTripMs} ms round trip: reply`,
@@ -27,6 +27,7 @@ export async function measureFarStart(): Promise<void> {
       reference: { about: "no delay", value: near },
       ...(atMost !== undefined && { atMost }),
     });
+    await caller.close();
     await relay.close();
     await node.close();
   }
@@ -42,8 +43,10 @@ export async function measureAnswersDuringStart(): Promise<void> {
     const { config, tags } = await configOf(1);
     const other = node.clientAt(node.url);
     await other.getBaseInfo({});
+    const caller = await startCaller(node);
+    const start = await caller.prepare({ call: "start", config, users: [{ count, tags }] });
     let isOver = false;
-    const starting = startElsewhere({ url: node.url, key: node.key, config, count, tags }).finally(() => {
+    const starting = start.send().finally(() => {
       isOver = true;
     });
     let longestMs = 0;
@@ -54,6 +57,7 @@ export async function measureAnswersDuringStart(): Promise<void> {
     await starting;
     const about = `GetBaseInfo while a Start of ${count.toLocaleString("en")} users runs, longest`;
     report({ about, value: longestMs, unit: "ms", atMost });
+    await caller.close();
     await node.close();
   }
 }
@@ -66,7 +70,9 @@ export async function measureMemory(quietMs: number): Promise<void> {
   await sleep(quietMs);
   const idle = await node.memory();
   report({ about: "resident memory, idle", value: idle.residentMib, unit: "MiB", atMost: 120 });
-  await node.client.start({ config, users: users(many, tags) });
+  const caller = await startCaller(node);
+  await (await caller.prepare({ call: "start", config, users: [{ count: many, tags }] })).send();
+  await caller.close();
   await sleep(quietMs);
   const full = await node.memory();
   const reference = { about: "idle", value: idle.residentMib };

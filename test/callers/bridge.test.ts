@@ -1,7 +1,4 @@
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { createInterface } from "node:readline";
 import { create } from "@bufbuild/protobuf";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { UserSchema } from "../../gen/service/node_pb.ts";
@@ -11,6 +8,7 @@ import { freePorts } from "../support/ports.ts";
 import { nodeConfig, proxyProtocols } from "../support/proxy-protocols.ts";
 import { restRequest } from "../support/rest-request.ts";
 import { admitted } from "../support/users-online.ts";
+import { Bridge } from "./bridge-client.ts";
 import { type RealNode, startRealNode } from "./real-node.ts";
 import { findPythonForBridge, prepareBridge } from "./toolchains.ts";
 
@@ -29,43 +27,6 @@ interface Member {
 
 function member(email: string, ...inbounds: string[]): Member {
   return { email, id: crypto.randomUUID(), inbounds };
-}
-
-/** The published client in a process of its own. */
-class Bridge {
-  readonly #child: ChildProcessWithoutNullStreams;
-  readonly #lines: AsyncIterator<string>;
-  readonly #wrote: string[] = [];
-
-  constructor(python: string, node: RealNode, mode: string, key = node.key) {
-    const driver = new URL("bridge/driver.py", import.meta.url).pathname;
-    this.#child = spawn(python, [driver], { env: { PATH: process.env.PATH } });
-    this.#child.stderr.on("data", (text) => this.#wrote.push(String(text)));
-    this.#child.stdin.on("error", () => undefined); // it has ended, which the next answer tells
-    this.#lines = createInterface(this.#child.stdout)[Symbol.asyncIterator]();
-    const { hostname: host, port } = new URL(node.url);
-    this.#write({ mode, host, port: Number(port), key, certificate: node.certificate });
-  }
-
-  /** What the client's method answered. Throws what the client raised. */
-  async call(name: string, args: Record<string, unknown> = {}): Promise<unknown> {
-    this.#write([name, args]);
-    const { value, done } = await this.#lines.next();
-    if (done) throw new Error(`the client ended:\n${this.#wrote.join("")}`);
-    const { ok, error } = JSON.parse(value);
-    if (error !== undefined) throw Object.assign(new Error(error.detail), { code: error.code });
-    return ok;
-  }
-
-  async close(): Promise<void> {
-    const closed = once(this.#child, "close");
-    this.#child.stdin.end();
-    await closed;
-  }
-
-  #write(value: unknown): void {
-    this.#child.stdin.write(`${JSON.stringify(value)}\n`);
-  }
 }
 
 describe.skipIf(python === undefined).each(["0.9.4", "0.8.1"])(
