@@ -3,6 +3,7 @@ import { promisify } from "node:util";
 import { isAlive } from "./child-processes.ts";
 
 const run = promisify(execFile);
+let made = 0;
 
 /** A network of its own, joined to that of this machine by a cable with both ends here. */
 export interface NetworkNamespace {
@@ -19,8 +20,7 @@ export interface NetworkNamespace {
 /** Whether this process may make networks, as root without restrictions may. */
 export async function mayMakeNamespaces(): Promise<boolean> {
   try {
-    await run("ip", ["netns", "add", nameOf("try")]);
-    await run("ip", ["netns", "del", nameOf("try")]);
+    await (await makeNamespace(1)).close();
     return true;
   } catch {
     return false;
@@ -30,8 +30,8 @@ export async function mayMakeNamespaces(): Promise<boolean> {
 /** Makes a network with so many addresses. Those that runs before have left are taken away. */
 export async function makeNamespace(addresses: number): Promise<NetworkNamespace> {
   await removeLeftovers();
-  const name = nameOf("net");
-  const [here, there] = [`gn${process.pid}a`, `gn${process.pid}b`];
+  const name = `garrison-${process.pid}-${++made}`;
+  const [here, there] = [`gn${process.pid}a${made}`, `gn${process.pid}b${made}`];
   // Ranges for benchmarks and for private use, in which hardly any machine has its own networks.
   const [high, low] = [(process.pid >> 8) & 255, process.pid & 255];
   const address = (host: number) => ({
@@ -64,10 +64,6 @@ export async function makeNamespace(addresses: number): Promise<NetworkNamespace
     inside,
     close: async () => void (await ip("netns", "del", name)),
   };
-}
-
-function nameOf(purpose: string): string {
-  return `garrison-${process.pid}-${purpose}`;
 }
 
 async function removeLeftovers(): Promise<void> {
