@@ -64,7 +64,7 @@ class Spot {
   /** The connections to these inbounds are left. */
   leave(reason: LeftReason, listeners: readonly Listener[], detail = ""): void {
     if (listeners.length === 0) return;
-    const inbounds = listeners.map(({ tag }) => tag);
+    const inbounds = [...tagsOf(listeners)];
     this.user.left.push(create(LeftAddressSchema, { address: this.address, reason, inbounds, detail }));
     this.free = this.free.filter((listener) => !listeners.includes(listener));
   }
@@ -107,18 +107,29 @@ async function setSharedAside(
     return;
   }
   const others = [...all].filter((email) => mayConnect(email) && !online.has(email));
-  const addresses = new Map([...online, ...(await readAddresses(api, others))]);
-  const usersAt = new Map(Array.from(cuttable, (address) => [address, [] as string[]]));
-  for (const [email, from] of addresses) {
-    if (mayConnect(email)) for (const address of from) usersAt.get(address)?.push(email);
+  // By address, how many users are there who may connect, and how many of these lose an inbound: all are to lose it.
+  const present = new Map(
+    Array.from(cuttable, (address) => [address, { users: 0, losing: new Map<string, number>() }]),
+  );
+  for (const [email, from] of [...online, ...(await readAddresses(api, others))]) {
+    if (!mayConnect(email)) continue;
+    for (const address of from) {
+      const there = present.get(address);
+      if (there === undefined) continue;
+      there.users += 1;
+      for (const tag of tagsOf(lost.get(email))) there.losing.set(tag, (there.losing.get(tag) ?? 0) + 1);
+    }
   }
   for (const spot of spots) {
-    const others = usersAt.get(spot.address)?.filter((email) => email !== spot.user.email) ?? [];
-    const loses = (email: string, { tag }: Listener) =>
-      lost.get(email)?.some((listener) => listener.tag === tag) === true;
-    const isShared = (listener: Listener) => others.some((email) => !loses(email, listener));
+    const there = present.get(spot.address);
+    const isShared = ({ tag }: Listener) => there !== undefined && there.users > (there.losing.get(tag) ?? 0);
     spot.leave(LeftReason.SHARED_ADDRESS, spot.free.filter(isShared));
   }
+}
+
+/** An inbound that has changed stands there as it was, and as it is. */
+function tagsOf(listeners: readonly Listener[] = []): Set<string> {
+  return new Set(listeners.map(({ tag }) => tag));
 }
 
 async function cutSpots(spots: readonly Spot[], cutter: ConnectionCutter): Promise<void> {
