@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { BackendType, User } from "../../gen/service/node_pb.ts";
 import { type ByteTarget, startByteTarget } from "../support/byte-target.ts";
 import { childrenOf, engineOf, enginesOf } from "../support/child-processes.ts";
+import type { NodeCaller } from "../support/node-caller.ts";
 import { freePorts } from "../support/ports.ts";
 import { answers } from "../support/proxy-client.ts";
 import { nodeConfig, proxyProtocols, userOf } from "../support/proxy-protocols.ts";
@@ -21,6 +22,10 @@ beforeAll(async () => {
 afterEach(() => node.grpc.stop().catch(() => undefined)); // not every test leaves a backend
 afterAll(() => Promise.all([node.close(), target.close()]));
 
+const over: [string, () => NodeCaller][] = [
+  ["gRPC", () => node.grpc],
+  ["REST", () => node.rest],
+];
 const config = () => nodeConfig(ports);
 const notInitialized = "backend not initialized";
 
@@ -81,7 +86,8 @@ describe("Start and Stop", () => {
   ])("18. a config that is %s is refused with the reason: gRPC Unknown, REST 503", async (_, bad, reason) => {
     const grpc = await failureOf(node.grpc.start({ config: bad }));
     expect(grpc).toMatchObject({ code: Code.Unknown, text: expect.stringMatching(reason) });
-    expect(await failureOf(node.rest.start({ config: bad }))).toMatchObject({ status: 503 });
+    const rest = await failureOf(node.rest.start({ config: bad }));
+    expect(rest).toMatchObject({ status: 503, text: expect.stringMatching(reason) });
     expect(await node.grpc.info()).toMatchObject({ started: false });
     expect(await failureOf(node.rest.backendStats())).toMatchObject({ status: 500, text: `${notInitialized}\n` });
     await expect.poll(() => childrenOf(node.pid)).toEqual([]);
@@ -93,6 +99,7 @@ describe("Start and Stop", () => {
     const engine = await engineOf(node.pid);
     for (const bad of ["{", "", '{"inbounds":[{"protocol":"carrier-pigeon","port":1}]}']) {
       expect(await failureOf(node.grpc.start({ config: bad }))).toMatchObject({ code: Code.Unknown });
+      expect(await failureOf(node.rest.start({ config: bad }))).toMatchObject({ status: 503 });
     }
     expect(await getsThrough(user)).toBe(true);
     expect(await engineOf(node.pid)).toBe(engine);
@@ -146,21 +153,21 @@ describe("Start and Stop", () => {
     expect(await engineOf(node.pid)).toBe(engine);
   });
 
-  it("95. a Start with another config replaces what runs", async () => {
-    await node.grpc.start({ config: config() });
+  it.each(over)("95. a Start with another config replaces what runs, over %s", async (_, caller) => {
+    await caller().start({ config: config() });
     const [elsewhere = 0] = await freePorts(1);
-    await node.grpc.start({ config: nodeConfig([elsewhere, ...ports.slice(1)]) });
+    await caller().start({ config: nodeConfig([elsewhere, ...ports.slice(1)]) });
     expect(await answers(elsewhere)).toBe(true);
     expect(await answers(ports[0] ?? 0)).toBe(false);
     expect(await enginesOf(node.pid)).toHaveLength(1);
   });
 
-  it("91. a sync right behind the Start reply is applied", async () => {
-    await node.grpc.start({ config: config() });
-    await node.grpc.stop();
+  it.each(over)("91. a sync right behind the Start reply is applied, over %s", async (_, caller) => {
+    await caller().start({ config: config() });
+    await caller().stop();
     const user = userOf("1", "vless");
-    const start = node.grpc.start({ config: config() });
-    await start.then(() => node.grpc.syncChunked({ last: true, users: [user] }));
+    const start = caller().start({ config: config() });
+    await start.then(() => caller().syncChunked({ last: true, users: [user] }));
     expect(await getsThrough(user)).toBe(true);
   });
 

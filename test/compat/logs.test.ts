@@ -65,13 +65,18 @@ it("66. and 68. two gRPC viewers and a REST one all see the same new line", asyn
 });
 
 it("67. REST opens at once although the engine is silent, and sends plain lines", async () => {
-  const asked = performance.now();
-  const rest = await followRest();
-  expect(performance.now() - asked).toBeLessThan(2_000);
-  expect([rest.statusCode, rest.headers["content-type"]]).toEqual([200, "text/event-stream"]);
-  const [line] = (await once(createInterface(rest), "line")) as [string];
-  expect(line).not.toMatch(/^data:/);
-  rest.destroy();
+  const times: number[] = [];
+  // The machine may be busy with something else, but not every time.
+  for (let attempt = 0; attempt < 5 && Math.min(...times) > 50; attempt += 1) {
+    const asked = performance.now();
+    const rest = await followRest();
+    times.push(performance.now() - asked);
+    expect([rest.statusCode, rest.headers["content-type"]]).toEqual([200, "text/event-stream"]);
+    const [line] = (await once(createInterface(rest), "line")) as [string];
+    expect(line).not.toMatch(/^data:/);
+    rest.destroy();
+  }
+  expect(Math.min(...times)).toBeLessThan(50);
 });
 
 it("67. real server-sent events are for those who ask for them by name", async () => {

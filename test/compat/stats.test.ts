@@ -1,9 +1,11 @@
+import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { StatRequestSchema, StatType, type User } from "../../gen/service/node_pb.ts";
 import { type ByteTarget, startByteTarget } from "../support/byte-target.ts";
+import { engineOf } from "../support/child-processes.ts";
 import type { NodeCaller } from "../support/node-caller.ts";
 import { freePorts } from "../support/ports.ts";
 import { nodeConfig, proxyProtocols, userOf } from "../support/proxy-protocols.ts";
@@ -98,8 +100,9 @@ describe.each(over)("GetStats over %s", (_, caller) => {
   });
 
   it("58. an unknown type is refused", async () => {
-    const failure = await failureOf(caller().stats({ type: 9 as StatType }));
-    expect(failure.text.trim()).toBe("not implemented stat type");
+    const { code, status, text } = await failureOf(caller().stats({ type: 9 as StatType }));
+    expect(text.trim()).toBe("not implemented stat type");
+    expect(status ?? code).toBe(status === undefined ? Code.InvalidArgument : 400);
     expect(await node.grpc.info()).toMatchObject({ started: true });
   });
 
@@ -108,6 +111,26 @@ describe.each(over)("GetStats over %s", (_, caller) => {
     await sleep(1_100);
     expect((await caller().backendStats()).uptime).toBeGreaterThan(uptime);
   });
+
+  it("61. an engine that does not answer is told in the words for which a panel spares it", async () => {
+    const engine = await engineOf(node.pid);
+    process.kill(engine, "SIGSTOP");
+    try {
+      await expect.poll(() => readFile(`/proc/${engine}/stat`, "utf8")).toMatch(/\) T /);
+      const { code, status, text } = await failureOf(caller().backendStats());
+      expect(text).toMatch(/^failed to get sys stats: ./);
+      expect(status ?? code).toBe(status === undefined ? Code.Unavailable : 503);
+    } finally {
+      process.kill(engine, "SIGCONT");
+    }
+    await expect
+      .poll(() =>
+        caller()
+          .backendStats()
+          .then(() => "answered", String),
+      )
+      .toBe("answered");
+  }, 30_000);
 
   it("62. the measures of the server are there within 3 s of Start", async () => {
     await expect.poll(async () => (await caller().systemStats()).memTotal > 0n, { timeout: 3_000 }).toBe(true);

@@ -1,9 +1,12 @@
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { request } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { sizeDelimitedEncode } from "@bufbuild/protobuf/wire";
 import { Code } from "@connectrpc/connect";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type User, UserSchema, UsersChunkSchema } from "../../gen/service/node_pb.ts";
+import { type User, UserSchema, type UsersChunk, UsersChunkSchema } from "../../gen/service/node_pb.ts";
 import { type ByteTarget, startByteTarget } from "../support/byte-target.ts";
 import { engineOf } from "../support/child-processes.ts";
 import { grpcClient, type NodeCaller } from "../support/node-caller.ts";
@@ -125,6 +128,18 @@ describe("SyncUser", () => {
 });
 
 describe.each(over)("SyncUsers over %s", (_, caller) => {
+  it("42. an excluded inbound keeps its own clients, and gets none of ours", async () => {
+    const [inline, synced] = [userOf("inline"), userOf("synced", "vless", "vmess")];
+    const config = JSON.parse(nodeConfig(ports));
+    const [vless, vmess] = config.inbounds;
+    vless.settings.clients = [{ id: inline.proxies?.vless?.id, email: "inline" }];
+    vmess.settings.clients = [{ id: inline.proxies?.vmess?.id, email: "inline" }];
+    await caller().start({ config: JSON.stringify(config), excludeInbounds: ["vless"], users: [synced] });
+    await caller().syncUsers({ users: [synced] });
+    expect(await through(inline)).toEqual(["vless"]);
+    expect(await through(synced)).toEqual(["vmess"]);
+  });
+
   it("43. and 44. replaces the set, and keeps the engine", async () => {
     const [a, b, c] = [userOf("a", "vless"), userOf("b", "vless"), userOf("c", "vless")];
     await caller().start({ config: nodeConfig(ports), users: [a, c] });
@@ -179,6 +194,16 @@ describe.each(over)("SyncUsersChunked over %s", (_, caller) => {
     expect(await throughVless(user)).toEqual([true]);
   });
 
+  it("82. 1,200 users in twelve calls are live within 2 s", async () => {
+    const users = Array.from({ length: 1_200 }, (_, i) => userOf(String(i), "vless"));
+    const asked = performance.now();
+    for (let i = 0; i < users.length; i += 100)
+      await caller().syncChunked({ last: true, users: users.slice(i, i + 100) });
+    expect(performance.now() - asked).toBeLessThan(2_000);
+    expect(await throughVless(...users.slice(-1))).toEqual([true]);
+    expect(await engineOf(node.pid)).toBe(engine);
+  });
+
   it("89. the same batch again changes nothing", async () => {
     const users = Array.from({ length: 100 }, (_, i) => userOf(String(i), ...tags));
     for (let i = 0; i < 3; i += 1) await caller().syncChunked({ last: true, users });
@@ -215,6 +240,21 @@ describe("SyncUsersChunked", () => {
     expect(await node.rest.info()).toMatchObject({ started: true });
   });
 
+  /** Sends a body over REST that never ends. Resolves with the status of the answer. */
+  const putOpen = async (body: Uint8Array, signal: AbortSignal) => {
+    const call = request(new URL("/users/sync/chunked", node.url), {
+      method: "PUT",
+      ca: node.ca,
+      headers: { "x-api-key": node.key, "content-type": "application/x-protobuf" },
+      agent: false,
+      signal,
+    });
+    call.write(body);
+    const [response] = (await once(call, "response")) as [IncomingMessage];
+    call.on("error", () => undefined); // it is left
+    return response.statusCode;
+  };
+
   it("50. is answered although the client keeps its half open after the last chunk", async () => {
     const user = userOf("1", "vless");
     const never = Promise.withResolvers<never>();
@@ -224,41 +264,27 @@ describe("SyncUsersChunked", () => {
     }
     await grpcClient(node).syncUsersChunked(open());
     expect(await throughVless(user)).toEqual([true]);
+    const leaving = new AbortController();
+    const next = userOf("1", "vless");
+    expect(await putOpen(frame([next]), leaving.signal)).toBe(200);
+    leaving.abort();
+    expect(await throughVless(user, next)).toEqual([false, true]);
   });
 
-  it("82. 1,200 users in twelve calls are live within 2 s", async () => {
-    const users = Array.from({ length: 1_200 }, (_, i) => userOf(String(i), "vless"));
-    const asked = performance.now();
-    for (let i = 0; i < users.length; i += 100)
-      await node.grpc.syncChunked({ last: true, users: users.slice(i, i + 100) });
-    expect(performance.now() - asked).toBeLessThan(2_000);
-    expect(await throughVless(...users.slice(-1))).toEqual([true]);
-    expect(await engineOf(node.pid)).toBe(engine);
-  });
-
-  it("90. a call that was reset and repeated ends, and the last state wins", async () => {
+  it.each<[string, (chunk: UsersChunk, signal: AbortSignal) => Promise<unknown>]>([
+    ["gRPC", (chunk, signal) => grpcClient(node).syncUsersChunked(streamOf([chunk]), { signal })],
+    ["REST", (chunk, signal) => putOpen(sizeDelimitedEncode(UsersChunkSchema, chunk), signal)],
+  ])("90. a call over %s that was reset and repeated ends, and the last state wins", async (_, send) => {
     const [before, after] = [userOf("1", "vless"), userOf("1", "vless")];
     const others = Array.from({ length: 2_000 }, (_, i) => userOf(`other-${i}`, "vless"));
     const leaving = new AbortController();
-    const left = grpcClient(node)
-      .syncUsersChunked(streamOf([{ last: true, users: [before, ...others] }]), { signal: leaving.signal })
-      .catch(() => undefined);
+    const left = send(create(UsersChunkSchema, { last: true, users: [before, ...others] }), leaving.signal).catch(
+      () => undefined,
+    );
     await sleep(50);
     leaving.abort();
     await left;
     await node.grpc.syncChunked({ last: true, users: [after, ...others] });
     expect(await throughVless(before, after, ...others.slice(-1))).toEqual([false, true, true]);
-  });
-
-  it("42. an excluded inbound keeps its own clients, and gets none of ours", async () => {
-    const [inline, synced] = [userOf("inline"), userOf("synced", "vless", "vmess")];
-    const config = JSON.parse(nodeConfig(ports));
-    const [vless, vmess] = config.inbounds;
-    vless.settings.clients = [{ id: inline.proxies?.vless?.id, email: "inline" }];
-    vmess.settings.clients = [{ id: inline.proxies?.vmess?.id, email: "inline" }];
-    await node.grpc.start({ config: JSON.stringify(config), excludeInbounds: ["vless"], users: [synced] });
-    await node.grpc.syncUsers({ users: [synced] });
-    expect(await through(inline)).toEqual(["vless"]);
-    expect(await through(synced)).toEqual(["vmess"]);
   });
 });
