@@ -102,7 +102,7 @@ const singBoxClient: Client = {
 };
 
 describe.each([xrayClient, singBoxClient])("with $name as the client", (client) => {
-  test("users of every protocol carry bytes, given at Start or added live, and every byte is counted once", async () => {
+  test("32. and 40. users of every protocol, with flows, carry bytes, given at Start or added live, and every byte is counted once", async () => {
     // By turns: Xray as a client has one connection to a Hysteria server, for all users that it has there.
     for (const when of ["at Start", "live"]) {
       const used = entrances.filter(({ user }) => user.email.endsWith(when));

@@ -81,7 +81,7 @@ describe("answerTo", () => {
   });
 
   it.each([new Error("failed to update users: lies"), new TypeError("x is undefined"), "a string", undefined])(
-    "never words %s, a fault of ours, as a rejection",
+    "88. never words %s, a fault of ours, as a rejection",
     (fault) => {
       const answer = answerTo(fault);
       expect(answer).toBeInstanceOf(PublicError);

@@ -123,7 +123,7 @@ test.each([
   ["a key of 16 bytes", "AAECAwQFBgcICQoLDA0ODw==", 16, "AAECAwQFBgcICQoLDA0ODw=="],
   ["a key of 16 bytes for AES-256", "AAECAwQFBgcICQoLDA0ODw==", 32, "MzuvnqDkNq3E46Aseo86eEnCXD6X/d3qzkHr7ct9fqg="],
   ["base64 without its padding", "AAECAwQFBgcICQoLDA0ODw", 16, "XSYR1aTdK0Cyd9/bXs9bSQ=="],
-] as const)("a Shadowsocks-2022 key is made of %s", (_what, password, keyBytes, key) => {
+] as const)("41. a Shadowsocks-2022 key is made of %s", (_what, password, keyBytes, key) => {
   const made = shadowsocks2022Key(password, keyBytes);
   expect(Buffer.from(made, "base64")).toHaveLength(keyBytes);
   expect(made).toBe(key);
