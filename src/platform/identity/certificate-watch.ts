@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { pause } from "../pause.ts";
 import { createSelfSignedCertificate } from "./certificate.ts";
 import {
   type Certificate,
@@ -101,15 +102,5 @@ async function readPatiently(files: CertificateFiles): Promise<Certificate> {
       if (attempt === readAttempts) throw error;
       await sleep(betweenAttemptsMs);
     }
-  }
-}
-
-/** False when the signal comes first. */
-async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
-  try {
-    await sleep(ms, undefined, { ref: false, signal });
-    return true;
-  } catch {
-    return false;
   }
 }
