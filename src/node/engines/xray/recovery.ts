@@ -1,5 +1,5 @@
+import { endRecorded, type ProcessRecord, recordedProcess } from "../process/process-record.ts";
 import type { KeptPlan } from "./plan-records.ts";
-import { endRecorded, type ProcessRecord, recordedProcess } from "./process-record.ts";
 import { type Launch, leaving, type RunningXray, takeOverXray, terminationGraceMs } from "./running.ts";
 
 /** Options of {@link recoverXray}. */

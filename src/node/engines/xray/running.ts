@@ -2,17 +2,18 @@ import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.ts";
 import { ConfigRefused, StartFailed } from "../engine-error.ts";
+import { watchOver } from "../process/death-watch.ts";
+import { adoptProcess, type EngineProcess } from "../process/engine-process.ts";
+import { type ProcessRecord, recordProcess } from "../process/process-record.ts";
 import { XrayApi } from "./api.ts";
-import { watchOver } from "./death-watch.ts";
-import { adoptXray, failureLine, spawnXray, type XrayProcess, type XrayProgram } from "./process.ts";
-import { type ProcessRecord, recordProcess } from "./process-record.ts";
+import { failureLine, spawnXray, type XrayProgram } from "./process.ts";
 import { removeStaleSockets } from "./sockets.ts";
 
 /** An Xray that answers. */
 export interface RunningXray {
   /** Such as `26.3.27`. */
   readonly version: string;
-  readonly process: XrayProcess;
+  readonly process: EngineProcess;
   readonly api: XrayApi;
   /** From now on it has these unix sockets open, which are free then if nobody listens there. */
   openSockets(paths: readonly string[]): Promise<void>;
@@ -95,7 +96,7 @@ export async function takeOverXray(
   launch: Omit<Launch, "output"> & { readonly output: string },
   signal: AbortSignal,
 ): Promise<RunningXray> {
-  const process = adoptXray(pid, startTicks, launch.output, launch);
+  const process = adoptProcess(pid, startTicks, launch.output, launch);
   const running = hold(launch, process, new XrayApi(launch.apiSocket, launch.onCall), async () => undefined);
   try {
     await untilAnswers(running, launch.timeoutMs, signal);
@@ -113,7 +114,7 @@ export const leaving = Symbol("leaving");
 /** A process with what belongs to it, which is cleared away when it ends. */
 function hold(
   launch: Launch,
-  process: XrayProcess,
+  process: EngineProcess,
   api: XrayApi,
   closeWatch: () => Promise<void>,
 ): Omit<RunningXray, "version"> {

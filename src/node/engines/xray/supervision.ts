@@ -1,18 +1,20 @@
 import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.ts";
 import type { EngineEvents, EngineState, TrafficKind, TrafficReading } from "../engine.ts";
 import { EngineUnreachable, StartFailed } from "../engine-error.ts";
+import type { ProcessEnd } from "../process/engine-process.ts";
+import { type HealthPace, usualHealthPace, watchHealth } from "../process/health-watch.ts";
+import { forgetProcess } from "../process/process-record.ts";
+import { createRestartPace } from "../process/restart-pace.ts";
 import { applyChanges } from "./apply.ts";
 import type { ClientsOf } from "./config.ts";
-import { type HealthPace, usualHealthPace, watchHealth } from "./health-watch.ts";
 import { createPlanKeeper, keepsNothing, type PlanKeeper } from "./kept-plan.ts";
 import { createLogFiles, type LogFiles } from "./log-files.ts";
 import type { Plan } from "./plan.ts";
 import type { KeptPlan, ReadConfig } from "./plan-records.ts";
-import type { ProcessEnd, XrayProgram } from "./process.ts";
-import { forgetProcess } from "./process-record.ts";
+import type { XrayProgram } from "./process.ts";
 import { recoverXray } from "./recovery.ts";
-import { createRestartPace } from "./restart-pace.ts";
 import { restoreOverrides } from "./routing.ts";
 import { type Launch, leaving, type RunningXray, runXray, testConfig } from "./running.ts";
 import { readCounters } from "./traffic.ts";
@@ -268,11 +270,16 @@ export class Supervision {
     this.#running = running;
     this.enter("running");
     void running.process.ended.then((end) => this.#onEnded(running, end));
-    this.#stopHealthWatch = watchHealth(running, this.#options.health ?? usualHealthPace, () => {
-      if (this.#running !== running) return; // it is being ended
-      this.#options.events.line("[garrison] xray does not answer any more: it is killed, and started again");
-      void running.process.terminate(0);
-    });
+    this.#stopHealthWatch = watchHealth(
+      running.process,
+      probe(running),
+      this.#options.health ?? usualHealthPace,
+      () => {
+        if (this.#running !== running) return; // it is being ended
+        this.#options.events.line("[garrison] xray does not answer any more: it is killed, and started again");
+        void running.process.terminate(0);
+      },
+    );
   }
 
   async #prepareRunDir(): Promise<void> {
@@ -357,6 +364,10 @@ export class Supervision {
   #tellConfig(plan: Plan): void {
     this.#options.onConfig?.([...this.#launchOf(plan).config].join(""));
   }
+}
+
+function probe({ api }: RunningXray): (timeoutMs: number) => Promise<unknown> {
+  return (timeoutMs) => api.call(StatsService.method.getSysStats, {}, timeoutMs);
 }
 
 /** Reads the counters of a process. */

@@ -12,7 +12,7 @@ import {
 } from "../../../../gen/xray/core/config_pb.ts";
 import { isErrno } from "../../../platform/errno.ts";
 import { ConfigRefused } from "../engine-error.ts";
-import { readLines } from "./lines.ts";
+import { readLines } from "../process/lines.ts";
 import { environmentOf, type XrayProgram } from "./process.ts";
 
 /** A config as Xray's API takes it. */

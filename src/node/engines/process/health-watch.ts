@@ -1,7 +1,6 @@
-import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.ts";
-import type { RunningXray } from "./running.ts";
+import type { EngineProcess } from "./engine-process.ts";
 
-/** How often Xray is asked whether it is well, and how much silence is too much. */
+/** How often an engine is asked whether it is well, and how much silence is too much. */
 export interface HealthPace {
   readonly periodMs: number;
   /** How long one answer may take. */
@@ -14,11 +13,13 @@ export interface HealthPace {
 export const usualHealthPace: HealthPace = { periodMs: 2_000, timeoutMs: 3_000, failures: 10 };
 
 /**
- * Asks a running Xray regularly whether it answers, and calls `hangs` once when it has not for too long. Stops by itself
- * when the process ends, and when the returned function is called.
+ * Asks a running engine regularly whether it answers, by `probe`, which rejects when it does not within that time, and
+ * calls `hangs` once when it has not for too long. Stops by itself when the process ends, and when the returned function
+ * is called.
  */
 export function watchHealth(
-  { api, process }: Pick<RunningXray, "api" | "process">,
+  process: Pick<EngineProcess, "ended">,
+  probe: (timeoutMs: number) => Promise<unknown>,
   { periodMs, timeoutMs, failures }: HealthPace,
   hangs: () => void,
 ): () => void {
@@ -26,7 +27,7 @@ export function watchHealth(
   let timer: NodeJS.Timeout;
   let ended = false;
   const ask = async () => {
-    const answered = await api.call(StatsService.method.getSysStats, {}, timeoutMs).then(
+    const answered = await probe(timeoutMs).then(
       () => true,
       () => false,
     );

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import type { XrayProcess } from "./process.ts";
+import type { EngineProcess } from "./engine-process.ts";
 
 /**
  * Sees to it that a process does not outlive this one, however this one ends: a small shell holds a pipe to it, and
@@ -7,7 +7,7 @@ import type { XrayProcess } from "./process.ts";
  * when the shell is gone, too.
  */
 export function watchOver(
-  { pid, startTicks }: Pick<XrayProcess, "pid" | "startTicks">,
+  { pid, startTicks }: Pick<EngineProcess, "pid" | "startTicks">,
   onTrouble: (text: string) => void,
 ): { close(): Promise<void> } {
   const shell = spawn("/bin/sh", ["-c", watcher, "garrison-watch", `${pid}`, startTicks], {
@@ -18,7 +18,7 @@ export function watchOver(
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   shell.once("close", () => end());
   shell.on("error", (error) => {
-    onTrouble(`cannot watch over xray, it would outlive a killed node: ${error.message}`);
+    onTrouble(`cannot watch over the engine, it would outlive a killed node: ${error.message}`);
     end();
   });
   shell.stdin.on("error", () => undefined);

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isErrno } from "../../../platform/errno.ts";
 import { replaceFile } from "../../../platform/files/replace-file.ts";
 import { bootId, executableOf, isRunning } from "../../../platform/proc.ts";
-import type { XrayProcess } from "./process.ts";
+import type { EngineProcess } from "./engine-process.ts";
 
 /** Which process runs: what whoever comes after this process needs to find it again. */
 export interface ProcessRecord {
@@ -21,7 +21,7 @@ export interface ProcessRecord {
 /** Notes that a process runs. */
 export async function recordProcess(
   path: string,
-  { pid, startTicks }: Pick<XrayProcess, "pid" | "startTicks">,
+  { pid, startTicks }: Pick<EngineProcess, "pid" | "startTicks">,
   about: Pick<ProcessRecord, "plan" | "version">,
 ): Promise<void> {
   const record: ProcessRecord = { bootId: bootId(), pid, startTicks, executable: executableOf(pid), ...about };
