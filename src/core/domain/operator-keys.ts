@@ -1,6 +1,16 @@
-/** What a credential of an operator opens: reading the fleet; changing it; and the keys of operators themselves. */
-export const operatorScopes = ["fleet:read", "fleet:write", "operators"] as const;
-/** One of {@link operatorScopes}. `fleet:write` includes `fleet:read`, and `operators` both. */
+/** What a credential of an operator opens: the spellings of `Scope` in the contract. `*` is everything. */
+export const operatorScopes = [
+  "*",
+  "nodes:read",
+  "nodes:write",
+  "users:read",
+  "users:write",
+  "usage:read",
+  "operators:read",
+  "operators:write",
+  "audit:read",
+] as const;
+/** One of {@link operatorScopes}. To write in an area includes to read there. */
 export type OperatorScope = (typeof operatorScopes)[number];
 
 /** An operator, or a program that acts for one. */
@@ -49,5 +59,6 @@ export interface OperatorKeys extends OperatorVerifier {
 
 /** Whether scopes that were given include the one that is needed. */
 export function includesScope(given: readonly OperatorScope[], needed: OperatorScope): boolean {
-  return given.some((scope) => operatorScopes.indexOf(scope) >= operatorScopes.indexOf(needed));
+  const names: readonly string[] = given;
+  return names.includes("*") || names.includes(needed) || names.includes(needed.replace(/:read$/, ":write"));
 }

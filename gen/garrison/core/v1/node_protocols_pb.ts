@@ -184,7 +184,8 @@ export type CreateNodeProtocolRequest = Message<"garrison.core.v1.CreateNodeProt
    * is made when it is absent: `privateKey` and `shortIds` of REALITY, `password` of Shadowsocks 2022.
    *
    * For MTProto it is `{"modes":["tls"],"tlsDomains":["example.org"],"settings":{…}}`: the modes of MtProtoMode in their
-   * spelling, all three when absent; the domains, needed for `tls`; further settings of telemt by table.
+   * spelling, when absent `tls` where there are domains, else `secure`; the domains, needed for `tls`; further settings of
+   * telemt by table.
    *
    * @generated from field: string settings = 8;
    */
