@@ -111,7 +111,9 @@ export const migrations: readonly Migration[] = [
       bytes_up {int} not null default 0,
       bytes_down {int} not null default 0,
       period_bytes {int} not null default 0,
-      refused text not null default ''
+      refused text not null default '',
+      request_id text unique,
+      request_digest text not null default ''
     );
     create index subscription_account on subscription (account_id);
     create index subscription_expiry on subscription (expires_at);

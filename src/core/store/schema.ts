@@ -194,6 +194,10 @@ interface SubscriptionTable {
   period_bytes: Generated<bigint>;
   /** Why no node lets it in: `quota`, `expired`, or empty. By it nodes' configs are rendered. */
   refused: Generated<string>;
+  /** The caller's own id for the creation, by which it is not done twice. Null: none was given. */
+  request_id: string | null;
+  /** SHA-256, in hex, of what was asked for with it; else empty. */
+  request_digest: Generated<string>;
 }
 
 /** That a subscription has a protocol of a node. */
