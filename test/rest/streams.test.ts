@@ -128,10 +128,13 @@ describe("lines", () => {
     expect(await response.text()).toBe("line 1\nline 2\nline 3\n");
   });
 
-  test.each(["text/event-stream", "application/json, text/event-stream;q=0.9"])("are events for %s", async (accept) => {
-    const response = await served.fetch("/pipe/tail?count=2", { headers: { accept } });
-    expect(await response.text()).toBe("data: line 1\n\ndata: line 2\n\n");
-  });
+  test.each(["text/event-stream", "application/json, text/event-stream;q=0.9", "Text/Event-Stream"])(
+    "are events for %s",
+    async (accept) => {
+      const response = await served.fetch("/pipe/tail?count=2", { headers: { accept } });
+      expect(await response.text()).toBe("data: line 1\n\ndata: line 2\n\n");
+    },
+  );
 
   test("have no comments among them", async () => {
     const response = await served.fetch("/pipe/tail", any);

@@ -22,7 +22,7 @@ test.each<[string, RequestListener]>([
   ["a redirect with a query", redirect("/tag/v26.9.9?from=latest")],
 ])("the latest version is known by %s", async (_, answer) => {
   const mirror = await mirrorOf(answer);
-  expect(await latestVersion({ mirror: `${mirror.url}/xray/`, signal })).toBe("26.9.9");
+  expect(await latestVersion({ mirror: `${mirror.url}/xray`, signal })).toBe("26.9.9");
   expect(mirror.requests).toEqual(["/xray/latest"]);
 });
 

@@ -18,7 +18,7 @@ export function readCoreVersion(text: string): string {
 
 /** Options of {@link latestVersion}. */
 export interface LatestOptions {
-  /** A directory with `<tag>/<archive>` in it. */
+  /** A directory with `<tag>/<archive>` in it, without a slash at its end. */
   mirror: string;
   signal: AbortSignal;
   /** The longest that the mirror may take. Default: 30 s. */
@@ -34,7 +34,7 @@ export interface LatestOptions {
 export async function latestVersion({ mirror, signal, timeoutMs = 30_000 }: LatestOptions): Promise<string> {
   if (mirror.endsWith(".zip"))
     throw new ReleaseNotFound(`${mirror} is one archive: it does not tell what is the latest`);
-  const url = `${mirror.replace(/\/+$/, "").replace(/\/releases\/download$/, "/releases")}/latest`;
+  const url = `${mirror.replace(/\/releases\/download$/, "/releases")}/latest`;
   const tag = await tagAt(url, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])).catch((cause: unknown) => {
     signal.throwIfAborted();
     throw cause instanceof DownloadFailed ? cause : new DownloadFailed(`${url}: ${reasonOf(cause)}`, { cause });

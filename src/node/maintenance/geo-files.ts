@@ -15,7 +15,7 @@ export interface GeoFilesOptions {
   program: Program;
   /** The directory of the files. */
   assets: string;
-  /** A directory with `<region>/geoip.dat` and the like. Default: the releases of a project of each region. */
+  /** A directory with `<region>/geoip.dat` and the like, without a slash at its end. Default: the releases of a project of each region. */
   mirror: string | undefined;
 }
 
@@ -38,7 +38,7 @@ export function createGeoFiles({ program, assets, mirror }: GeoFilesOptions): Ge
     if (region === "") throw new UnusableRequest(`region is required: ${regions}`);
     const published = publishedAt.get(region);
     if (published === undefined) throw new UnusableRequest(`Unsupported region ${region}: there are ${regions}`);
-    const source = mirror === undefined ? published : `${mirror.replace(/\/+$/, "")}/${region}`;
+    const source = mirror === undefined ? published : `${mirror}/${region}`;
     const work: Work = async (signal, progress) => {
       const draft = await openDraft(assets);
       try {

@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { anyText, port, url } from "../../platform/config/value-types.ts";
+import { anyText, baseUrl, port } from "../../platform/config/value-types.ts";
 import { optional, type Values, type ValueType } from "../../platform/config/variables.ts";
 import { isFile } from "../../platform/is-file.ts";
 import { installVariables } from "../engines/install/install-variables.ts";
@@ -30,7 +30,7 @@ export const maintenanceVariables = {
       "says is kept in `update.log` beside the node's key.",
     absent: "such requests are refused",
   }),
-  GARRISON_GEO_MIRROR: optional(url("https", "http"), {
+  GARRISON_GEO_MIRROR: optional(baseUrl("https", "http"), {
     about:
       "Where geodata are that the maintenance API is asked for: a directory with `<region>/geoip.dat` and " +
       "`<region>/geosite.dat`, each with its digest beside it in `<name>.sha256sum`.",

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   address,
+  baseUrl,
   executableFile,
   oneOf,
   onOff,
@@ -47,7 +48,9 @@ const right: [string, string, ValueType<unknown>, unknown][] = [
   ["token", "s3cret!", token, "s3cret!"],
   ["origins", "https://a.example", origins, ["https://a.example"]],
   ["origins", " https://A.example:443/ , http://b:8080,", origins, ["https://a.example", "http://b:8080"]],
-  ["url", "http://a/b", url("https", "http"), "http://a/b"],
+  ["url", "http://a/b/", url("https", "http"), "http://a/b/"],
+  ["baseUrl", "http://a/b//", baseUrl("https", "http"), "http://a/b"],
+  ["baseUrl", "http://a/b", baseUrl("http"), "http://a/b"],
 ];
 
 test.each(right)("%s accepts %j", async (_, text, type, expected) => {
@@ -81,6 +84,7 @@ const wrong: [string, string, ValueType<unknown>][] = [
   ["origins", "https://a.example,nonsense", origins],
   ["url", "http://a", url("https")],
   ["url", "https//a", url("https")],
+  ["baseUrl", "http://a", baseUrl("https")],
 ];
 
 test.each(wrong)("%s refuses %j", async (_, text, type) => {

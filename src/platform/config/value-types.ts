@@ -86,6 +86,12 @@ export function url(...schemes: readonly string[]): ValueType<string> {
     .describe(`a URL that begins with ${schemes.map((scheme) => `\`${scheme}://\``).join(" or ")}`);
 }
 
+/** A URL of one of some schemes that others begin with: slashes at its end are taken off. */
+export function baseUrl(...schemes: readonly string[]): ValueType<string> {
+  const whole = url(...schemes);
+  return whole.transform((text) => text.replace(/\/+$/, "")).describe(whole.description ?? "");
+}
+
 function originOf(text: string): string | undefined {
   if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return undefined;
   const { origin, pathname, search, hash, username, password } = new URL(text);

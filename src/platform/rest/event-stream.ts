@@ -73,7 +73,9 @@ const sse = {
 };
 
 function asksForEvents(accept: string | undefined): boolean {
-  return accept?.split(",").some((type) => type.split(";", 1)[0]?.trim() === "text/event-stream") ?? false;
+  return (
+    accept?.split(",").some((type) => type.split(";", 1)[0]?.trim().toLowerCase() === "text/event-stream") ?? false
+  );
 }
 
 function lineReader({ method }: RestBinding): (message: Message) => string {

@@ -1,4 +1,4 @@
-import { executableFile, path, url } from "../../../platform/config/value-types.ts";
+import { baseUrl, executableFile, path } from "../../../platform/config/value-types.ts";
 import { optional } from "../../../platform/config/variables.ts";
 import { usualXrayPath } from "./locate.ts";
 import { pinnedEngines } from "./pinned.ts";
@@ -9,7 +9,7 @@ export const installVariables = {
     about: "Where `garrison engines install` puts programs.",
     absent: "`garrison` in `XDG_CACHE_HOME` or `~/.cache`",
   }),
-  GARRISON_XRAY_MIRROR: optional(url("https", "http"), {
+  GARRISON_XRAY_MIRROR: optional(baseUrl("https", "http"), {
     about:
       "Where release archives of Xray are: a directory with `<tag>/<archive>` in it, or one archive ending in `.zip`. " +
       "Whatever comes from there must have the SHA-256 that is pinned or given.",

@@ -17,7 +17,7 @@ export interface InstallOptions {
   /** Absolute. */
   cacheDir: string;
   env: Env;
-  /** Where release archives are: a directory, or the URL of one `.zip`. Default: the project's releases. */
+  /** Where release archives are: a directory, without a slash at its end, or the URL of one `.zip`. Default: the project's releases. */
   mirror?: string;
   /** The digest of the archive, hex. */
   sha256?: string;
@@ -153,7 +153,7 @@ function chooseArchive(options: InstallOptions): ChosenArchive | undefined {
 
 /** Where an archive of a release is. */
 export function archiveUrl(release: Release, archive: Archive, mirror = release.mirror): string {
-  return mirror.endsWith(".zip") ? mirror : `${mirror.replace(/\/+$/, "")}/${release.tag}/${archive.name}`;
+  return mirror.endsWith(".zip") ? mirror : `${mirror}/${release.tag}/${archive.name}`;
 }
 
 async function bringArchive(chosen: ChosenArchive, options: InstallOptions, directory: string): Promise<void> {
