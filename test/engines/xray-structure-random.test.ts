@@ -5,6 +5,7 @@ import type { User } from "../../gen/service/node_pb.ts";
 import { exchange, startByteTarget } from "../support/byte-target.ts";
 import { freePorts } from "../support/ports.ts";
 import { nodeConfig, proxyProtocols } from "../support/proxy-protocols.ts";
+import { createRandom } from "../support/random.ts";
 import { connectSteadily, startEchoTarget } from "../support/steady-connections.ts";
 import { startXrayClient } from "../support/xray-client.ts";
 import { createEngineUnderTest } from "./engine-under-test.ts";
@@ -22,7 +23,7 @@ interface Document {
 }
 
 test(`any sequence of configs leaves what the last good one says (SEED=${seed})`, { timeout: 120_000 }, async () => {
-  const random = createRandom(seed);
+  const { below: random } = createRandom(seed);
   const [xray, echo, bytes] = await Promise.all([createEngineUnderTest(), startEchoTarget(), startByteTarget()]);
   const taken = createServer().listen(0, "127.0.0.1");
   await once(taken, "listening");
@@ -120,13 +121,4 @@ function hasWay({ outbounds, routing }: Document): boolean {
 function shuffled<T>(items: readonly T[], random: (below: number) => number): T[] {
   const rest = [...items];
   return items.flatMap(() => rest.splice(random(rest.length), 1));
-}
-
-/** Numbers below a limit, the same for the same seed. */
-function createRandom(from: number): (below: number) => number {
-  let state = from >>> 0;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
 }

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { type User, UserSchema } from "../../gen/service/node_pb.ts";
 import { freePorts } from "../support/ports.ts";
 import { nodeConfig, proxyProtocols } from "../support/proxy-protocols.ts";
+import { createRandom } from "../support/random.ts";
 import { createEngineUnderTest, type EngineUnderTest } from "./engine-under-test.ts";
 import { createHysteria, createVision, shadowsocks2022, userOfAll as userOf } from "./more-protocols.ts";
 
@@ -56,7 +57,7 @@ describe.each(tags)("on a running %s inbound", (tag) => {
 });
 
 test("what Xray holds is what was asked for after any sequence of changes", async () => {
-  const random = lcg(20_260_327);
+  const { below: random } = createRandom(20_260_327);
   const wanted = new Map<string, Set<string>>();
   const users = new Map<string, User>();
   for (let round = 0; round < 30; round++) {
@@ -136,11 +137,3 @@ test("excluded inbounds and those of other protocols are never touched", async (
   expect(await mine.usersOn("kept")).toEqual(["admin"]);
   await mine.close();
 });
-
-function lcg(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
-    return Math.floor((state / 2 ** 31) * below);
-  };
-}

@@ -10,9 +10,9 @@ import { childrenOf, engineOf, enginesOf, isAlive } from "../support/child-proce
 import { apiProtocols, grpcClient, type NodeCaller, RestError } from "../support/node-caller.ts";
 import { freePorts } from "../support/ports.ts";
 import { nodeConfig, proxyProtocols, userOf } from "../support/proxy-protocols.ts";
+import { createRandom, type Random } from "../support/random.ts";
 import { carry } from "../support/vless-client.ts";
-import { createRandom, type Random } from "./random.ts";
-import { createTurns } from "./turns.ts";
+import { createSharedOrAlone } from "./shared-or-alone.ts";
 
 /** What was done, and what is wrong at the end: nothing, if all is well. */
 export interface SoakReport {
@@ -41,8 +41,8 @@ export async function soak(seed: number, seconds: number): Promise<SoakReport> {
   const sent = new Map<string, number>();
   const reported = new Map<string, number>();
   // Whoever replaces the whole set is alone with it; whoever takes the engine away waits for bytes on their way.
-  const sets = createTurns();
-  const traffic = createTurns();
+  const sets = createSharedOrAlone();
+  const traffic = createSharedOrAlone();
 
   /** Of those who leave before they are answered. */
   const fickle = grpcClient(node);

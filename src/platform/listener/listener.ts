@@ -8,10 +8,10 @@ import { onFirstBytes, type Speech } from "./first-bytes.ts";
 import { createHttp1 } from "./http1.ts";
 import { createHttp2 } from "./http2.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
+import { createLoopTurns } from "./loop-turns.ts";
 import { noPeer, type Peer } from "./peer.ts";
 import { http2Goodbye, plainAnswer } from "./refusals.ts";
 import { createTlsDoor, type KeyPair, type TlsOptions } from "./tls-door.ts";
-import { createTurns } from "./turns.ts";
 
 /** A request of either HTTP version. */
 export type Request = IncomingMessage | Http2ServerRequest;
@@ -67,7 +67,7 @@ export function createListener(options: ListenerOptions): Listener {
   const { early, onRefused = () => undefined } = options;
   const tls = options.tls && createTlsDoor(options.tls, limits.firstHeadTimeoutMs);
   const connections = createConnections(limits, onRefused);
-  const turns = createTurns();
+  const turns = createLoopTurns();
 
   let serves = false;
 

@@ -1,7 +1,7 @@
 import { AbortedTransactionError, type Driver, type TransactionSettings } from "kysely";
 import { DatabaseClosed } from "../errors.ts";
+import { OneAtATime } from "../one-at-a-time.ts";
 import type { TransactionScope } from "../transaction-scope.ts";
-import { Turns } from "../turns.ts";
 import type { SqliteConnection } from "./connection.ts";
 
 /**
@@ -11,7 +11,7 @@ import type { SqliteConnection } from "./connection.ts";
 export class SqliteDriver implements Driver {
   readonly #connection: SqliteConnection;
   readonly #scope: TransactionScope;
-  readonly #turns = new Turns();
+  readonly #turns = new OneAtATime();
   #closing: Promise<void> | undefined;
 
   constructor(connection: SqliteConnection, scope: TransactionScope) {

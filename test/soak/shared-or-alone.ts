@@ -1,13 +1,13 @@
 /** Lets many work at once, or one alone. */
-export interface Turns {
+export interface SharedOrAlone {
   /** Runs some work together with others; waits for whoever works alone. */
   shared<T>(work: () => Promise<T>): Promise<T>;
   /** Runs some work alone. */
   alone<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** Makes turns in which nobody works yet. Who comes first begins first. */
-export function createTurns(): Turns {
+/** Makes one in which nobody works yet. Who comes first begins first. */
+export function createSharedOrAlone(): SharedOrAlone {
   let lastAlone: Promise<unknown> = Promise.resolve();
   let sharing: Promise<unknown>[] = [];
   return {

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { Turns } from "./turns.ts";
+import { OneAtATime } from "./one-at-a-time.ts";
 
 test("turns are had one at a time, in the order in which they were asked for", async () => {
-  const turns = new Turns();
+  const turns = new OneAtATime();
   const order: number[] = [];
   let having = 0;
   await Promise.all(

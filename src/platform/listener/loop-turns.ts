@@ -1,11 +1,11 @@
 /** Runs a step now when none has run in this turn of the event loop, else in a later one: one per turn, in order. */
-export type Turns = (step: () => void) => void;
+export type LoopTurns = (step: () => void) => void;
 
 /**
  * Makes a queue of steps that cost memory which Node gives back only at the end of a turn. A hundred of them in one turn
  * would need the memory of a hundred.
  */
-export function createTurns(): Turns {
+export function createLoopTurns(): LoopTurns {
   const waiting: (() => void)[] = [];
   let taken = false;
 

@@ -1,5 +1,5 @@
 /** Lets one after another have what cannot be shared, in the order in which they asked. */
-export class Turns {
+export class OneAtATime {
   readonly #waiting: (() => void)[] = [];
   #taken = false;
 
