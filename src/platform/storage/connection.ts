@@ -1,4 +1,5 @@
 import type { DatabaseConnection, Dialect } from "kysely";
+import type { BulkText } from "./bulk.ts";
 import type { EventBus } from "./event-bus.ts";
 
 /** The engines that a service runs on. */
@@ -17,6 +18,8 @@ export interface StoreConnection extends DatabaseConnection {
   execute(sql: string, parameters: readonly unknown[]): Promise<StatementResult>;
   /** Executes a prepared statement once for each row of parameters, inside a transaction. Returns the rows changed. */
   executeMany(sql: string, rows: readonly (readonly unknown[])[]): Promise<number>;
+  /** Executes a bulk statement over rows that lie one after another, inside a transaction. */
+  executeBulk(bulk: BulkText, values: readonly unknown[]): Promise<StatementResult>;
 }
 
 /** An opened, migrated store. */

@@ -62,7 +62,11 @@ function slots<Args extends object>(): Args {
   });
 }
 
-function onConnection<T>(tx: QueryExecutorProvider, use: (connection: StoreConnection) => Promise<T>): Promise<T> {
+/** Uses the connection of a transaction, or one of the database. */
+export function onConnection<T>(
+  tx: QueryExecutorProvider,
+  use: (connection: StoreConnection) => Promise<T>,
+): Promise<T> {
   // Kysely knows its own part of the connections that our drivers give it.
   return tx.getExecutor().provideConnection((connection) => use(connection as StoreConnection));
 }

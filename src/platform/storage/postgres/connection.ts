@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import { AbortedTransactionError, type CompiledQuery, type QueryResult, type TransactionSettings } from "kysely";
 import type { QueryResult as PgResult, PoolClient } from "pg";
+import type { BulkText } from "../bulk.ts";
 import type { StatementResult, StoreConnection } from "../connection.ts";
 import { ConnectionLost, TransactionAborted, TransactionMisuse } from "../errors.ts";
 import { readInteger } from "../integers.ts";
+import { bulkQuery } from "./bulk-query.ts";
 import { isStalePlan, translateError } from "./errors.ts";
 import { integerTypes, toPostgres } from "./types.ts";
 
@@ -87,6 +89,14 @@ export class PostgresConnection implements StoreConnection {
       }
     }
     return changed;
+  }
+
+  async executeBulk(bulk: BulkText, values: readonly unknown[]): Promise<StatementResult> {
+    if (this.#transaction === undefined) {
+      throw new TransactionMisuse("bulk statements are executed in a transaction");
+    }
+    const { sql, parameters } = bulkQuery(bulk, values);
+    return this.execute(sql, parameters);
   }
 
   /** The first failure ends a transaction, whether the server saw it or only we did. */

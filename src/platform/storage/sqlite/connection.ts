@@ -1,10 +1,12 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { setImmediate } from "node:timers/promises";
 import type { CompiledQuery, QueryResult } from "kysely";
+import type { BulkText } from "../bulk.ts";
 import type { StatementResult, StoreConnection } from "../connection.ts";
 import { TransactionAborted, TransactionMisuse } from "../errors.ts";
 import { readInteger } from "../integers.ts";
 import type { Timing } from "../timing.ts";
+import { bulkParts } from "./bulk-parts.ts";
 import { translateError } from "./errors.ts";
 import { whenFree } from "./when-free.ts";
 
@@ -95,6 +97,28 @@ export class SqliteConnection implements StoreConnection {
       }
     }
     return changed;
+  }
+
+  async executeBulk(bulk: BulkText, values: readonly unknown[]): Promise<StatementResult> {
+    const transaction = this.#transaction;
+    if (transaction === undefined) {
+      throw new TransactionMisuse("bulk statements are executed in a transaction");
+    }
+    const rows: Record<string, unknown>[] = [];
+    let changed = 0;
+    let sliceEndsAt = this.#timing.now() + sliceMs;
+    for (const { sql, parameters } of bulkParts(bulk, values)) {
+      const result = this.#inside(transaction, () => this.#prepare(sql).execute(parameters));
+      for (const row of result.rows) {
+        rows.push(row);
+      }
+      changed += result.changed ?? 0;
+      if (this.#timing.now() > sliceEndsAt) {
+        await setImmediate();
+        sliceEndsAt = this.#timing.now() + sliceMs;
+      }
+    }
+    return { rows, changed };
   }
 
   #prepare(sql: string): PreparedStatement {
