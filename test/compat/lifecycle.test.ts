@@ -37,6 +37,27 @@ async function getsThrough(user: User): Promise<boolean> {
   return through;
 }
 
+/** Looks again and again whether somebody listens on a port. Its close tells for how long, in milliseconds, nobody did. */
+function watchPort(port: number): { close(): Promise<number> } {
+  let downMs = 0;
+  let closing = false;
+  const watching = (async () => {
+    for (let last = performance.now(); !closing; await sleep(2)) {
+      const isUp = await answers(port);
+      const now = performance.now();
+      if (!isUp) downMs += now - last;
+      last = now;
+    }
+  })();
+  return {
+    async close() {
+      closing = true;
+      await watching;
+      return downMs;
+    },
+  };
+}
+
 describe("before Start", () => {
   it("14. the node tells that nothing runs, and its own version", async () => {
     for (const info of [await node.grpc.info(), await node.rest.info()]) {
@@ -122,6 +143,33 @@ describe("Start and Stop", () => {
     expect(await getsThrough(user)).toBe(true);
     taken.close();
   });
+
+  it.each(over)(
+    "19. where the engine must restart, a taken port costs two starts and 0.3 s at most, over %s",
+    async (_, caller) => {
+      const user = userOf("1", "vless");
+      const begun = performance.now();
+      await caller().start({ config: config(), users: [user] });
+      const startMs = performance.now() - begun;
+      const taken = createServer().listen(0, "127.0.0.1");
+      await once(taken, "listening");
+      const port = (taken.address() as { port: number }).port;
+      // Xray reads the resolver only when it starts, and finds the port taken when it has ended what ran before.
+      const bad = JSON.stringify({
+        ...JSON.parse(nodeConfig([...ports.slice(0, 3), port])),
+        dns: { servers: ["localhost"] },
+      });
+      const watch = watchPort(ports[0] ?? 0);
+      const { text } = await failureOf(caller().start({ config: bad, users: [user] }));
+      expect(text).toMatch(/address already in use/);
+      const outageMs = await watch.close();
+      expect(outageMs).toBeGreaterThan(0);
+      expect(outageMs).toBeLessThan(2 * startMs + 300);
+      expect(await caller().info()).toMatchObject({ started: true });
+      expect(await getsThrough(user)).toBe(true);
+      taken.close();
+    },
+  );
 
   it("20. an unknown type of backend is refused", async () => {
     const request = { type: 7 as BackendType, config: config() };
