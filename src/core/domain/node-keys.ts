@@ -1,3 +1,6 @@
+import { hashOf, isCredential, makeCredential } from "./hashed-secret.ts";
+import { createMemory } from "./memory.ts";
+
 /** A node that has shown its key. */
 export interface NodeCaller {
   readonly nodeId: number;
@@ -14,15 +17,47 @@ export interface RotatedKey {
 /** The keys of nodes. */
 export interface NodeKeys {
   /**
-   * Whose key it is. The first use of a key ends the one that it replaces.
+   * Whose key it is; at once where it was asked a moment ago. The first use of a key ends all others of its node.
    *
    * @throws NodeKeyUnknown, NodeKeyRevoked
    */
-  verify(key: string): Promise<NodeCaller>;
+  verify(key: string): NodeCaller | Promise<NodeCaller>;
   /** Makes the caller's next key. One that was made before and never used is void. */
   rotate(caller: NodeCaller): Promise<RotatedKey>;
   /** Makes all keys of a node worthless, in all replicas: it has to register again. */
   revokeAll(nodeId: number): Promise<void>;
+  /** The keys of a node have changed, elsewhere: looks at them anew. Without a node, at all. */
+  changed(nodeId?: number): void;
+}
+
+/** A key as it is kept. Times are milliseconds since 1970. */
+export interface StoredNodeKey extends NodeCaller {
+  /** Null: nobody has called with it yet. */
+  readonly firstUsedAt: number | null;
+  /** Null: it does not expire. */
+  readonly expiresAt: number | null;
+  readonly revokedAt: number | null;
+}
+
+/** What the keys of nodes ask of a store. Whatever changes a key is told to all replicas. */
+export interface NodeKeyStore {
+  find(hash: Uint8Array): Promise<StoredNodeKey | undefined>;
+  /** Notes the first use of a key, once. It revokes all others of its node, whose wish for another key is so fulfilled. */
+  use(caller: NodeCaller, at: number): Promise<void>;
+  /**
+   * Adds a key, revokes those that were never used, and lets the caller's end, unless it does so already.
+   *
+   * @returns when the caller's key ends
+   */
+  rotate(caller: NodeCaller, next: { hash: Uint8Array; at: number; callersEndsAt: number }): Promise<number>;
+  revokeAll(nodeId: number, at: number): Promise<void>;
+}
+
+/** Options of {@link createNodeKeys}. */
+export interface NodeKeysOptions {
+  store: NodeKeyStore;
+  /** Milliseconds since 1970. */
+  now: () => number;
 }
 
 /** Nobody has this key. */
@@ -41,4 +76,56 @@ export class NodeKeyRevoked extends Error {
   constructor() {
     super("the node's key was revoked or replaced: enrol the node again with a new code");
   }
+}
+
+const overlapMs = 24 * 3_600_000;
+// How long a key that was revoked elsewhere may still be taken when the word of it is lost.
+const rememberedMs = 30_000;
+const mostRemembered = 20_000;
+
+/** Keys that are looked up by their hash, and remembered for a short while. */
+export function createNodeKeys({ store, now }: NodeKeysOptions): NodeKeys {
+  const memory = createMemory<StoredNodeKey>({
+    load: (hash) => store.find(Buffer.from(hash, "hex")),
+    ttlMs: rememberedMs,
+    capacity: mostRemembered,
+    now,
+  });
+
+  function judge(key: StoredNodeKey | undefined): NodeCaller | Promise<NodeCaller> {
+    if (key === undefined) throw new NodeKeyUnknown();
+    const at = now();
+    if (key.revokedAt !== null || (key.expiresAt !== null && key.expiresAt <= at)) throw new NodeKeyRevoked();
+    return key.firstUsedAt === null ? firstUse(key, at) : key;
+  }
+
+  async function firstUse(key: NodeCaller, at: number): Promise<NodeCaller> {
+    await store.use(key, at);
+    changed(key.nodeId);
+    return key;
+  }
+
+  function changed(nodeId?: number): void {
+    memory.forget((key) => nodeId === undefined || key.nodeId === nodeId);
+  }
+
+  return {
+    verify(text) {
+      if (!isCredential("nk_", text)) throw new NodeKeyUnknown();
+      const found = memory.get(hashOf(text).toString("hex"));
+      return found instanceof Promise ? found.then(judge) : judge(found);
+    },
+    async rotate(caller) {
+      const { text, hash } = makeCredential("nk_");
+      const at = now();
+      const oldKeyEndsAt = await store.rotate(caller, { hash, at, callersEndsAt: at + overlapMs });
+      changed(caller.nodeId);
+      return { key: text, oldKeyEndsAt };
+    },
+    async revokeAll(nodeId) {
+      await store.revokeAll(nodeId, now());
+      changed(nodeId);
+    },
+    changed,
+  };
 }

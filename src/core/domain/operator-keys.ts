@@ -1,3 +1,6 @@
+import { hashOf, isCredential, makeCredential } from "./hashed-secret.ts";
+import { createMemory } from "./memory.ts";
+
 /** What a credential of an operator opens: the spellings of `Scope` in the contract. `*` is everything. */
 export const operatorScopes = [
   "*",
@@ -55,6 +58,82 @@ export interface OperatorKeys extends OperatorVerifier {
   list(): Promise<OperatorKey[]>;
   /** Makes a key worthless, in all replicas. False when there is none of this id. */
   revoke(id: number): Promise<boolean>;
+  /** Keys have changed, elsewhere: looks at them anew. */
+  changed(): void;
+}
+
+/** A key for the store. */
+interface HashedOperatorKey extends NewOperatorKey {
+  readonly hash: Uint8Array;
+  readonly createdAt: number;
+}
+
+/** What the keys of operators ask of a store. Whatever changes a key is told to all replicas. */
+export interface OperatorKeyStore {
+  find(hash: Uint8Array): Promise<OperatorKey | undefined>;
+  /** The id of the new key. */
+  add(key: HashedOperatorKey): Promise<number>;
+  /** Adds the key only if there was never one. False when there was. */
+  addFirst(key: HashedOperatorKey): Promise<boolean>;
+  list(): Promise<OperatorKey[]>;
+  /** Notes that a key was used. */
+  use(id: number, at: number): Promise<void>;
+  /** False when there is none of this id. */
+  revoke(id: number, at: number): Promise<boolean>;
+}
+
+/** Options of {@link createOperatorKeys}. */
+export interface OperatorKeysOptions {
+  store: OperatorKeyStore;
+  /** Milliseconds since 1970. */
+  now: () => number;
+}
+
+// How long a key that was revoked elsewhere may still be taken when the word of it is lost; and how far behind the time
+// of last use may be.
+const rememberedMs = 30_000;
+const mostRemembered = 1_000;
+
+/** Keys that are looked up by their hash, and remembered for a short while. */
+export function createOperatorKeys({ store, now }: OperatorKeysOptions): OperatorKeys {
+  const memory = createMemory<OperatorKey>({
+    async load(hash) {
+      const found = await store.find(Buffer.from(hash, "hex"));
+      if (found !== undefined && isValid(found, now())) await store.use(found.id, now());
+      return found;
+    },
+    ttlMs: rememberedMs,
+    capacity: mostRemembered,
+    now,
+  });
+  return {
+    async verify(text) {
+      if (!isCredential("ok_", text)) return undefined;
+      const key = await memory.get(hashOf(text).toString("hex"));
+      if (key === undefined || !isValid(key, now())) return undefined;
+      return { actor: `operator-key:${key.id}`, scopes: key.scopes };
+    },
+    async create(key) {
+      const { text, hash } = makeCredential("ok_");
+      return { id: await store.add({ ...key, hash, createdAt: now() }), key: text };
+    },
+    list: () => store.list(),
+    async revoke(id) {
+      const revoked = await store.revoke(id, now());
+      memory.forget();
+      return revoked;
+    },
+    changed: () => memory.forget(),
+  };
+}
+
+/** The key of the first operator, who may do everything and makes the others, as the store keeps it. */
+export function firstOperatorKey(text: string, now: number): HashedOperatorKey {
+  return { name: "first", scopes: ["*"], expiresAt: null, hash: hashOf(text), createdAt: now };
+}
+
+function isValid({ expiresAt, revokedAt }: OperatorKey, now: number): boolean {
+  return revokedAt === null && (expiresAt === null || expiresAt > now);
 }
 
 /** Whether scopes that were given include the one that is needed. */

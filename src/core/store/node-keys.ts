@@ -1,0 +1,96 @@
+import type { Transaction } from "kysely";
+import type { Database } from "../../platform/storage/database.ts";
+import type { NodeCaller, NodeKeyStore } from "../domain/node-keys.ts";
+import { recordAudit } from "./audit.ts";
+import type { CoreSchema } from "./schema.ts";
+import { topics } from "./topics.ts";
+
+/** The keys of nodes in the database. */
+export function createNodeKeyStore({ prepare, transaction, events }: Database<CoreSchema>): NodeKeyStore {
+  const find = prepare<{ hash: Uint8Array }, KeyRow>((db, { hash }) =>
+    db
+      .selectFrom("node_key")
+      .select(["id", "node_id", "first_used_at", "expires_at", "revoked_at"])
+      .where("hash", "=", hash),
+  );
+
+  return {
+    async find(hash) {
+      const row = await find.first({ hash });
+      return row && keyOf(row);
+    },
+    use({ nodeId, keyId }, at) {
+      return transaction(async (tx) => {
+        const first = await tx
+          .updateTable("node_key")
+          .set({ first_used_at: at })
+          .where("id", "=", keyId)
+          .where("first_used_at", "is", null)
+          .executeTakeFirst();
+        if (first.numUpdatedRows === 0n) return;
+        await events.publish(topics.nodeKeys, `${nodeId}`, tx);
+        if ((await revoke(tx, nodeId, at, keyId)) === 0n) return;
+        await tx.updateTable("node").set({ rotate_key: 0 }).where("id", "=", nodeId).execute();
+        await events.publish(topics.nodes, `${nodeId}`, tx);
+      });
+    },
+    rotate({ nodeId, keyId }: NodeCaller, { hash, at, callersEndsAt }) {
+      return transaction(async (tx) => {
+        await tx
+          .updateTable("node_key")
+          .set({ revoked_at: at })
+          .where("node_id", "=", nodeId)
+          .where("first_used_at", "is", null)
+          .where("revoked_at", "is", null)
+          .where("id", "!=", keyId)
+          .execute();
+        await tx.insertInto("node_key").values({ node_id: nodeId, hash, created_at: at }).execute();
+        const { expires_at } = await tx
+          .updateTable("node_key")
+          .set(({ fn, val }) => ({ expires_at: fn.coalesce("expires_at", val(callersEndsAt)) }))
+          .where("id", "=", keyId)
+          .returning("expires_at")
+          .executeTakeFirstOrThrow();
+        await recordAudit(tx, { at, actor: `node:${nodeId}`, action: "node.rotate-key", target: `node:${nodeId}` });
+        await events.publish(topics.nodeKeys, `${nodeId}`, tx);
+        return expires_at ?? callersEndsAt;
+      });
+    },
+    revokeAll(nodeId, at) {
+      return transaction(async (tx) => {
+        await revoke(tx, nodeId, at);
+        await events.publish(topics.nodeKeys, `${nodeId}`, tx);
+      });
+    },
+  };
+}
+
+interface KeyRow {
+  id: number;
+  node_id: number;
+  first_used_at: number | null;
+  expires_at: number | null;
+  revoked_at: number | null;
+}
+
+function keyOf(row: KeyRow) {
+  return {
+    nodeId: row.node_id,
+    keyId: row.id,
+    firstUsedAt: row.first_used_at,
+    expiresAt: row.expires_at,
+    revokedAt: row.revoked_at,
+  };
+}
+
+/** Revokes the keys of a node, but for one. Returns how many. */
+async function revoke(tx: Transaction<CoreSchema>, nodeId: number, at: number, but = 0): Promise<bigint> {
+  const { numUpdatedRows } = await tx
+    .updateTable("node_key")
+    .set({ revoked_at: at })
+    .where("node_id", "=", nodeId)
+    .where("id", "!=", but)
+    .where("revoked_at", "is", null)
+    .executeTakeFirst();
+  return numUpdatedRows;
+}

@@ -1,0 +1,200 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { openAuthority } from "../../src/core/domain/authority.ts";
+import { hashOf } from "../../src/core/domain/hashed-secret.ts";
+import { createNodeKeys, NodeKeyRevoked, NodeKeyUnknown } from "../../src/core/domain/node-keys.ts";
+import { createOperatorKeys, firstOperatorKey } from "../../src/core/domain/operator-keys.ts";
+import { createAuthorityStore } from "../../src/core/store/authority.ts";
+import { createNodeKeyStore } from "../../src/core/store/node-keys.ts";
+import { createOperatorKeyStore } from "../../src/core/store/operator-keys.ts";
+import type { CoreSchema } from "../../src/core/store/schema.ts";
+import { topics } from "../../src/core/store/topics.ts";
+import type { Database } from "../../src/platform/storage/database.ts";
+import { engines, type SharedDatabase, shareDatabase } from "./shared-database.ts";
+
+describe.each(engines)("on %s", (engine) => {
+  let shared: SharedDatabase;
+  let one: Database<CoreSchema>;
+  let other: Database<CoreSchema>;
+  beforeAll(async () => {
+    shared = await shareDatabase(engine);
+    [one, other] = await Promise.all([shared.open(), shared.open()]);
+  });
+  afterAll(() => shared.close());
+
+  test("replicas that start together have one authority, and keep it", async () => {
+    const stores = Array.from({ length: 8 }, (_, i) => createAuthorityStore(i % 2 === 0 ? one : other));
+    const authorities = await Promise.all(stores.map((store) => openAuthority(store, () => Date.now())));
+    expect(new Set(authorities.map(({ cert, key }) => cert + key)).size).toBe(1);
+    expect(await openAuthority(createAuthorityStore(other), () => Date.now())).toEqual(authorities[0]);
+  });
+
+  test("of replicas that start together one makes the first operator's key", async () => {
+    const stores = Array.from({ length: 8 }, (_, i) => createOperatorKeyStore(i % 2 === 0 ? one : other));
+    const made = await Promise.all(stores.map((store, i) => store.addFirst(firstOperatorKey(`ok_${i}`, Date.now()))));
+    expect(made.filter((isFirst) => isFirst)).toHaveLength(1);
+    expect(await createOperatorKeyStore(one).addFirst(firstOperatorKey("ok_late", Date.now()))).toBe(false);
+    await one.db.deleteFrom("operator_key").execute();
+  });
+
+  describe("keys of operators", () => {
+    let now = 1_000_000;
+    const open = (database: Database<CoreSchema>) =>
+      createOperatorKeys({ store: createOperatorKeyStore(database), now: () => now });
+    let keys: ReturnType<typeof open>;
+    beforeEach(() => {
+      now += 100_000;
+      keys = open(one);
+    });
+
+    test("open what their scopes say, and are kept as a hash", async () => {
+      const { id, key } = await keys.create({ name: "panel", scopes: ["nodes:read", "users:write"], expiresAt: null });
+      expect(key).toMatch(/^ok_[\w-]{43}$/);
+      expect(await keys.verify(key)).toEqual({ actor: `operator-key:${id}`, scopes: ["nodes:read", "users:write"] });
+      const row = await one.db.selectFrom("operator_key").selectAll().where("id", "=", id).executeTakeFirstOrThrow();
+      expect(JSON.stringify(row)).not.toContain(key.slice(3));
+      expect(Buffer.from(row.hash)).toEqual(hashOf(key));
+      expect(await open(other).verify(key)).toMatchObject({ actor: `operator-key:${id}` });
+    });
+
+    test("end when they expire, to the millisecond, and when they are revoked", async () => {
+      const { key } = await keys.create({ name: "short", scopes: ["*"], expiresAt: now + 10 });
+      expect(await keys.verify(key)).toBeDefined();
+      now += 9;
+      expect(await keys.verify(key)).toBeDefined();
+      now += 1;
+      expect(await keys.verify(key)).toBeUndefined();
+      const { id, key: lasting } = await keys.create({ name: "lasting", scopes: ["*"], expiresAt: null });
+      expect(await keys.verify(lasting)).toBeDefined();
+      expect(await keys.revoke(id)).toBe(true);
+      expect(await keys.verify(lasting)).toBeUndefined();
+      expect(await keys.revoke(999_999)).toBe(false);
+    });
+
+    test("are listed without what opens anything, with the time of their last use", async () => {
+      await one.db.deleteFrom("operator_key").execute();
+      const { id, key } = await keys.create({ name: "panel", scopes: ["*"], expiresAt: null });
+      const createdAt = now;
+      now += 5;
+      await keys.verify(key);
+      expect(await keys.list()).toEqual([
+        { id, name: "panel", scopes: ["*"], createdAt, expiresAt: null, lastUsedAt: now, revokedAt: null },
+      ]);
+    });
+
+    test.each([
+      "",
+      "ok_",
+      "nk_0000000000000000000000000000000000000000000",
+      "ok_000000000000000000000000000000000000000000/",
+    ])("%j is nobody's", async (text) => expect(await keys.verify(text)).toBeUndefined());
+  });
+
+  describe("keys of nodes", () => {
+    let now = 1_000_000_000;
+    let nodeId: number;
+    const open = (database: Database<CoreSchema>) =>
+      createNodeKeys({ store: createNodeKeyStore(database), now: () => now });
+    const first = `nk_${"A".repeat(43)}`;
+    let keys: ReturnType<typeof open>;
+
+    beforeEach(async () => {
+      await one.db.deleteFrom("node").execute();
+      const node = await one.db
+        .insertInto("node")
+        .values({ name: "fra-1", host: "", ip: "192.0.2.1", created_at: now, rotate_key: 1 })
+        .returning("id")
+        .executeTakeFirstOrThrow();
+      nodeId = node.id;
+      await one.db
+        .insertInto("node_key")
+        .values({ node_id: nodeId, hash: hashOf(first), created_at: now })
+        .execute();
+      keys = open(one);
+    });
+
+    test("tell whose they are, the second time without asking the database", async () => {
+      const caller = await keys.verify(first);
+      expect(caller).toMatchObject({ nodeId });
+      await keys.verify(first);
+      expect(keys.verify(first)).not.toBeInstanceOf(Promise);
+      expect(keys.verify(first)).toMatchObject({ nodeId });
+    });
+
+    test.each(["", "nk_", `nk_${"B".repeat(43)}`, `ok_${"A".repeat(43)}`, `${first}=`])(
+      "%j is nobody's",
+      async (text) => {
+        await expect(async () => keys.verify(text)).rejects.toThrow(NodeKeyUnknown);
+      },
+    );
+
+    test("a key that replaces another leaves it valid until it is used, and then no longer, in every replica", async () => {
+      const elsewhere = open(other);
+      await elsewhere.verify(first);
+      const caller = await keys.verify(first);
+      const { key: second, oldKeyEndsAt } = await keys.rotate(caller);
+      expect(oldKeyEndsAt).toBe(now + 24 * 3_600_000);
+      expect(second).toMatch(/^nk_[\w-]{43}$/);
+      expect(await keys.verify(first)).toMatchObject({ nodeId });
+      expect(await rotateWish()).toBe(1);
+      expect(await keys.verify(second)).toMatchObject({ nodeId });
+      await expect(async () => keys.verify(first)).rejects.toThrow(NodeKeyRevoked);
+      expect(await rotateWish()).toBe(0);
+      now += 30_001; // what was remembered elsewhere is over, though no event told
+      await expect(async () => elsewhere.verify(first)).rejects.toThrow(NodeKeyRevoked);
+    });
+
+    const rotateWish = async () =>
+      (await one.db.selectFrom("node").select("rotate_key").where("id", "=", nodeId).executeTakeFirstOrThrow())
+        .rotate_key;
+
+    test("a key ends after 24 hours though its successor is never used, however often it is asked for", async () => {
+      const { oldKeyEndsAt } = await keys.rotate(await keys.verify(first));
+      now += 23 * 3_600_000;
+      expect((await keys.rotate(await keys.verify(first))).oldKeyEndsAt).toBe(oldKeyEndsAt);
+      now = oldKeyEndsAt;
+      await expect(async () => keys.verify(first)).rejects.toThrow(NodeKeyRevoked);
+    });
+
+    test("a successor that was never used is void when another one is asked for", async () => {
+      const { key: lost } = await keys.rotate(await keys.verify(first));
+      const { key: second } = await keys.rotate(await keys.verify(first));
+      await expect(async () => keys.verify(lost)).rejects.toThrow(NodeKeyRevoked);
+      expect(await keys.verify(second)).toMatchObject({ nodeId });
+    });
+
+    test("keys that are used at the same time for the first time end each other once, and one stays", async () => {
+      const { key: second } = await keys.rotate(await keys.verify(first));
+      const verifiers = [keys, open(other), open(one), open(other)];
+      const callers = await Promise.all(verifiers.map(async (each) => each.verify(second)));
+      expect(new Set(callers.map(({ keyId }) => keyId)).size).toBe(1);
+      expect(await open(other).verify(second)).toMatchObject({ nodeId });
+    });
+
+    test("revoked keys are told from unknown ones, and replicas hear of it at once", async () => {
+      const elsewhere = open(other);
+      await elsewhere.verify(first);
+      await elsewhere.verify(first);
+      const heard = new Promise<void>((resolve) => {
+        const subscription = other.events.subscribe(topics.nodeKeys, {
+          event(payload) {
+            elsewhere.changed(Number(payload));
+            subscription.close();
+            resolve();
+          },
+          resync: () => undefined,
+        });
+      });
+      if (engine === "postgres") {
+        await sleep(200); // listening begins
+        await keys.revokeAll(nodeId);
+        await heard;
+        await expect(async () => elsewhere.verify(first)).rejects.toThrow(NodeKeyRevoked);
+      } else {
+        // SQLite has one process: events do not leave it.
+        await keys.revokeAll(nodeId);
+        await expect(async () => keys.verify(first)).rejects.toThrow(NodeKeyRevoked);
+      }
+    });
+  });
+});
