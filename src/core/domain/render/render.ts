@@ -1,0 +1,99 @@
+import { createHash } from "node:crypto";
+import type { Pace } from "../pace.ts";
+import { canonicalJson, Verbatim } from "./canonical-json.ts";
+import { mtprotoUser, renderMtprotoInbound } from "./mtproto.ts";
+import type { LinkRow, NodeRows, ProtocolRow } from "./rows.ts";
+import { TermsRenderer } from "./terms.ts";
+import { createInboundRenderer, renderXray } from "./xray.ts";
+
+/** A config without its revision. */
+export interface RenderedConfig {
+  /** The config's JSON, without `revision` and `digest`, as RFC 8785 writes it. */
+  readonly content: string;
+  /** SHA-256 of it, in lower-case hex. */
+  readonly digest: string;
+}
+
+/**
+ * Renders the config of a node: the same rows give the same bytes, in whatever order they come. A disabled node runs
+ * nothing. Throws `RowUnreadable`.
+ */
+export async function renderConfig(rows: NodeRows, links: readonly LinkRow[], pace: Pace): Promise<RenderedConfig> {
+  const inbounds = rows.disabled ? [] : inboundsOf(rows.protocols);
+  const byProtocol = Map.groupBy(inbounds, ({ row }) => row.protocol);
+  const clients: string[] = [];
+  const mtprotoClients: string[] = [];
+  const terms = new TermsRenderer();
+  for (const link of sorted(links)) {
+    const turn = pace();
+    if (turn !== undefined) await turn;
+    const open = (byProtocol.get(link.protocol) ?? noInbounds).filter(({ row }) => link.access?.has(row.id) ?? true);
+    if (open.length === 0) continue;
+    for (const { add } of open) add(link);
+    const entry = `"${link.uuid}":{"subscriptionId":${link.subscriptionId},"userId":${link.userId}}`;
+    clients.push(entry);
+    if (link.protocol === "mtproto") mtprotoClients.push(entry);
+    terms.add(link);
+  }
+  const content = canonicalJson({
+    clientMap: new Verbatim(`{${clients.join(",")}}`),
+    mtprotoClientMap: mtprotoClients.length > 0 ? new Verbatim(`{${mtprotoClients.join(",")}}`) : undefined,
+    services: servicesOf(rows, inbounds),
+    subscriptionTerms: rows.protocolVersion >= 1 ? terms.rendered() : undefined,
+  });
+  return { content, digest: await digestOf(content, pace) };
+}
+
+/** The digest of a config's content. */
+export async function digestOf(content: string, pace: Pace): Promise<string> {
+  const bytes = Buffer.from(content);
+  const hash = createHash("sha256");
+  for (let at = 0; at < bytes.length; at += hashedAtOnce) {
+    hash.update(bytes.subarray(at, at + hashedAtOnce));
+    await pace();
+  }
+  return hash.digest("hex");
+}
+
+const hashedAtOnce = 1 << 20;
+
+interface Inbound {
+  readonly row: ProtocolRow;
+  readonly engine: "xray" | "mtproto";
+  add(link: LinkRow): void;
+  /** Undefined: it is left out. */
+  rendered(): string | undefined;
+}
+
+const noInbounds: readonly Inbound[] = [];
+
+function inboundsOf(protocols: readonly ProtocolRow[]): Inbound[] {
+  return protocols
+    .filter(({ enabled }) => enabled)
+    .sort((a, b) => a.id - b.id)
+    .flatMap((row): Inbound[] => {
+      if (row.protocol === "mtproto") {
+        const users: string[] = [];
+        const add = (link: LinkRow) => void users.push(mtprotoUser(link));
+        return [{ row, engine: "mtproto", add, rendered: () => renderMtprotoInbound(row, users) }];
+      }
+      const renderer = createInboundRenderer(row);
+      return renderer === undefined ? [] : [{ row, engine: "xray", ...renderer }];
+    });
+}
+
+function servicesOf(rows: NodeRows, inbounds: readonly Inbound[]): object {
+  const ofXray = inbounds.filter(({ engine }) => engine === "xray");
+  const ofMtproto = inbounds.filter(({ engine }) => engine === "mtproto").sort((a, b) => a.row.port - b.row.port);
+  const rendered = (some: readonly Inbound[]) => some.map((one) => one.rendered()).filter((text) => text !== undefined);
+  return {
+    xray: ofXray.length > 0 ? renderXray(rows, rendered(ofXray)) : undefined,
+    mtproto: ofMtproto.length > 0 ? { inbounds: new Verbatim(`[${rendered(ofMtproto).join(",")}]`) } : undefined,
+  };
+}
+
+/** By UUID. Links mostly come sorted, for a whole batch of nodes. */
+function sorted(links: readonly LinkRow[]): readonly LinkRow[] {
+  const isSorted = links.every(({ uuid }, index) => index === 0 || (links[index - 1]?.uuid ?? "") < uuid);
+  return isSorted ? links : links.toSorted((a, b) => (a.uuid < b.uuid ? -1 : 1));
+}
