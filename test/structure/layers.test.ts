@@ -35,6 +35,7 @@ describe("the arrows point down only", () => {
     ["src/node/runtime/planted.ts", "../maintenance/jobs.ts", "runtime is below api and agent"],
     ["src/node/engines/xray/planted.ts", "../../runtime/users.ts", "engines are below runtime, api and agent"],
     ["src/node/engines/xray/planted.ts", "../wireguard/users.ts", "engines do not know one another"],
+    ["src/node/engines/sockets/planted.ts", "../xray/users.ts", "engines do not know one another"],
     ["src/core/planted.ts", "../node/node.ts", "a service calls another through a generated client"],
     ["src/core/domain/planted.ts", "kysely", "domain knows no transport and no store"],
     ["src/core/domain/planted.ts", "../store/users.ts", "domain knows no transport and no store"],

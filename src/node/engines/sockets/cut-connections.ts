@@ -25,7 +25,7 @@ export async function cutConnections(targets: readonly CutTarget[], options: Cut
   for (const filter of filtersOf(targets)) {
     const leftMs = Math.ceil(deadlineMs - performance.now());
     if (leftMs <= 0) return { connections, failure: `not done within ${timeoutMs} ms` };
-    const { stdout, failure } = await runSs(["-K", "-Htn", ...states, filter], { env, timeoutMs: leftMs });
+    const { stdout, failure } = await runSs(["-K", "-tn", ...states, filter], { env, timeoutMs: leftMs });
     connections.push(...readConnections(stdout));
     if (failure !== undefined) return { connections, failure };
   }

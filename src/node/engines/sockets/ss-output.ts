@@ -1,6 +1,6 @@
 import type { CutConnection } from "./ss-filter.ts";
 
-/** The connections that `ss -Htn` lists, one a line. */
+/** The connections that `ss -tn` lists, one a line. */
 export function readConnections(stdout: string): CutConnection[] {
   return stdout.split("\n").flatMap((line) => {
     // The state, two queues, then the two ends; before and behind them other columns may stand.
