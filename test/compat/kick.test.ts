@@ -1,10 +1,12 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { sizeDelimitedEncode } from "@bufbuild/protobuf/wire";
+import { createClient } from "@connectrpc/connect";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { ConnectionService, LeftReason } from "../../gen/garrison/node/v1/connections_pb.ts";
 import { type User, UserSchema, UsersChunkSchema, UsersSchema } from "../../gen/service/node_pb.ts";
 import { createHysteria, userOfAll } from "../engines/more-protocols.ts";
 import { makeNamespace, mayMakeNamespaces, type NetworkNamespace } from "../support/network-namespace.ts";
-import { grpcClient } from "../support/node-caller.ts";
+import { grpcClient, grpcTransport } from "../support/node-caller.ts";
 import { freePorts } from "../support/ports.ts";
 import { nodeConfig, type ProxyProtocol, proxyProtocols } from "../support/proxy-protocols.ts";
 import {
@@ -288,6 +290,31 @@ describe.skipIf(!(await mayMakeNamespaces()))("with GARRISON_KICK=on", () => {
     ]);
     expect((await kick({ emails: [] }))[0]).toBe(400);
     expect((await kick({ emails: ["a", "a"] }))[0]).toBe(400);
+  });
+
+  it("asked over gRPC, the node tells who was left, and why", async () => {
+    const [shy, neighbour] = [everywhere("shy"), everywhere("neighbour")];
+    await sync(shy, neighbour);
+    const [left] = await connect(
+      { user: shy, protocol: vless, from: 2 },
+      { user: neighbour, protocol: vless, from: 2 },
+    );
+    const { cut, users } = await createClient(ConnectionService, grpcTransport(node)).kickUsers({ emails: ["shy"] });
+    expect(cut).toBe(0);
+    expect(users).toMatchObject([
+      {
+        email: "shy",
+        left: [
+          {
+            address: network.inside[2]?.v4,
+            reason: LeftReason.SHARED_ADDRESS,
+            inbounds: ["vless", "trojan", "hysteria"],
+          },
+        ],
+      },
+    ]);
+    await left?.carries();
+    expect(left?.dropped).toBe(false);
   });
 
   it("the node's info says that it can, and its metrics count", async () => {

@@ -91,7 +91,12 @@ export const apiProtocols: readonly ApiProtocol[] = [
 
 /** A client of a node over gRPC. */
 export function grpcClient(node: NodeAddress): Client<typeof NodeService> {
-  return createClient(NodeService, createGrpcTransport(transportOptions(node)));
+  return createClient(NodeService, grpcTransport(node));
+}
+
+/** What reaches a node's services over gRPC. */
+export function grpcTransport(node: NodeAddress): Transport {
+  return createGrpcTransport(transportOptions(node));
 }
 
 function transportOptions({ url, key, ca }: NodeAddress) {
