@@ -1,0 +1,179 @@
+import type { Database } from "../../../platform/storage/database.ts";
+import type { TrafficCounter, TrafficReading } from "../../engines/engine.ts";
+import { type Baselines, counterKey, type Growth, growthSince } from "./growth.ts";
+import type { SpoolSchema } from "./schema.ts";
+import type { Counted, Counting } from "./spool.ts";
+
+/** Counts what grew since the last reading of an engine. */
+export type Count = (reading: TrafficReading, counting: Counting) => Promise<Counted>;
+
+/** Makes it of the baselines that are kept. */
+export async function createCounting(database: Database<SpoolSchema>): Promise<Count> {
+  const baselines = await readBaselines(database);
+  const statements = prepareStatements(database);
+  return async (reading, { engine, minute, attribute, protocolOf }) => {
+    const known = baselines.get(engine) ?? new EngineBaselines(undefined);
+    const isNew = known.incarnation !== reading.incarnation;
+    const grown = growthSince(known, reading);
+    const usage = grown.flatMap((growth) => usageRow(growth, minute, attribute));
+    const bySubscription = new Map<number, bigint>();
+    for (const { subscription_id, bytes_up, bytes_down } of usage) {
+      if (subscription_id === 0) continue;
+      bySubscription.set(subscription_id, (bySubscription.get(subscription_id) ?? 0n) + bytes_up + bytes_down);
+    }
+    if (!isNew && grown.length === 0) return { bySubscription };
+    await database.transaction(async (tx) => {
+      if (isNew) await statements.forget.run({ engine }, tx);
+      const { incarnation } = reading;
+      await statements.baseline.runMany(
+        grown.map(({ kind, name, link, baseline }) => ({
+          ...{ engine, incarnation, kind, name, link },
+          ...{ bytes_up: baseline.uplinkBytes, bytes_down: baseline.downlinkBytes },
+        })),
+        tx,
+      );
+      await statements.usage.runMany(usage, tx);
+      await statements.inbound.runMany(
+        ofKind(grown, "inbound").flatMap(({ name, upBytes, downBytes }) => {
+          const node_protocol_id = protocolOf(name);
+          return node_protocol_id === undefined ? [] : [{ node_protocol_id, bytes_up: upBytes, bytes_down: downBytes }];
+        }),
+        tx,
+      );
+      await statements.outbound.runMany(
+        ofKind(grown, "outbound").map(({ name, upBytes, downBytes }) => {
+          return { tag: name, bytes_up: upBytes, bytes_down: downBytes };
+        }),
+        tx,
+      );
+    });
+    const after = isNew ? new EngineBaselines(reading.incarnation) : known;
+    for (const { baseline } of grown) after.set(baseline);
+    baselines.set(engine, after);
+    return { bySubscription };
+  };
+}
+
+class EngineBaselines implements Baselines {
+  readonly incarnation: string | undefined;
+  readonly #counters = new Map<string, { readonly uplinkBytes: bigint; readonly downlinkBytes: bigint }>();
+
+  constructor(incarnation: string | undefined) {
+    this.incarnation = incarnation;
+  }
+
+  get(key: string) {
+    return this.#counters.get(key);
+  }
+
+  set(counter: TrafficCounter): void {
+    const { uplinkBytes, downlinkBytes } = counter;
+    this.#counters.set(counterKey(counter), { uplinkBytes, downlinkBytes });
+  }
+}
+
+async function readBaselines({ db }: Database<SpoolSchema>): Promise<Map<string, EngineBaselines>> {
+  const baselines = new Map<string, EngineBaselines>();
+  for (const row of await db.selectFrom("baseline").selectAll().execute()) {
+    const { engine, incarnation, name, link, bytes_up, bytes_down } = row;
+    const of = baselines.get(engine) ?? new EngineBaselines(incarnation);
+    baselines.set(engine, of);
+    const kind = row.kind as TrafficCounter["kind"]; // what was written there
+    of.set({ kind, name, link, uplinkBytes: bytes_up, downlinkBytes: bytes_down });
+  }
+  return baselines;
+}
+
+/** Engine users are named `<nodeProtocolId>.<link UUID>`. Those that are not belong to nobody. */
+const userName = /^(\d{1,15})\.([0-9a-f-]{36})$/;
+
+function usageRow({ kind, name, upBytes, downBytes }: Growth, minute: number, attribute: Counting["attribute"]) {
+  const [, protocol, link_uuid = ""] = (kind === "user" && userName.exec(name)) || [];
+  if (protocol === undefined || (upBytes === 0n && downBytes === 0n)) return [];
+  const to = attribute(link_uuid);
+  return [
+    {
+      ...{ minute, node_protocol_id: Number(protocol), link_uuid },
+      ...{ user_id: to?.userId ?? 0, subscription_id: to?.subscriptionId ?? 0 },
+      ...{ bytes_up: upBytes, bytes_down: downBytes },
+    },
+  ];
+}
+
+function ofKind(grown: readonly Growth[], wanted: Growth["kind"]): Growth[] {
+  return grown.filter(({ kind, upBytes, downBytes }) => kind === wanted && (upBytes > 0n || downBytes > 0n));
+}
+
+interface Bytes {
+  bytes_up: bigint;
+  bytes_down: bigint;
+}
+
+function prepareStatements({ prepare }: Database<SpoolSchema>) {
+  return {
+    forget: prepare((db, { engine }: { engine: string }) => db.deleteFrom("baseline").where("engine", "=", engine)),
+    baseline: prepare(
+      (db, row: Bytes & { engine: string; incarnation: string; kind: string; name: string; link: string }) => {
+        const { engine, incarnation, kind, name, link, bytes_up, bytes_down } = row;
+        return db
+          .insertInto("baseline")
+          .values({ engine, incarnation, kind, name, link, bytes_up, bytes_down })
+          .onConflict((conflict) =>
+            conflict.columns(["engine", "kind", "name", "link"]).doUpdateSet((eb) => ({
+              bytes_up: eb.ref("excluded.bytes_up"),
+              bytes_down: eb.ref("excluded.bytes_down"),
+            })),
+          );
+      },
+    ),
+    usage: prepare(
+      (
+        db,
+        row: Bytes & {
+          minute: number;
+          node_protocol_id: number;
+          link_uuid: string;
+          user_id: number;
+          subscription_id: number;
+        },
+      ) => {
+        const { minute, node_protocol_id, link_uuid, user_id, subscription_id, bytes_up, bytes_down } = row;
+        return db
+          .insertInto("usage_bucket")
+          .values({ minute, coarse: 0, node_protocol_id, link_uuid, user_id, subscription_id, bytes_up, bytes_down })
+          .onConflict((conflict) =>
+            conflict
+              .columns(["minute", "coarse", "node_protocol_id", "link_uuid", "user_id", "subscription_id"])
+              .doUpdateSet((eb) => ({
+                bytes_up: eb("usage_bucket.bytes_up", "+", eb.ref("excluded.bytes_up")),
+                bytes_down: eb("usage_bucket.bytes_down", "+", eb.ref("excluded.bytes_down")),
+              })),
+          );
+      },
+    ),
+    inbound: prepare((db, row: Bytes & { node_protocol_id: number }) => {
+      const { node_protocol_id, bytes_up, bytes_down } = row;
+      return db
+        .insertInto("inbound_bucket")
+        .values({ node_protocol_id, bytes_up, bytes_down })
+        .onConflict((conflict) =>
+          conflict.column("node_protocol_id").doUpdateSet((eb) => ({
+            bytes_up: eb("inbound_bucket.bytes_up", "+", eb.ref("excluded.bytes_up")),
+            bytes_down: eb("inbound_bucket.bytes_down", "+", eb.ref("excluded.bytes_down")),
+          })),
+        );
+    }),
+    outbound: prepare((db, row: Bytes & { tag: string }) => {
+      const { tag, bytes_up, bytes_down } = row;
+      return db
+        .insertInto("outbound_bucket")
+        .values({ tag, bytes_up, bytes_down })
+        .onConflict((conflict) =>
+          conflict.column("tag").doUpdateSet((eb) => ({
+            bytes_up: eb("outbound_bucket.bytes_up", "+", eb.ref("excluded.bytes_up")),
+            bytes_down: eb("outbound_bucket.bytes_down", "+", eb.ref("excluded.bytes_down")),
+          })),
+        );
+    }),
+  };
+}

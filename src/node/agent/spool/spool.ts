@@ -1,0 +1,157 @@
+import type {
+  ReportOutboundUsageRequest,
+  ReportSessionsRequest,
+  ReportUsageRequest,
+  SessionEventEntry,
+} from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
+import { openDatabase } from "../../../platform/storage/database.ts";
+import type { TrafficReading } from "../../engines/engine.ts";
+import { createCoalescing } from "./coalescing.ts";
+import { createCounting } from "./counting.ts";
+import { int64Columns, migrations, type SpoolSchema } from "./schema.ts";
+import { createSealing } from "./sealing.ts";
+
+/** The kinds of report that are sent in numbered batches, as Core spells them. */
+export type ReportKind = "usage" | "outbound_usage" | "sessions";
+
+/** The request of each kind, without its batch. */
+export interface Reports {
+  usage: ReportUsageRequest;
+  outbound_usage: ReportOutboundUsageRequest;
+  sessions: ReportSessionsRequest;
+}
+
+/** A numbered batch that is not acknowledged. It never changes. */
+export interface SealedBatch<K extends ReportKind> {
+  readonly kind: K;
+  readonly epoch: string;
+  readonly seq: number;
+  /** The batches from this number up to `seq` are lost and will never come; undefined: none is. */
+  readonly lostFrom: number | undefined;
+  /** Milliseconds since it was sealed. */
+  readonly ageMs: number;
+  readonly request: Reports[K];
+}
+
+/** To whom traffic of a link belongs. */
+export interface Attribution {
+  readonly userId: number;
+  readonly subscriptionId: number | undefined;
+}
+
+/** What the spool needs to know of the world when it counts. */
+export interface Counting {
+  /** Names the engine, such as `xray`: each has baselines of its own. */
+  readonly engine: string;
+  /** The minute in which it is counted: its start, in milliseconds since 1970. */
+  readonly minute: number;
+  /** To whom a link belongs, by its UUID. */
+  readonly attribute: (linkUuid: string) => Attribution | undefined;
+  /** The node protocol that an inbound serves, by its tag. */
+  readonly protocolOf: (inboundTag: string) => number | undefined;
+}
+
+/** What a reading has added. */
+export interface Counted {
+  /** Bytes in both directions, by subscription. */
+  readonly bySubscription: ReadonlyMap<number, bigint>;
+}
+
+/** When batches are sealed, by clocks that come in as arguments. */
+export interface SpoolClock {
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Milliseconds since the system was started: it never jumps. */
+  readonly uptime: () => number;
+  /** Names this run of the system. */
+  readonly bootId: string;
+}
+
+/** Options of {@link openSpool}. */
+export interface SpoolOptions {
+  /** The SQLite file; its directory exists. */
+  readonly file: string;
+  readonly clock: SpoolClock;
+  /** When the file is larger, minutes that are over are added up to hours. Default: 256 MiB. */
+  readonly maxBytes?: number;
+}
+
+/**
+ * Traffic and events on their way to Core, on disk: what was counted here is in a batch, or will be in one, exactly once,
+ * however this process ends.
+ */
+export interface Spool {
+  /** Counts what grew since the last reading of the engine. In one piece: all of it, or nothing. */
+  count(reading: TrafficReading, counting: Counting): Promise<Counted>;
+  /** Adds session events. */
+  note(events: readonly SessionEventEntry[]): Promise<void>;
+  /**
+   * The batch of a kind that is next to be sent: the one that is numbered already, else a new one of at most `maxEntries`,
+   * of minutes before `before`; undefined when there is nothing. Links that were unknown are looked up again; those that
+   * still are stay here for a day, and are then sent as nobody's.
+   */
+  next<K extends ReportKind>(kind: K, options: NextOptions): Promise<SealedBatch<K> | undefined>;
+  /** Core has booked the batches of the kind up to this number. */
+  acknowledge(kind: ReportKind, seq: number): Promise<void>;
+  /** Core does not know the epoch of the kind, or knows other batches of it: the batch that waits is the first of another. */
+  beginEpoch(kind: ReportKind): Promise<void>;
+  /** Core expects a batch that is gone. What it did not get before the next one is lost. */
+  declareLost(kind: ReportKind, from: number): Promise<void>;
+  /** What waits, by kind. */
+  status(): Promise<readonly SpoolState[]>;
+  close(): Promise<void>;
+}
+
+/** What {@link Spool.next} is asked for. */
+export interface NextOptions {
+  readonly maxEntries: number;
+  /** Milliseconds since 1970. */
+  readonly before: number;
+  readonly attribute: Counting["attribute"];
+}
+
+/** How much of a kind waits. */
+export interface SpoolState {
+  readonly kind: ReportKind;
+  readonly epoch: string;
+  readonly lastSeq: number;
+  /** Entries that are in no batch yet. */
+  readonly waitingEntries: number;
+  /** A batch is numbered and not acknowledged. */
+  readonly isSealed: boolean;
+  /** When it was sealed, in milliseconds since 1970. */
+  readonly sealedAt: number | undefined;
+}
+
+/** Opens a spool, and makes it when it is missing. */
+export async function openSpool({ file, clock, maxBytes = 256 << 20 }: SpoolOptions): Promise<Spool> {
+  const database = await openDatabase<SpoolSchema>({ file, migrations, int64: int64Columns });
+  const counting = await createCounting(database);
+  const sealing = await createSealing(database, clock);
+  const coalesce = createCoalescing(database, clock.now, maxBytes);
+  let last: Promise<unknown> = Promise.resolve();
+  // One thing at a time: what is counted and what is sealed are the same rows.
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const turn = last.then(work);
+    last = turn.catch(() => undefined);
+    return turn;
+  };
+  return {
+    count: (reading, how) =>
+      inTurn(async () => {
+        const counted = await counting(reading, how);
+        await coalesce();
+        return counted;
+      }),
+    note: (events) => inTurn(() => sealing.note(events)),
+    next: (kind, options) => inTurn(() => sealing.next(kind, options)),
+    acknowledge: (kind, seq) => inTurn(() => sealing.acknowledge(kind, seq)),
+    beginEpoch: (kind) => inTurn(() => sealing.beginEpoch(kind)),
+    declareLost: (kind, from) => inTurn(() => sealing.declareLost(kind, from)),
+    status: () => inTurn(() => sealing.status()),
+    async close() {
+      await last;
+      await database.close();
+    },
+  };
+}
