@@ -34,7 +34,7 @@ export interface SealedBatch<K extends ReportKind> {
 }
 
 /** To whom traffic of a link belongs. */
-export interface Attribution {
+interface Attribution {
   readonly userId: number;
   readonly subscriptionId: number | undefined;
 }
