@@ -11,6 +11,9 @@ export const int64Columns = [
   "quota_bytes",
   "traffic_bytes_up",
   "traffic_bytes_down",
+  "last_seq",
+  "from_seq",
+  "to_seq",
 ] as const;
 
 /** All tables. */
@@ -27,10 +30,12 @@ export interface CoreSchema {
   readonly link: LinkTable;
   readonly config_blob: ConfigBlobTable;
   readonly revision: RevisionTable;
+  readonly node_publication: NodePublicationTable;
   readonly operator_key: OperatorKeyTable;
   readonly authority: AuthorityTable;
   readonly audit: AuditTable;
   readonly usage_minute: UsageMinuteTable;
+  readonly inbound_day: InboundDayTable;
   readonly node_stream: NodeStreamTable;
   readonly node_stream_gap: NodeStreamGapTable;
   readonly quarantined_entry: QuarantinedEntryTable;
@@ -237,6 +242,28 @@ interface RevisionTable {
   outcome_at: number | null;
 }
 
+/** What is to be published for a node, and what was. A node without a row has never been looked at. */
+interface NodePublicationTable {
+  node_id: number;
+  /** Goes up with each change. */
+  version: number;
+  /** The version that was rendered last. */
+  published_version: Generated<number>;
+  /** When the first change came that was not rendered yet; null: there is none. */
+  first_at: number | null;
+  /** When to render it. */
+  due_at: number;
+  /** What has changed, in words. */
+  reason: string;
+  /** The process that is at it; empty: none. */
+  claimed_by: Generated<string>;
+  /** Until when it counts. */
+  claimed_until: Generated<number>;
+  /** What was rendered last: the newest revision may have another digest, after a rollback. */
+  rendered_digest: Generated<string>;
+  checked_at: Generated<number>;
+}
+
 /** A key of an operator, or of a program that acts for one. */
 interface OperatorKeyTable {
   id: Generated<number>;
@@ -275,7 +302,7 @@ interface AuditTable {
   details: Generated<string>;
 }
 
-/** Traffic of one link in one minute at one node. */
+/** Traffic of one link in one minute at one node; of old ones in one hour, or one day. */
 interface UsageMinuteTable {
   /** The start of the minute. */
   minute: number;
@@ -291,8 +318,18 @@ interface UsageMinuteTable {
   bytes_down: bigint;
   /** It was booked under the minute in which it arrived. */
   late: Generated<number>;
-  /** It stands for the hour that begins there. */
+  /** 0: a minute. 1: it stands for the hour that begins there, 2: for the day. */
   coarse: Generated<number>;
+}
+
+/** Traffic of a whole inbound in one day, in UTC, to compare with that of its users. */
+interface InboundDayTable {
+  node_id: number;
+  /** The start of the day. */
+  day: number;
+  node_protocol_id: number;
+  bytes_up: bigint;
+  bytes_down: bigint;
 }
 
 /** How far the numbered batches of a node have come. */
@@ -301,9 +338,9 @@ interface NodeStreamTable {
   /** `usage`, `outbound_usage` or `sessions`. */
   kind: string;
   epoch: string;
-  last_seq: number;
-  /** SHA-256 over what must not change of the last batch. */
-  last_digest: Uint8Array;
+  last_seq: bigint;
+  /** Of what must not change of the last batches: 16 bytes of SHA-256 each, the newest first. */
+  digests: Uint8Array;
   updated_at: number;
 }
 
@@ -313,8 +350,8 @@ interface NodeStreamGapTable {
   node_id: number;
   kind: string;
   epoch: string;
-  from_seq: number;
-  to_seq: number;
+  from_seq: bigint;
+  to_seq: bigint;
   noted_at: number;
 }
 
