@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Surroundings } from "./command.ts";
 
@@ -47,6 +48,8 @@ export async function serve(
     const line: ReadyLine = { ready: true, service, url: reachable(running.url), fingerprint: running.fingerprint };
     stdout.write(`${JSON.stringify(line)}\n`);
     ready(line);
+    // Not only at the end: a service may be killed.
+    flushCompileCache();
   }
   const restarts = await Promise.race([stop.first.then(() => false), running.restartWanted?.then(() => true) ?? never]);
   const closed = running.close().then(() => 0);

@@ -22,7 +22,7 @@ export const upCommand: Command = {
     const supervisor = createSupervisor({
       services: words.length > 0 ? [...new Set(words)] : services,
       start: (service) =>
-        spawn(process.execPath, [program, service], {
+        spawn(process.execPath, [...process.execArgv, program, service], {
           // The channel tells the service when this process is gone, however it ended.
           stdio: ["ignore", "pipe", "inherit", "ipc"],
           // Out of the terminal's reach: Ctrl-C is for this process, which hands it on once.

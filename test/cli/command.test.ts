@@ -1,6 +1,7 @@
-import { copyFile, mkdir, readFile, symlink } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, stat, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { xrayPath } from "../xray-path.ts";
 import { garrison, openPlace, type Place } from "./garrison.ts";
 
 let place: Place;
@@ -25,6 +26,22 @@ describe("the command runs on the pinned Node", () => {
     await symlink("../first", join(place.directory, "bin/second"));
     expect((await place.finish(["version"], {}, join(place.directory, "bin/second"))).code).toBe(0);
     expect((await place.finish(["version"], {}, "bin/second")).code).toBe(0);
+  });
+
+  test("which keeps what it has compiled, unless there is no home for it", async () => {
+    const cache = join(place.directory, "cache");
+    const files = async () => (await readdir(join(cache, "compiled"), { recursive: true }).catch(() => [])).length;
+    const start = async () => {
+      const call = place.call(["node"], { GARRISON_CACHE_DIR: cache, XRAY_EXECUTABLE_PATH: await xrayPath() });
+      await call.ready();
+      await expect.poll(files, { timeout: 20_000 }).toBeGreaterThan(100);
+      call.signal("SIGKILL");
+      await call.ended;
+    };
+    await start();
+    expect((await stat(join(cache, "compiled"))).mode & 0o022).toBe(0);
+    await start();
+    expect((await place.finish(["version"], { HOME: "", XDG_CACHE_HOME: "" })).code).toBe(0);
   });
 
   test("without any Node on the path", async () => {

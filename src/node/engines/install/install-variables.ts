@@ -6,7 +6,7 @@ import { pinnedEngines } from "./pinned.ts";
 /** The variables that say where engines are installed, and from where. */
 export const installVariables = {
   GARRISON_CACHE_DIR: optional(path, {
-    about: "Where `garrison engines install` puts programs.",
+    about: "Where `garrison engines install` puts programs, and where is kept what Node has compiled.",
     absent: "`garrison` in `XDG_CACHE_HOME` or `~/.cache`",
   }),
   GARRISON_XRAY_MIRROR: optional(baseUrl("https", "http"), {
