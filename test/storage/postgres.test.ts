@@ -12,7 +12,8 @@ import {
 import type { StorageOptions } from "../../src/platform/storage/options.ts";
 import { realTiming } from "../../src/platform/storage/timing.ts";
 import { startPostgres, type TestPostgres } from "../postgres.ts";
-import { describeStorage, migrations, type Schema } from "./behaviour.ts";
+import { migrations, type Schema } from "./behaviour/schema.ts";
+import { describeStorage } from "./behaviour.ts";
 
 let postgres: TestPostgres;
 beforeAll(async () => {

@@ -7,7 +7,9 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { openDatabase } from "../../src/platform/storage/database.ts";
 import { DatabaseUnavailable, ForeignKeyViolation, MigrationFailed } from "../../src/platform/storage/errors.ts";
-import { describeStorage, migrations, type Schema, startInProcess } from "./behaviour.ts";
+import { migrations, type Schema } from "./behaviour/schema.ts";
+import { describeStorage } from "./behaviour.ts";
+import { startInProcess } from "./start-in-process.ts";
 
 let directory: string;
 let count = 0;
