@@ -35,6 +35,7 @@ test("without any variable the node has the original's defaults", async () => {
     logBufferLines: 10_000,
     startupLogLines: 200,
     keepAliveGraceMs: 0,
+    kick: false,
     xray: { assets: "/usr/local/share/xray" },
     maintenance: undefined,
   });
@@ -55,6 +56,7 @@ test("every variable has its effect", async () => {
     LOG_BUFFER_SIZE: "5",
     STARTUP_LOG_TAIL_SIZE: "7",
     GARRISON_KEEP_ALIVE: "grace:90",
+    GARRISON_KICK: "on",
     API_PORT: "62051",
     GARRISON_UPDATE_COMMAND: ` ${at("xray")}  update --quiet `,
     GARRISON_XRAY_MIRROR: "https://mirror/xray",
@@ -70,6 +72,7 @@ test("every variable has its effect", async () => {
     logBufferLines: 5,
     startupLogLines: 7,
     keepAliveGraceMs: 90_000,
+    kick: true,
     maintenance: {
       port: 62051,
       updateCommand: [at("xray"), "update", "--quiet"],
