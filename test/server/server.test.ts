@@ -45,7 +45,10 @@ const service = serveService(
       return {};
     },
     syncUsers: ({ users }) => {
-      throw new PublicError(`failed to update users: ${users.length}`, Code.Internal);
+      const machineCode = users.length > 1 ? "TOO_MANY" : undefined;
+      throw new PublicError(`failed to update users: ${users.length}`, Code.Internal, {
+        ...(machineCode && { machineCode }),
+      });
     },
   },
   { validated: false },
@@ -116,6 +119,15 @@ describe.each([{ shortPath: true }, { shortPath: false }])("a server, short path
     test("passes on the errors that are meant for the caller", async () => {
       const call = client().syncUsers({ users: [{ email: "1" }] }, { headers });
       await expect(call).rejects.toMatchObject({ code: Code.Internal, rawMessage: "failed to update users: 1" });
+    });
+
+    test("tells programs the stable name of an error that has one of its own", async () => {
+      const nameOf = async (...users: object[]) => {
+        const error = await client().syncUsers({ users }, { headers }).catch(ConnectError.from);
+        return error instanceof ConnectError ? error.metadata.get("garrison-code") : undefined;
+      };
+      expect(await nameOf({ email: "1" }, { email: "2" })).toBe("TOO_MANY");
+      expect(await nameOf({ email: "1" })).toBeNull();
     });
 
     test("answers Unimplemented for a method without a handler", async () => {

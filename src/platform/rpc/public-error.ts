@@ -4,7 +4,10 @@ import { Code, ConnectError } from "@connectrpc/connect";
 export interface PublicErrorDetails {
   /** The HTTP status in REST where it is not the one that follows from the code. */
   readonly httpStatus?: number;
-  /** A stable name for programs, in upper case: `NODE_KEY_REVOKED`. Default: the code's own name. */
+  /**
+   * A stable name for programs, in upper case: `NODE_KEY_REVOKED`. Besides REST's own place for it, it is sent as the
+   * header, or trailer, `garrison-code`. Default: the code's own name, which is not sent.
+   */
   readonly machineCode?: string;
   /** Seconds after which a retry makes sense: the `Retry-After` header. */
   readonly retryAfterSeconds?: number;
@@ -26,7 +29,7 @@ export class PublicError extends ConnectError {
 
   constructor(message: string, code: Code, details: PublicErrorDetails = {}) {
     // The name stays ConnectError's: connect knows its own errors by it.
-    super(message, code, undefined, undefined, details.cause);
+    super(message, code, details.machineCode && { [machineCodeHeader]: details.machineCode }, undefined, details.cause);
     this.httpStatus = details.httpStatus ?? httpStatusOf(code);
     this.machineCode = details.machineCode ?? machineCodeOf(code);
     this.retryAfterSeconds = details.retryAfterSeconds;
@@ -38,6 +41,9 @@ export class PublicError extends ConnectError {
     return value instanceof Error && Object.prototype.isPrototypeOf.call(PublicError.prototype, value);
   }
 }
+
+/** The header, or trailer, with the stable name of an error that has one of its own. */
+export const machineCodeHeader = "garrison-code";
 
 /** The HTTP status that REST answers an error of this code with, unless the error names its own. */
 export function httpStatusOf(code: Code): number {
