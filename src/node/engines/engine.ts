@@ -3,11 +3,33 @@ import type { BackendStatsResponse, Latency, User } from "../../../gen/service/n
 import type { EngineConnections } from "./connections.ts";
 import type { EngineRouting } from "./routing.ts";
 
+/** What all engines of this node have in common: whoever counts what users use needs no more. */
+export interface CountedEngine {
+  /** What the engine is doing now. */
+  readonly state: EngineState;
+  /** The version of the program that was started last, such as `26.3.27`. Empty before the first start. */
+  readonly version: string;
+
+  /**
+   * Reads the engine's traffic counters of one kind, or all, without resetting them. Throws {@link EngineNotRunning} or
+   * {@link EngineUnreachable}.
+   */
+  readTraffic(kind?: TrafficKind): Promise<TrafficReading>;
+  /**
+   * Where a user is connected from. Undefined for one who never was since the engine started, or where the config does
+   * not count them. Throws like {@link readTraffic}.
+   */
+  online(email: string): Promise<OnlineAddresses | undefined>;
+
+  /** Stops the engine for good; one that may outlive the node is left as it runs. */
+  close(): Promise<void>;
+}
+
 /**
  * A proxy engine: one program that this node runs, with its users. It serialises what changes it; whoever calls need
  * not wait for one change before asking for the next.
  */
-export interface Engine {
+export interface Engine extends CountedEngine {
   /**
    * Deals with what an earlier process of this node has left, before anything is started. An engine that may outlive the
    * node is taken over as it runs; what was in force and does not run is started again, and again while it does not come
@@ -16,10 +38,6 @@ export interface Engine {
    */
   recover(): Promise<{ readonly keepAlive: bigint } | undefined>;
 
-  /** What the engine is doing now. */
-  readonly state: EngineState;
-  /** The version of the program that was started last, such as `26.3.27`. Empty before the first start. */
-  readonly version: string;
   /** Undefined where the engine routes nothing. */
   readonly routing: EngineRouting | undefined;
   /** Undefined where live connections are left alone, or end by themselves when their users go. */
@@ -52,17 +70,8 @@ export interface Engine {
 
   /** Whether the config or the user set has this inbound, outbound or user. */
   knows(kind: TrafficKind, name: string): boolean;
-  /**
-   * Reads the engine's traffic counters of one kind, or all, without resetting them. Throws like {@link sysStats}.
-   */
-  readTraffic(kind?: TrafficKind): Promise<TrafficReading>;
   /** Measures of the engine's process. Throws {@link EngineNotRunning} or {@link EngineUnreachable}. */
   sysStats(): Promise<BackendStatsResponse>;
-  /**
-   * Where a user is connected from. Undefined for one who never was since the engine started, or where the config does
-   * not count them. Throws like {@link sysStats}.
-   */
-  online(email: string): Promise<OnlineAddresses | undefined>;
   /** What the engine has measured of its outbounds. Undefined where it measures none. Throws like {@link sysStats}. */
   latencies(): Promise<Latency[] | undefined>;
 
@@ -76,9 +85,6 @@ export interface Engine {
    * Throws {@link ConfigRefused} when nothing was touched, {@link StartFailed} otherwise.
    */
   useProgram(program: EngineProgram, options: { restart: boolean }): Promise<boolean>;
-
-  /** Stops the engine for good; one that may outlive the node is left as it runs. */
-  close(): Promise<void>;
 }
 
 /** The program of an engine, by absolute paths. */
@@ -141,8 +147,8 @@ export interface RejectedUser {
 export type TrafficKind = "user" | "inbound" | "outbound";
 
 /**
- * Names one life of an engine's process: boot id, pid and start time. Counters start from zero in every incarnation,
- * and only grow within one.
+ * Names one life of an engine's counters, which is that of its process (boot id, pid and start time) unless the engine
+ * says otherwise. Counters start from zero in every incarnation, and only grow within one.
  */
 export type Incarnation = string;
 

@@ -32,7 +32,7 @@ export interface ReadConfig {
 }
 
 /** How a user of an inbound is named outside of telemt, which knows the link UUID only. */
-function emailOf(inbound: string, linkUuid: string): string {
+export function emailOf(inbound: string, linkUuid: string): string {
   return `${inbound}.${linkUuid}`;
 }
 
