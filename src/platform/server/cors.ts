@@ -1,6 +1,7 @@
 import { cors } from "@connectrpc/connect";
 import fastifyCors from "@fastify/cors";
 import type { FastifyInstance } from "fastify";
+import { machineCodeHeader } from "../rpc/public-error.ts";
 
 /**
  * Lets pages of the given origins call from a browser: preflights are answered before the gate, and the headers of
@@ -19,7 +20,7 @@ export async function mountCors(app: FastifyInstance, origins: readonly string[]
       "If-None-Match",
       "Last-Event-ID",
     ],
-    exposedHeaders: [...cors.exposedHeaders, "X-Request-Id", "ETag", "Retry-After"],
+    exposedHeaders: [...cors.exposedHeaders, "X-Request-Id", "ETag", "Retry-After", machineCodeHeader],
     maxAge: 86_400,
     strictPreflight: false,
   });
