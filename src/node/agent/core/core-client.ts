@@ -1,0 +1,110 @@
+import { type CallOptions, type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { NodeAgentService } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
+import { asAuthorityMismatch, pinnedTls } from "../../../platform/identity/pinned-tls.ts";
+import { machineCodeHeader } from "../../../platform/rpc/public-error.ts";
+
+/** Calls Core. */
+export interface CoreClient {
+  /**
+   * Makes a call to the address that answered last, and when it cannot be reached to the others in turn. Throws
+   * {@link CoreAway} when none answers, {@link CoreRefused} when Core has answered with an error, and `AuthorityMismatch`
+   * when somebody answers who is not Core.
+   */
+  call<T>(make: (client: Client<typeof NodeAgentService>, options: CallOptions) => Promise<T>): Promise<T>;
+}
+
+/** Core does not answer, or cannot at the moment: the same call again, later. */
+export class CoreAway extends Error {
+  override readonly name = "CoreAway";
+  /** How long Core asks to be left alone. Undefined: it does not say. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(message: string, retryAfterMs: number | undefined, cause: unknown) {
+    super(message, { cause });
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** Core has refused a call. The message is Core's. */
+export class CoreRefused extends Error {
+  override readonly name = "CoreRefused";
+  /** The stable name, such as `KEY_REVOKED`; empty when it has none. */
+  readonly code: string;
+  readonly error: ConnectError;
+
+  constructor(error: ConnectError) {
+    super(error.rawMessage, { cause: error });
+    this.code = error.metadata.get(machineCodeHeader) ?? "";
+    this.error = error;
+  }
+}
+
+/** Options of {@link createCoreClient}. */
+export interface CoreClientOptions {
+  /** Where Core is, best first. */
+  readonly urls: readonly string[];
+  /** The certificate of Core's authority, PEM. Undefined: the machine's own authorities count. */
+  readonly authority: string | undefined;
+  /** The node's key; undefined: none yet. */
+  readonly authKey: () => string | undefined;
+  /** Aborts all calls. */
+  readonly signal: AbortSignal;
+  /** How long a call may take. Default: 30,000. */
+  readonly timeoutMs?: number;
+}
+
+/** Makes a client; nothing is called yet. */
+export function createCoreClient(options: CoreClientOptions): CoreClient {
+  const { authority, authKey, signal, timeoutMs = 30_000 } = options;
+  const tls = authority === undefined ? {} : pinnedTls(authority);
+  const clients = options.urls.map((baseUrl) =>
+    createClient(NodeAgentService, createConnectTransport({ baseUrl, httpVersion: "2", nodeOptions: tls })),
+  );
+  let last = 0;
+  return {
+    async call(make) {
+      const key = authKey();
+      const headers: Record<string, string> = key === undefined ? {} : { "x-node-auth-key": key };
+      let away: CoreAway | undefined;
+      for (let tried = 0; tried < clients.length; tried++) {
+        const at = (last + tried) % clients.length;
+        const client = clients[at];
+        if (client === undefined) break;
+        try {
+          const answer = await make(client, { headers, signal, timeoutMs });
+          last = at;
+          return answer;
+        } catch (error) {
+          const failure = failureOf(error);
+          if (!(failure instanceof CoreAway)) throw failure;
+          away ??= failure;
+        }
+      }
+      throw away ?? new CoreAway("there is no address of Core", undefined, undefined);
+    },
+  };
+}
+
+/** Codes with which Core, or what is in front of it, says that it cannot answer now. */
+const awayCodes = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.Internal, Code.Unknown, Code.Canceled]);
+
+function failureOf(thrown: unknown): unknown {
+  const cause = asAuthorityMismatch(thrown);
+  if (cause !== thrown) return cause;
+  const error = ConnectError.from(thrown);
+  // With a name of its own it is Core's word, whatever the code.
+  const isNamed = error.metadata.has(machineCodeHeader);
+  if (error.code === Code.ResourceExhausted && !isSizeRelated(error)) return away(error);
+  return !isNamed && awayCodes.has(error.code) ? away(error) : new CoreRefused(error);
+}
+
+function isSizeRelated({ metadata }: ConnectError): boolean {
+  return metadata.get(machineCodeHeader) === "PAYLOAD_TOO_LARGE";
+}
+
+function away(error: ConnectError): CoreAway {
+  const seconds = Number(error.metadata.get("retry-after") ?? Number.NaN);
+  const retryAfterMs = Number.isFinite(seconds) ? seconds * 1_000 : undefined;
+  return new CoreAway(`Core does not answer: ${error.rawMessage}`, retryAfterMs, error);
+}
