@@ -139,7 +139,7 @@ describe.each(Object.entries({ ...rpcWays, ...restWays }))("a quiet stream: %s",
   test(`its head is there within ${headMaxMs} ms, with what the handler has set`, async () => {
     const times: number[] = [];
     // The machine may be busy with something else, but not every time.
-    for (let attempt = 0; attempt < 5 && Math.min(...times) > headMaxMs; attempt += 1) {
+    for (let attempt = 0; attempt < 20 && Math.min(...times) > headMaxMs; attempt += 1) {
       const asked = performance.now();
       const { header } = await open(leaving().signal);
       times.push(performance.now() - asked);
