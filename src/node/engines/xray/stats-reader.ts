@@ -1,4 +1,5 @@
 import { EngineUnreachable } from "../engine-error.ts";
+import { ByteNames } from "./byte-names.ts";
 
 /**
  * Goes through an answer of QueryStats counter by counter, without making a message of each: there may be two for every
@@ -6,6 +7,7 @@ import { EngineUnreachable } from "../engine-error.ts";
  */
 export class StatsReader {
   readonly #bytes: Buffer;
+  readonly #names: ByteNames;
   #at = 0;
   #nameStart = 0;
   #nameEnd = 0;
@@ -13,6 +15,7 @@ export class StatsReader {
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
+    this.#names = new ByteNames(bytes);
   }
 
   /** Goes on to the next counter; false: there is none. Throws {@link EngineUnreachable} for what is no answer. */
@@ -44,6 +47,11 @@ export class StatsReader {
     for (let index = text.length - 1; index >= 0; index -= 1)
       if (this.#bytes[start + index] !== text.charCodeAt(index)) return false;
     return true;
+  }
+
+  /** A number that other counters have, too, whose names are the same without what these end with. */
+  numberWithout(bytes: number): number {
+    return this.#names.numberOf(this.#nameStart, this.#nameEnd - bytes);
   }
 
   /** The name without so many bytes at its end. */

@@ -16,24 +16,21 @@ export async function readCounters(
 ): Promise<TrafficCounter[]> {
   const pattern = kind === undefined ? ">>>traffic>>>" : `${kind}>>>`;
   const stats = new StatsReader(await api.callRaw(StatsService.method.queryStats, { pattern }, timeoutMs));
-  const counters = new Map<string, Counter>();
+  // By the number of their names; undefined where it is no traffic that was asked for.
+  const counters: (Counter | undefined)[] = [];
   const pause = createPause();
   while (stats.next()) {
     const isUplink = stats.nameEndsWith(uplink);
     if (!isUplink && !stats.nameEndsWith(downlink)) continue;
-    const key = stats.nameWithout((isUplink ? uplink : downlink).length);
-    let counter = counters.get(key);
-    if (counter === undefined) {
-      counter = counterOf(key);
-      if (counter === undefined || (kind !== undefined && counter.kind !== kind)) continue;
-      counters.set(key, counter);
-    }
-    counter[isUplink ? "uplinkBytes" : "downlinkBytes"] = stats.value;
+    const direction = isUplink ? uplink : downlink;
+    const number = stats.numberWithout(direction.length);
+    if (number === counters.length) counters.push(counterOf(stats.nameWithout(direction.length), kind));
+    const counter = counters[number];
+    if (counter !== undefined) counter[isUplink ? "uplinkBytes" : "downlinkBytes"] = stats.value;
     const turn = pause();
     if (turn !== undefined) await turn;
   }
-  counters.delete(`inbound>>>${apiInboundTag}`);
-  return [...counters.values()];
+  return counters.filter((counter) => counter !== undefined);
 }
 
 type Counter = { -readonly [K in keyof TrafficCounter]: TrafficCounter[K] };
@@ -43,12 +40,16 @@ const separator = ">>>";
 const uplink = ">>>traffic>>>uplink";
 const downlink = ">>>traffic>>>downlink";
 
-/** Of what a counter is that has this before its direction. E-mails and tags may contain the separator. */
-function counterOf(key: string): Counter | undefined {
+/**
+ * Of what a counter is that has this before its direction. Undefined where it is of another kind than the one that is
+ * wanted, if any, or of the API. E-mails and tags may contain the separator.
+ */
+function counterOf(key: string, wanted: TrafficKind | undefined): Counter | undefined {
   const end = key.indexOf(separator);
-  const kind = kinds.find((each) => each === key.slice(0, Math.max(0, end)));
+  const kind = kinds.find((each) => each.length === end && key.startsWith(each));
   const name = key.slice(end + separator.length);
-  if (kind === undefined || name === "") return undefined;
+  if (kind === undefined || (wanted !== undefined && kind !== wanted) || name === "") return undefined;
+  if (kind === "inbound" && name === apiInboundTag) return undefined;
   return { kind, name, link: "traffic", uplinkBytes: 0n, downlinkBytes: 0n };
 }
 
