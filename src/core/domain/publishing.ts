@@ -1,0 +1,191 @@
+import { type ConfigChange, mergeChanges } from "./config-changes.ts";
+import type { ConfigPublisher, ConfigScope } from "./configs.ts";
+import { createPace, type Pace } from "./pace.ts";
+import type { Claim, Publication, PublicationStore } from "./publication-store.ts";
+import { renderConfig } from "./render/render.ts";
+import type { LinkRow, NodeRows } from "./render/rows.ts";
+
+/** Options of {@link Publishing}. */
+export interface PublishingOptions {
+  store: PublicationStore;
+  /** A name that no other process has. */
+  name: string;
+  /** Milliseconds since 1970. */
+  now: () => number;
+  /** Resolves when others had their turn. */
+  rest: () => Promise<void>;
+  log: PublishingLog;
+}
+
+/** Where problems go that no caller waits for. */
+export interface PublishingLog {
+  warn(details: object, message: string): void;
+}
+
+/**
+ * Renders and publishes what has changed: soon after the change, once for many, by one of the replicas. What is to be
+ * done is in the store, so that another replica does it, or this one after a restart, when nobody else has. Every node
+ * is looked at once an hour besides.
+ */
+export class Publishing implements ConfigPublisher {
+  readonly #options: PublishingOptions;
+  readonly #pace: Pace;
+  #changes: ConfigChange[] = [];
+  #marking: Promise<void> | undefined;
+  #working: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #checkAt: number;
+  #woken = false;
+  #closed = false;
+
+  constructor(options: PublishingOptions) {
+    this.#options = options;
+    this.#pace = createPace(options.rest, () => performance.now());
+    this.#checkAt = options.now() + checkEveryMs;
+    this.#wakeIn(0);
+  }
+
+  changed(scope: ConfigScope, reason: string): void {
+    if (this.#closed) return;
+    this.#changes.push({ scope, reason });
+    this.#marking ??= this.#mark().finally(() => {
+      this.#marking = undefined;
+    });
+  }
+
+  /** Finishes what it has begun; what was told before is noted. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#marking;
+    await this.#working;
+  }
+
+  /** Notes what has changed, what comes meanwhile together. */
+  async #mark(): Promise<void> {
+    const { store, now, log, rest } = this.#options;
+    await rest();
+    for (let tries = 0; this.#changes.length > 0; ) {
+      const changes = this.#changes;
+      this.#changes = [];
+      try {
+        for (const { scope, reason } of mergeChanges(changes)) await store.mark(scope, reason, now());
+        tries = 0;
+      } catch (error) {
+        this.#changes.unshift(...changes);
+        log.warn({ err: error }, "a change of configs could not be noted");
+        if (this.#closed && ++tries >= 3) return;
+        await new Promise((resolve) => setTimeout(resolve, markAgainMs));
+      }
+    }
+    this.#wakeIn(0);
+  }
+
+  #wakeIn(ms: number): void {
+    if (this.#closed) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#woken = true;
+      this.#working ??= this.#workWhileWoken().finally(() => {
+        this.#working = undefined;
+      });
+    }, ms);
+  }
+
+  /** Somebody may wake us while we are at it. */
+  async #workWhileWoken(): Promise<void> {
+    while (this.#woken && !this.#closed) {
+      this.#woken = false;
+      await this.#work();
+    }
+  }
+
+  /** Publishes all that is due, and sleeps until something is. */
+  async #work(): Promise<void> {
+    const { store, now, log } = this.#options;
+    let next = now() + pollMs;
+    try {
+      if (this.#checkAt <= now()) {
+        this.#checkAt = now() + checkEveryMs;
+        await store.markUnchecked(now() - uncheckedMs, checkedAtOnce, now());
+      }
+      while (!this.#closed && (await this.#publishDue()));
+      next = Math.min(next, (await store.nextDueAt()) ?? next);
+    } catch (error) {
+      log.warn({ err: error }, "configs could not be published");
+    }
+    // What is due already is at work elsewhere: no use in asking for it all the time.
+    this.#wakeIn(Math.max(next - now(), leastSleepMs));
+  }
+
+  /** Publishes some of the nodes that are due. False: none was. */
+  async #publishDue(): Promise<boolean> {
+    const { store, name, now, log } = this.#options;
+    const claims = await store.claim(name, now(), now() + claimMs, claimedAtOnce);
+    if (claims.length === 0) return false;
+    const open = new Map(claims.map((claim) => [claim.nodeId, claim]));
+    try {
+      for await (const rendered of this.#render(open)) {
+        await store.publish(name, rendered, now());
+        for (const { nodeId } of rendered) open.delete(nodeId);
+      }
+    } catch (error) {
+      log.warn({ err: error }, "configs could not be published");
+    }
+    // What is left could not be rendered, or is gone.
+    await store.release(name, [...open.keys()], now() + againMs);
+    return true;
+  }
+
+  /** Renders nodes, some at a time: they share what was read of users. */
+  async *#render(claims: ReadonlyMap<number, Claim>): AsyncGenerator<Publication[]> {
+    const { store, log } = this.#options;
+    const nodes = await store.nodes([...claims.keys()]);
+    const links = await this.#linksOf(nodes);
+    let rendered: Publication[] = [];
+    let size = 0;
+    for (const node of nodes) {
+      const claim = claims.get(node.nodeId);
+      if (claim === undefined) continue;
+      try {
+        const config = await renderConfig(node, links, this.#pace);
+        rendered.push({ ...claim, ...config });
+        size += config.content.length;
+      } catch (error) {
+        log.warn({ err: error, nodeId: node.nodeId }, "the config of a node could not be rendered");
+      }
+      if (size < publishedAtOnce) continue;
+      yield rendered;
+      rendered = [];
+      size = 0;
+    }
+    if (rendered.length > 0) yield rendered;
+  }
+
+  async #linksOf(nodes: readonly NodeRows[]): Promise<LinkRow[]> {
+    const served = nodes.flatMap(({ protocols }) => protocols.filter(({ enabled }) => enabled));
+    const kinds = [...new Set(served.map(({ protocol }) => protocol))];
+    const links: LinkRow[] = [];
+    for (;;) {
+      const more = await this.#options.store.links(kinds, links.at(-1)?.uuid ?? "");
+      if (more.length === 0) return links;
+      links.push(...more);
+      await this.#pace();
+    }
+  }
+}
+
+/** How long nobody notices what another process has left undone. */
+const pollMs = 1_000;
+const leastSleepMs = 50;
+const markAgainMs = 500;
+/** After a failure. */
+const againMs = 10_000;
+/** Longer than rendering what is claimed at once can take. */
+const claimMs = 60_000;
+const claimedAtOnce = 128;
+/** Characters: as many as a transaction writes without keeping others waiting. */
+const publishedAtOnce = 2 ** 22;
+const checkEveryMs = 60_000;
+const checkedAtOnce = 50;
+const uncheckedMs = 3_600_000;

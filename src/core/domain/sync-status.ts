@@ -1,0 +1,65 @@
+import {
+  ErrorSeverity,
+  type ReportAppliedRequest,
+  type ReportErrorRequest,
+} from "../../../gen/garrison/core/v1/node_agent_pb.ts";
+
+/** What became of a revision: applied, failed, or nothing that was reported yet. */
+export type RevisionOutcome = "applied" | "failed" | "";
+
+/** How a node stands to its revisions. */
+export interface SyncState {
+  /** The newest revision; 0: there is none. */
+  readonly desiredRevision: number;
+  /** The highest one that the node has reported as applied; 0: none. */
+  readonly reportedRevision: number;
+  /** The digest of the revision that a report is about. Undefined: no such revision is known. */
+  readonly digest: string | undefined;
+  /** What became of it so far. */
+  readonly outcome: RevisionOutcome;
+}
+
+/** What a report changes; what is absent stays. */
+export interface SyncChange {
+  readonly syncStatus?: "synced" | "drifted" | "failed" | "rolled_back";
+  readonly inError?: boolean;
+  readonly reportedRevision?: number;
+  /** The last error of the node. */
+  readonly error?: { readonly code: string; readonly message: string };
+  /** Of the revision that the report is about. */
+  readonly outcome?: RevisionOutcome;
+}
+
+/**
+ * After the report of an applied revision. One that is older than one reported before changes the history only. One
+ * that Core does not know marks the node as synced all the same, and holds nothing up: what is known counts for later
+ * reports.
+ */
+export function afterApplied(state: SyncState, { revision, digest }: ReportAppliedRequest): SyncChange {
+  const applied = Number(revision ?? 0n);
+  const known = state.digest !== undefined;
+  const history: SyncChange = known ? { outcome: "applied" } : {};
+  if (applied < state.reportedRevision) return history;
+  const drifted = known && digest !== "" && digest !== state.digest;
+  return {
+    ...history,
+    syncStatus: drifted ? "drifted" : "synced",
+    inError: false,
+    ...(known && { reportedRevision: applied }),
+  };
+}
+
+/**
+ * After the report of an error. One about a revision that was superseded by an applied one changes the history only;
+ * one without a revision is about the newest one, or about none where it says how bad it is.
+ */
+export function afterError(state: SyncState, { revision, severity, code, message }: ReportErrorRequest): SyncChange {
+  const error = { code: code ?? "", message };
+  if (severity === ErrorSeverity.WARNING) return { error };
+  if (revision === undefined && severity !== ErrorSeverity.UNSPECIFIED) return { error, inError: true };
+  const isOld = revision !== undefined && Number(revision) < state.reportedRevision;
+  // What runs, and breaks later, was applied all the same.
+  const history: SyncChange = revision === undefined && state.outcome !== "" ? {} : { outcome: "failed" };
+  if (isOld) return history;
+  return { ...history, error, inError: true, syncStatus: code === "ROLLED_BACK" ? "rolled_back" : "failed" };
+}

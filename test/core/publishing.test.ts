@@ -1,0 +1,245 @@
+import { setImmediate, setTimeout } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { readConfig } from "../../src/core/domain/content/config-message.ts";
+import { Publishing } from "../../src/core/domain/publishing.ts";
+import { createConfigStore } from "../../src/core/store/config-store.ts";
+import { createPublicationStore } from "../../src/core/store/publications.ts";
+import type { CoreSchema } from "../../src/core/store/schema.ts";
+import type { Database } from "../../src/platform/storage/database.ts";
+import { agentDigest } from "./agent-config.ts";
+import { addNode, addUsers } from "./fleet-rows.ts";
+import { engines, type SharedDatabase, shareDatabase } from "./shared-database.ts";
+
+const noPace = () => undefined;
+const log = { warn: () => undefined };
+
+describe.each(engines)("publishing on %s", (engine) => {
+  let shared: SharedDatabase;
+  let database: Database<CoreSchema>;
+  let running: Publishing[] = [];
+  beforeAll(async () => {
+    shared = await shareDatabase(engine);
+    database = await shared.open();
+  });
+  afterAll(() => shared.close());
+  beforeEach(async () => {
+    for (const table of ["revision", "config_blob", "account", "node"] as const) {
+      await database.db.deleteFrom(table).execute();
+    }
+  });
+  afterEach(async () => {
+    for (const publishing of running) await publishing.close();
+    running = [];
+  });
+
+  const start = (name: string, on = database) => {
+    const debounce = { quietMs: 100, mostMs: 400 };
+    const store = createPublicationStore(on, debounce);
+    const publishing = new Publishing({ store, name, now: Date.now, rest: () => setImmediate(), log });
+    running.push(publishing);
+    return publishing;
+  };
+  const revisionsOf = (nodeId: number) =>
+    database.db.selectFrom("revision").selectAll().where("node_id", "=", nodeId).orderBy("revision", "desc").execute();
+  const until = async <T>(ask: () => Promise<T | undefined | false>): Promise<T> => {
+    for (let waited = 0; ; waited += 20) {
+      const answer = await ask();
+      if (answer) return answer;
+      if (waited > 8_000) throw new Error("it does not happen");
+      await setTimeout(20);
+    }
+  };
+  const configOf = async (nodeId: number) => {
+    const [newest] = await revisionsOf(nodeId);
+    if (newest === undefined) return undefined;
+    const config = await readConfig((await createConfigStore(database).content(newest.digest)) ?? "", noPace);
+    expect(agentDigest(config)).toBe(newest.digest);
+    return { ...newest, users: Object.keys(config.clientMap).length };
+  };
+
+  test("a change makes a revision of each node that differs, numbered from 1, and tells all replicas", async () => {
+    const a = await addNode(database, "a");
+    const b = await addNode(database, "b", ["vmess"]);
+    const publishing = start("one");
+    const told: number[] = [];
+    const listening = createConfigStore(database).onPublished((nodeIds = []) => told.push(...nodeIds));
+    publishing.changed("all", "created");
+    const [ofA, ofB] = await until(async () => {
+      const both = [await configOf(a), await configOf(b)] as const;
+      return both[0] && both[1] && both;
+    });
+    expect([ofA, ofB]).toMatchObject([
+      { revision: 1, reason: "created", users: 0, outcome: "" },
+      { revision: 1, reason: "created", users: 0 },
+    ]);
+    await addUsers(database, 3, ["vless"]);
+    publishing.changed({ subscriptionIds: [1, 2, 3] }, "users added");
+    expect(await until(async () => ((await configOf(a))?.revision === 2 ? configOf(a) : false))).toMatchObject({
+      users: 3,
+    });
+    await until(async () => told.length >= 3);
+    expect(told.toSorted()).toEqual([a, a, b].toSorted());
+    // The other node serves no VLESS: what was rendered is the same.
+    expect((await revisionsOf(b)).length).toBe(1);
+    const node = await database.db.selectFrom("node").selectAll().where("id", "=", a).executeTakeFirstOrThrow();
+    expect(node).toMatchObject({ desired_revision: 2, sync_status: "pending" });
+    listening.close();
+  });
+
+  test("many changes within a moment are one revision, and a change each moment is not put off for ever", async () => {
+    const node = await addNode(database, "a");
+    const publishing = start("one");
+    const startedAt = Date.now();
+    let published = 0;
+    while (published < 2 && Date.now() - startedAt < 5_000) {
+      await addUsers(database, 1);
+      publishing.changed({ nodeIds: [node] }, "user added");
+      await setTimeout(20);
+      published = (await revisionsOf(node)).length;
+    }
+    const tookMs = Date.now() - startedAt;
+    expect(published).toBe(2);
+    // Two times the longest delay, and not as often as there were changes.
+    expect(tookMs).toBeGreaterThan(400);
+    expect(tookMs).toBeLessThan(3_000);
+  });
+
+  test("two replicas do not both publish, and one does what the other has left", async () => {
+    const nodes = await Promise.all(Array.from({ length: 20 }, (_, n) => addNode(database, `n-${n}`)));
+    await addUsers(database, 50);
+    const other = await shared.open();
+    const first = start("one");
+    const second = start("two", other);
+    for (const [index, nodeId] of nodes.entries()) {
+      (index % 2 === 0 ? first : second).changed({ nodeIds: [nodeId] }, "created");
+      first.changed({ nodeIds: [nodeId] }, "created");
+    }
+    await until(async () => (await Promise.all(nodes.map(revisionsOf))).every((revisions) => revisions.length > 0));
+    await setTimeout(300);
+    for (const nodeId of nodes) expect((await revisionsOf(nodeId)).length).toBe(1);
+
+    // Notes a change and dies.
+    const [node = 0] = nodes;
+    await first.close();
+    await addUsers(database, 1);
+    await createPublicationStore(database).mark({ nodeIds: [node] }, "left undone", Date.now());
+    expect(await until(async () => (await revisionsOf(node))[1] && configOf(node))).toMatchObject({
+      revision: 2,
+      users: 51,
+      reason: "left undone",
+    });
+  });
+
+  test("a claim whose owner has died is taken over when it ends, and comes to nothing after that", async () => {
+    const node = await addNode(database, "a");
+    const store = createPublicationStore(database, { quietMs: 0, mostMs: 0 });
+    await store.mark({ nodeIds: [node] }, "change", 1_000);
+    expect(await store.claim("dead", 1_000, 2_000, 9)).toMatchObject([{ nodeId: node }]);
+    expect(await store.claim("alive", 1_500, 9_000, 9)).toEqual([]);
+    const [claim] = await store.claim("alive", 2_000, 9_000, 9);
+    if (claim === undefined) throw new Error("nothing was claimed");
+    const rendered = { ...claim, content: '{"clientMap":{},"services":{}}', digest: "d" };
+    await store.publish("dead", [rendered], 2_100);
+    expect(await revisionsOf(node)).toEqual([]);
+    await store.publish("alive", [rendered], 2_200);
+    expect(await revisionsOf(node)).toMatchObject([{ revision: 1, digest: "d" }]);
+    expect(await store.nextDueAt()).toBeUndefined();
+  });
+
+  test("a change that comes while its node is rendered is published as well", async () => {
+    const node = await addNode(database, "a");
+    const store = createPublicationStore(database, { quietMs: 0, mostMs: 0 });
+    await store.mark({ nodeIds: [node] }, "change", 1_000);
+    const [claim] = await store.claim("one", 1_000, 9_000, 9);
+    if (claim === undefined) throw new Error("nothing was claimed");
+    await store.mark({ nodeIds: [node] }, "later change", 1_100);
+    await store.publish("one", [{ ...claim, content: "{}", digest: "d" }], 1_200);
+    expect(await store.claim("one", 1_200, 9_000, 9)).toMatchObject([{ nodeId: node, version: claim.version + 1 }]);
+  });
+
+  test("a node whose rows cannot be read keeps nobody else waiting", async () => {
+    const bad = await addNode(database, "bad");
+    await database.db.updateTable("node_protocol").set({ settings: "{" }).where("node_id", "=", bad).execute();
+    const good = await addNode(database, "good");
+    start("one").changed("all", "created");
+    await until(() => configOf(good));
+    expect(await revisionsOf(bad)).toEqual([]);
+  });
+
+  test("a node that nobody has told of is found", async () => {
+    const node = await addNode(database, "a");
+    const store = createPublicationStore(database, { quietMs: 0, mostMs: 0 });
+    await store.markUnchecked(5_000, 10, 9_000);
+    const claimed = await store.claim("one", 9_000, 10_000, 9);
+    expect(claimed).toMatchObject([{ nodeId: node, reason: "checked" }]);
+    await store.publish(
+      "one",
+      claimed.map((claim) => ({ ...claim, content: "{}", digest: "d" })),
+      9_000,
+    );
+    await store.markUnchecked(9_000, 10, 10_000);
+    expect(await store.nextDueAt()).toBeUndefined();
+    await store.markUnchecked(9_001, 10, 10_000);
+    expect(await store.nextDueAt()).toBe(10_000);
+  });
+
+  test("what may be used is rendered: not users, subscriptions and links that are disabled or refused", async () => {
+    const node = await addNode(database, "a", ["vless", "trojan"]);
+    const ids = await addUsers(database, 6, ["vless", "trojan"], { quota_bytes: 2n ** 60n });
+    const [account, subscription, link, refused, limited, all] = ids;
+    const { db } = database;
+    await db
+      .updateTable("account")
+      .set({ enabled: 0 })
+      .where("id", "=", account ?? 0)
+      .execute();
+    await db
+      .updateTable("subscription")
+      .set({ enabled: 0 })
+      .where("id", "=", subscription ?? 0)
+      .execute();
+    await db
+      .updateTable("link")
+      .set({ enabled: 0 })
+      .where("subscription_id", "=", link ?? 0)
+      .where("protocol", "=", "vless")
+      .execute();
+    await db
+      .updateTable("subscription")
+      .set({ refused: "quota" })
+      .where("id", "=", refused ?? 0)
+      .execute();
+    await db
+      .updateTable("subscription")
+      .set({ all_protocols: 0 })
+      .where("id", "=", limited ?? 0)
+      .execute();
+    const [vless] = await db
+      .selectFrom("node_protocol")
+      .select("id")
+      .where("node_id", "=", node)
+      .orderBy("id")
+      .execute();
+    await db
+      .insertInto("subscription_protocol")
+      .values({ subscription_id: limited ?? 0, node_protocol_id: vless?.id ?? 0 })
+      .execute();
+    const store = createPublicationStore(database);
+    const rows = await store.nodes([node]);
+    expect(rows).toMatchObject([{ nodeId: node, protocolVersion: 1 }]);
+    expect(rows[0]?.protocols.map(({ protocol }) => protocol).toSorted()).toEqual(["trojan", "vless"]);
+    const links = await store.links(["vless", "trojan"], "");
+    const has = links.map(({ subscriptionId, protocol, access }) => [subscriptionId, protocol, access && [...access]]);
+    expect(has.toSorted()).toEqual([
+      [link, "trojan", undefined],
+      [limited, "trojan", [vless?.id]],
+      [limited, "vless", [vless?.id]],
+      [all, "trojan", undefined],
+      [all, "vless", undefined],
+    ]);
+    expect(links[0]).toMatchObject({ quotaBytes: 2 ** 50 });
+    expect(await store.links(["vless"], links.findLast(({ protocol }) => protocol === "vless")?.uuid ?? "")).toEqual(
+      [],
+    );
+  });
+});
