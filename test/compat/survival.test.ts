@@ -1,10 +1,13 @@
+import { once } from "node:events";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import type { User } from "../../gen/service/node_pb.ts";
+import { type Backend, BackendSchema, type User } from "../../gen/service/node_pb.ts";
 import { type ByteTarget, startByteTarget } from "../support/byte-target.ts";
 import { childrenOf, engineOf, isAlive } from "../support/child-processes.ts";
 import { grpcClient } from "../support/node-caller.ts";
@@ -53,6 +56,19 @@ async function throughVless(...users: User[]): Promise<boolean[]> {
   );
 }
 
+/** Starts a node over REST. Rejects when the signal aborts before the answer. */
+async function startOverRest(node: CompatNode, backend: Backend, signal: AbortSignal): Promise<void> {
+  const call = request(new URL("/start", node.url), {
+    method: "POST",
+    ca: node.ca,
+    headers: { "x-api-key": node.key, "content-type": "application/x-protobuf" },
+    agent: false,
+    signal,
+  });
+  call.end(toBinary(BackendSchema, backend));
+  await once(call, "response");
+}
+
 it("29. and 52. a killed engine is back with its users, synced ones too", async () => {
   const node = await start();
   const [first, second] = [userOf("1", "vless"), userOf("2", "vless")];
@@ -89,38 +105,47 @@ it("30. SIGTERM ends the node and its engine, with a log stream open", async () 
   await expect.poll(async () => (await Promise.all(children.map(isAlive))).includes(true)).toBe(false);
 });
 
-it("31., 92. and 93. while a Start runs everything is answered, and it goes on when its client leaves", async () => {
-  const node = await start(await xrayAfter("sleep 2"));
-  const client = grpcClient(node);
-  const user = userOf("1", "vless");
-  const leaving = AbortSignal.timeout(1_000);
-  const starting = failureOf(client.start({ config: nodeConfig(ports), users: [user] }, { signal: leaving }));
-  const seen: unknown[] = [];
-  const downText = "core is not started yet";
-  let slowestMs = 0;
-  while (!leaving.aborted) {
-    const asked = performance.now();
-    const [info, stats, sync] = await Promise.all([
-      node.grpc.info(),
-      failureOf(node.rest.backendStats()),
-      failureOf(node.grpc.syncChunked({ last: true, users: [user] })),
-    ]);
-    slowestMs = Math.max(slowestMs, performance.now() - asked);
-    seen.push({ started: info.started, stats, sync });
-  }
-  expect(await starting).toMatchObject({ code: Code.Canceled });
-  expect(slowestMs).toBeLessThan(1_000);
-  // The first may have been answered before the Start arrived.
-  const answer = {
-    started: false,
-    stats: { status: 503, text: `${downText}\n` },
-    sync: { code: Code.Unavailable, text: downText },
-  };
-  expect(new Set(seen.slice(1).map((each) => JSON.stringify(each)))).toEqual(new Set([JSON.stringify(answer)]));
-  await expect.poll(() => node.grpc.info(), { timeout: 20_000 }).toMatchObject({ started: true });
-  expect((await node.grpc.info()).coreVersion).not.toBe("");
-  expect(await throughVless(user)).toEqual([true]);
-});
+it.each<[string, (node: CompatNode, backend: Backend, signal: AbortSignal) => Promise<unknown>]>([
+  ["gRPC", (node, backend, signal) => grpcClient(node).start(backend, { signal })],
+  ["REST", startOverRest],
+])(
+  "31., 92. and 93. while a Start over %s runs everything is answered, and it goes on when its client leaves",
+  async (_, send) => {
+    const node = await start(await xrayAfter("sleep 2"));
+    const user = userOf("1", "vless");
+    const leaving = AbortSignal.timeout(1_000);
+    const backend = create(BackendSchema, { config: nodeConfig(ports), users: [user] });
+    const starting = send(node, backend, leaving).then(
+      () => "answered",
+      () => "left",
+    );
+    const seen: unknown[] = [];
+    const downText = "core is not started yet";
+    let slowestMs = 0;
+    while (!leaving.aborted) {
+      const asked = performance.now();
+      const [info, stats, sync] = await Promise.all([
+        node.grpc.info(),
+        failureOf(node.rest.backendStats()),
+        failureOf(node.grpc.syncChunked({ last: true, users: [user] })),
+      ]);
+      slowestMs = Math.max(slowestMs, performance.now() - asked);
+      seen.push({ started: info.started, stats, sync });
+    }
+    expect(await starting).toBe("left");
+    expect(slowestMs).toBeLessThan(1_000);
+    // The first may have been answered before the Start arrived.
+    const answer = {
+      started: false,
+      stats: { status: 503, text: `${downText}\n` },
+      sync: { code: Code.Unavailable, text: downText },
+    };
+    expect(new Set(seen.slice(1).map((each) => JSON.stringify(each)))).toEqual(new Set([JSON.stringify(answer)]));
+    await expect.poll(() => node.grpc.info(), { timeout: 20_000 }).toMatchObject({ started: true });
+    expect((await node.grpc.info()).coreVersion).not.toBe("");
+    expect(await throughVless(user)).toEqual([true]);
+  },
+);
 
 it("92. after a Start that failed there is no backend", async () => {
   const node = await start(await xrayAfter("echo 'Failed to start: no luck today'; exit 23"));
@@ -137,6 +162,7 @@ it("94. an engine that cannot come back is no longer told as started", async () 
   await writeFile(broken, "");
   process.kill(await engineOf(node.pid), "SIGKILL");
   await expect.poll(() => node.grpc.info(), { timeout: 5_000 }).toMatchObject({ started: false });
+  expect(await node.rest.info()).toMatchObject({ started: false });
   const down = { status: 503, text: "core is not started yet\n" };
   await expect.poll(() => failureOf(node.rest.backendStats()), { timeout: 5_000 }).toEqual(down);
   await rm(broken);
