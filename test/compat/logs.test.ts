@@ -42,6 +42,11 @@ async function followRest(accept = "*/*"): Promise<IncomingMessage> {
   return response;
 }
 
+async function callsInFlight(): Promise<number> {
+  const { text } = await node.request("GET", "/metrics");
+  return Number(/^garrison_calls_in_flight\{.*\} (\d+)$/m.exec(text)?.[1]);
+}
+
 const access = /accepted tcp:127\.0\.0\.1:\d+ \[vless >> direct\] email: 42$/;
 
 it("66. and 68. two gRPC viewers and a REST one all see the same new line", async () => {
@@ -60,8 +65,17 @@ it("66. and 68. two gRPC viewers and a REST one all see the same new line", asyn
   const [first, ...others] = await Promise.all([...viewers, restLine]);
   expect(first).toMatch(access);
   expect(new Set([first, ...others]).size).toBe(1);
+});
+
+it("66. viewers who leave are no calls any more", async () => {
+  const leaving = new AbortController();
+  const grpc = Array.fromAsync(grpcClient(node).getLogs({}, { signal: leaving.signal })).catch(() => "left");
+  const rest = await followRest();
+  await expect.poll(callsInFlight).toBe(2);
   leaving.abort();
   rest.destroy();
+  expect(await grpc).toBe("left");
+  await expect.poll(callsInFlight).toBe(0);
 });
 
 it("67. REST opens at once although the engine is silent, and sends plain lines", async () => {

@@ -168,10 +168,12 @@ describe("GetStats", () => {
     await node.grpc.stop();
     await node.grpc.start({ config: nodeConfig(ports), users: [four, fortyTwo] });
     await carry(fortyTwo, { up: 4_000, down: 40 });
-    expect(await shown({ type: StatType.UsersStat, reset: true })).toEqual([
+    const carried = [
       ["42", "downlink", "traffic", 70],
       ["42", "uplink", "traffic", 7_000],
-    ]);
+    ];
+    expect(await shown({ type: StatType.UsersStat }, node.rest)).toEqual(carried);
+    expect(await shown({ type: StatType.UsersStat, reset: true })).toEqual(carried);
   });
 
   it("a removed user is known until the last bytes were read", async () => {
