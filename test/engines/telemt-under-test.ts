@@ -72,8 +72,7 @@ export async function createTelemtUnderTest(
     ...told,
     engine,
     runDir,
-    pid: async (inbound = "7") =>
-      JSON.parse(await readFile(join(runDir, `mtproto-${inbound}`, "process.json"), "utf8")).pid,
+    pid: (inbound = "7") => telemtPid(runDir, inbound),
     async used(user, inbound = "7") {
       const { counters } = await engine.readTraffic("user");
       const { uplinkBytes = 0n, downlinkBytes = 0n } =
@@ -88,8 +87,13 @@ export async function createTelemtUnderTest(
   };
 }
 
+/** The pid of the telemt of an inbound, by what was noted of it. */
+export async function telemtPid(runDir: string, inbound: string): Promise<number> {
+  return JSON.parse(await readFile(join(runDir, `mtproto-${inbound}`, "process.json"), "utf8")).pid;
+}
+
 /** The path of a telemt; that of the stand-in is a script, which finds what is wrong with it in the directory. */
-async function telemtProgram(kind: TelemtKind, directory: string): Promise<string> {
+export async function telemtProgram(kind: TelemtKind, directory: string): Promise<string> {
   if (kind === "telemt itself") return process.env.TELEMT_PATH ?? "";
   const script = join(directory, "telemt");
   const main = join(import.meta.dirname, "../support/telemt-stand-in/main.ts");

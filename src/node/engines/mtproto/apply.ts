@@ -60,15 +60,18 @@ export async function drainAll(running: RunningTelemt, config: InboundConfig, op
   const everybody = new Set(config.users.keys());
   try {
     await running.api.health(aliveMs);
-    await adopt(running, running.render({ ...entire(config), disabled: everybody }), options);
+    const pace = { ...options.pace, adoptMs: Math.min(options.pace.adoptMs, hurryMs) };
+    await adopt(running, running.render({ ...entire(config), disabled: everybody }), { ...options, pace });
     await untilDrained(everybody, options);
   } catch (error) {
     if (error instanceof ApplyTimedOut) await options.sample().catch(() => undefined);
   }
 }
 
-/** One that is silent for so long has taken with it what it counted. */
+/** One that is silent for so long is not worth waiting for. */
 const aliveMs = 2_000;
+/** After this time it is told to read its files: somebody waits for its end. */
+const hurryMs = 1_000;
 
 /** An inbound with all its users let in. */
 export function entire(config: InboundConfig): RenderedInbound {
