@@ -1,0 +1,23 @@
+/** How long a quota holds: the spellings of `ResetPeriod`. */
+export type ResetPeriod = "never" | "day" | "week" | "month" | "year";
+
+/**
+ * When the period that `at` lies in ends: the next midnight, the one before the next Monday, first of a month or first of
+ * January, in UTC. Null: it never does. Times are milliseconds since 1970.
+ */
+export function nextReset(period: ResetPeriod, at: number): number | null {
+  const date = new Date(at);
+  const [year, month, day] = [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()];
+  switch (period) {
+    case "never":
+      return null;
+    case "day":
+      return Date.UTC(year, month, day + 1);
+    case "week":
+      return Date.UTC(year, month, day + ((8 - date.getUTCDay()) % 7 || 7));
+    case "month":
+      return Date.UTC(year, month + 1, 1);
+    case "year":
+      return Date.UTC(year + 1, 0, 1);
+  }
+}

@@ -1,0 +1,79 @@
+import { type JsonObject, objectIn } from "./json-object.ts";
+import { Invalid } from "./situations.ts";
+
+/** The tags of a node that its routing may name. */
+export interface NodeTags {
+  /** Of outbounds that are enabled. */
+  readonly outbounds: readonly string[];
+  readonly inbounds: readonly string[];
+}
+
+/**
+ * Checks Xray's `routing`: its rules name outbounds, inbounds and balancers that are there. Throws {@link Invalid} with
+ * ROUTING_INVALID.
+ */
+export function checkRouting(routing: JsonObject, tags: NodeTags): void {
+  const balancers = elementsOf(routing, "balancers");
+  const balancerTags = balancers.map(({ tag }, index) => {
+    return typeof tag === "string" && tag !== "" ? tag : refuse(`balancers[${index}].tag`, "is missing");
+  });
+  const ruleTags = new Set<unknown>();
+  for (const [index, rule] of elementsOf(routing, "rules").entries()) {
+    const place = `rules[${index}]`;
+    const { outboundTag, balancerTag, ruleTag } = rule;
+    if (outboundTag === undefined && balancerTag === undefined)
+      refuse(place, "has neither outboundTag nor balancerTag");
+    if (outboundTag !== undefined) checkTag(`${place}.outboundTag`, outboundTag, tags.outbounds, "outbounds");
+    if (balancerTag !== undefined) checkTag(`${place}.balancerTag`, balancerTag, balancerTags, "balancers");
+    for (const tag of inboundTags(rule)) checkTag(`${place}.inboundTag`, tag, tags.inbounds, "inbounds");
+    if (ruleTag === undefined) continue;
+    if (ruleTags.has(ruleTag)) refuse(`${place}.ruleTag`, "is the tag of a rule before it");
+    ruleTags.add(ruleTag);
+  }
+}
+
+/** Checks further sections of Xray's config. Throws {@link Invalid} with ROUTING_INVALID. */
+export function checkExtra(extra: JsonObject): void {
+  for (const [name, section] of Object.entries(extra)) {
+    if (ownSections.includes(name)) {
+      throw new Invalid("ROUTING_INVALID", `extra: ${name}: has a place of its own, or is the node's`);
+    }
+    if (objectIn(section) === undefined) throw new Invalid("ROUTING_INVALID", `extra: ${name}: is no JSON object`);
+  }
+}
+
+/** The rules of a routing that name an outbound, by their places. Balancers choose among the outbounds that are there. */
+export function rulesWithOutbound(routing: JsonObject, tag: string): string[] {
+  return elementsOf(routing, "rules").flatMap((rule, index) => (rule.outboundTag === tag ? [`rules[${index}]`] : []));
+}
+
+/** The rules of a routing that name an inbound, by their places. */
+export function rulesWithInbound(routing: JsonObject, tag: string): string[] {
+  return elementsOf(routing, "rules").flatMap((rule, index) =>
+    inboundTags(rule).includes(tag) ? [`rules[${index}]`] : [],
+  );
+}
+
+const ownSections = ["inbounds", "outbounds", "routing", "api", "stats", "log"];
+
+function elementsOf(routing: JsonObject, name: string): JsonObject[] {
+  const list = routing[name] ?? [];
+  if (!Array.isArray(list)) return refuse(name, "is no list");
+  return list.map((element, index) => objectIn(element) ?? refuse(`${name}[${index}]`, "is no JSON object"));
+}
+
+/** Xray takes a list, and a string of names joined by commas. */
+function inboundTags({ inboundTag = [] }: JsonObject): unknown[] {
+  if (typeof inboundTag === "string") return inboundTag.split(",");
+  return Array.isArray(inboundTag) ? inboundTag : [inboundTag];
+}
+
+function checkTag(place: string, tag: unknown, known: readonly string[], what: string): void {
+  if (known.some((each) => each === tag)) return;
+  const among = known.length === 0 ? `there are no ${what}` : `is none of the ${what} ${known.join(", ")}`;
+  refuse(place, among);
+}
+
+function refuse(place: string, reason: string): never {
+  throw new Invalid("ROUTING_INVALID", `routing: ${place}: ${reason}`);
+}
