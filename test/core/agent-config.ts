@@ -8,7 +8,7 @@ import {
   NodeServicesSchema,
   type XrayServiceConfig,
 } from "../../gen/garrison/core/v1/node_config_pb.ts";
-import { canonicalJson } from "../../src/core/domain/render/canonical-json.ts";
+import { canonicalJson } from "../../src/platform/canonical-json.ts";
 import { createWriters } from "../../src/platform/rest/json/writer.ts";
 
 // What an agent makes of configs, written from the contract alone.

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
+import { canonicalJson, Verbatim } from "../../../platform/canonical-json.ts";
 import type { Pace } from "../pace.ts";
-import { canonicalJson, Verbatim } from "./canonical-json.ts";
 import { mtprotoUser, renderMtprotoInbound } from "./mtproto.ts";
 import type { LinkRow, NodeRows, ProtocolRow } from "./rows.ts";
 import { TermsRenderer } from "./terms.ts";

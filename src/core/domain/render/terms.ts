@@ -1,4 +1,4 @@
-import { Verbatim } from "./canonical-json.ts";
+import { Verbatim } from "../../../platform/canonical-json.ts";
 import type { LinkRow } from "./rows.ts";
 
 /**

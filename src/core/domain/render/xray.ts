@@ -1,4 +1,4 @@
-import { canonicalJson, Verbatim } from "./canonical-json.ts";
+import { canonicalJson, Verbatim } from "../../../platform/canonical-json.ts";
 import { objectOf, readObject } from "./row-json.ts";
 import type { LinkRow, NodeRows, ProtocolRow } from "./rows.ts";
 import { xrayProtocols } from "./xray-clients.ts";
