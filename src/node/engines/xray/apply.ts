@@ -58,8 +58,9 @@ export async function applyChanges(
   return rejected;
 }
 
-/** Calls in flight at once: more gain nothing. */
-const parallelCalls = 64;
+// Calls in flight at once. Those that come anew come together: they leave in one write, which Xray wakes up for once.
+const mostCalls = 128;
+const fewCalls = 64;
 
 const alterInbound = createEncoder(AlterInboundRequestSchema);
 const addUser = createEncoder(AddUserOperationSchema);
@@ -130,21 +131,28 @@ function takeovers(changes: readonly AccountChange[]): (change: AccountChange) =
 }
 
 /** Stops beginning new work at the first failure, and throws it when what was begun has ended. */
-async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const rest = items.values();
-  let failed = false;
-  const worker = async () => {
-    for (const item of rest) {
-      if (failed) return;
-      try {
-        await work(item);
-      } catch (error) {
-        failed = true;
-        throw error;
+function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let next = 0;
+    let running = 0;
+    let failure: { readonly error: unknown } | undefined;
+    const goOn = () => {
+      while (running < mostCalls && next < items.length && failure === undefined) {
+        const item = items[next++] as T; // it is there
+        running += 1;
+        work(item).then(ended, (error: unknown) => {
+          failure ??= { error };
+          ended();
+        });
       }
-    }
-  };
-  const ends = await Promise.allSettled(Array.from({ length: Math.min(parallelCalls, items.length) }, worker));
-  const failure = ends.find((end) => end.status === "rejected");
-  if (failure !== undefined) throw failure.reason;
+      if (running > 0) return;
+      if (failure === undefined) resolve();
+      else reject(failure.error);
+    };
+    const ended = () => {
+      running -= 1;
+      if (running <= fewCalls) goOn();
+    };
+    goOn();
+  });
 }
