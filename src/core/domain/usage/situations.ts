@@ -41,7 +41,7 @@ export class ReportTooLarge extends Error {
   }
 }
 
-/** The header `Idempotency-Key` cannot be read, or names another batch than the body. */
-export class IdempotencyKeyInvalid extends Error {
-  override readonly name = "IdempotencyKeyInvalid";
+/** What names the batch cannot be read, or header and body name two. */
+export class BatchNameInvalid extends Error {
+  override readonly name = "BatchNameInvalid";
 }

@@ -1,4 +1,5 @@
 import type { BulkText, BulkType } from "../bulk.ts";
+import { toPostgres } from "./types.ts";
 
 /** A bulk statement as PostgreSQL takes it: one parameter for each column, with the array of its values. */
 export function bulkQuery(bulk: BulkText, values: readonly unknown[]): { sql: string; parameters: readonly string[] } {
@@ -27,7 +28,7 @@ const sqlTypes: Record<BulkType, string> = { integer: "bigint", text: "text" };
 function arrayOf(type: BulkType, column: number, width: number, values: readonly unknown[]): string {
   let literal = "";
   for (let at = column; at < values.length; at += width) {
-    const value = values[at] ?? null;
+    const value = toPostgres(values[at]) ?? null;
     literal += `${at === column ? "{" : ","}${value === null ? "NULL" : type === "text" ? quoted(String(value)) : value}`;
   }
   return literal === "" ? "{}" : `${literal}}`;
