@@ -1,38 +1,25 @@
-import { chmod, mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.ts";
-import type { EngineEvents, EngineState, TrafficKind, TrafficReading } from "../engine.ts";
-import { EngineUnreachable, StartFailed } from "../engine-error.ts";
+import type { EngineState, TrafficKind, TrafficReading } from "../engine.ts";
 import type { ProcessEnd } from "../process/engine-process.ts";
 import { type HealthPace, usualHealthPace, watchHealth } from "../process/health-watch.ts";
 import { forgetProcess } from "../process/process-record.ts";
 import { createRestartPace } from "../process/restart-pace.ts";
 import { applyChanges } from "./apply.ts";
 import type { ClientsOf } from "./config.ts";
-import { createPlanKeeper, keepsNothing, type PlanKeeper } from "./kept-plan.ts";
+import { createPlanKeeper, keepsNothing } from "./kept-plan.ts";
+import { createLaunches, type Launches, type LaunchOptions } from "./launches.ts";
 import { createLogFiles, type LogFiles } from "./log-files.ts";
 import type { Plan } from "./plan.ts";
+import { PlanInForce } from "./plan-in-force.ts";
 import type { KeptPlan, ReadConfig } from "./plan-records.ts";
 import type { XrayProgram } from "./process.ts";
 import { recoverXray } from "./recovery.ts";
 import { restoreOverrides } from "./routing.ts";
-import { type Launch, leaving, type RunningXray, runXray, testConfig } from "./running.ts";
+import { leaving, type RunningXray, runXray, testConfig } from "./running.ts";
 import { readCounters } from "./traffic.ts";
-import type { AccountChange } from "./users-diff.ts";
 
 /** How an Xray is run, and who is told of it. */
-export interface SupervisionOptions extends XrayProgram {
-  /** The directory of the API's socket: made, and closed to other users. Two engines may not share it. */
-  readonly runDir: string;
-  readonly events: EngineEvents;
-  /** Told every document that Xray is about to run. It holds the users' secrets. Must not throw. */
-  readonly onConfig?: ((document: string) => void) | undefined;
-  /** Told every call of Xray's API, by its method. Must not throw, and returns quickly. */
-  readonly onCall?: ((method: string) => void) | undefined;
-  /** How many of Xray's last lines are told when it does not come up. Default: 200. */
-  readonly startupLogLines?: number;
-  /** After this time an Xray that does not answer is given up. Default: 60 s. */
-  readonly startTimeoutMs?: number;
+export interface SupervisionOptions extends XrayProgram, LaunchOptions {
   /** When an Xray that ran but does not answer any more is killed, to be started again. */
   readonly health?: HealthPace;
   /**
@@ -48,16 +35,14 @@ export interface SupervisionOptions extends XrayProgram {
  */
 export class Supervision {
   readonly #options: SupervisionOptions;
-  readonly #apiSocket: string;
+  /** What is in force, and how it is changed without a restart. */
+  readonly inForce: PlanInForce;
   readonly #logFiles: LogFiles;
-  readonly #keeper: PlanKeeper;
-  /** Where it is noted which process runs. */
-  readonly #record: string;
+  readonly #launches: Launches;
   #stopHealthWatch = () => {};
   #pace = createRestartPace(() => performance.now());
   #state: EngineState = "stopped";
   #version = "";
-  #plan: Plan | undefined;
   #running: RunningXray | undefined;
   #restart: NodeJS.Timeout | undefined;
   // Whatever changes the engine waits for what came before.
@@ -68,17 +53,24 @@ export class Supervision {
 
   constructor(options: SupervisionOptions, apiSocket: string, readConfig: ReadConfig) {
     this.#options = options;
-    this.#apiSocket = apiSocket;
     const tell = (note: string) => options.events.line(note);
     this.#logFiles = createLogFiles(tell);
     const { stateFile } = options;
-    this.#keeper = stateFile === undefined ? keepsNothing : createPlanKeeper({ path: stateFile, readConfig, tell });
-    this.#record = join(options.runDir, "xray.json");
+    this.#launches = createLaunches(options, {
+      apiSocket,
+      outlives: stateFile !== undefined,
+      onLine: (line) => {
+        options.events.line(line);
+        this.#logFiles.write(line);
+      },
+    });
+    const keeper = stateFile === undefined ? keepsNothing : createPlanKeeper({ path: stateFile, readConfig, tell });
+    this.inForce = new PlanInForce({ keeper, logFiles: this.#logFiles, launches: this.#launches });
   }
 
   /** What is in force: it runs, or comes back. */
   get plan(): Plan | undefined {
-    return this.#plan;
+    return this.inForce.plan;
   }
 
   /** The process, while it answers. */
@@ -101,7 +93,7 @@ export class Supervision {
 
   /** After this time an Xray that does not answer is given up. */
   get timeoutMs(): number {
-    return this.#options.startTimeoutMs ?? 60_000;
+    return this.#launches.timeoutMs;
   }
 
   /** Tells a new state. */
@@ -120,50 +112,7 @@ export class Supervision {
 
   /** Has Xray read a plan without running it. Throws `ConfigRefused` with its own words. */
   test(plan: Plan, clientsOf?: ClientsOf): Promise<void> {
-    return testConfig(this.#launchOf(plan, clientsOf));
-  }
-
-  /**
-   * What runs is changed into this plan by `take`. When that throws, it is up to the caller that what runs, or comes back,
-   * is the plan before, and that this is kept.
-   */
-  async changeInto(plan: Plan, take: () => Promise<void>): Promise<void> {
-    await this.#keeper.disturb();
-    await take();
-    this.#plan = plan;
-    this.#logFiles.use(plan.config.logPaths);
-    this.#tellConfig(plan);
-    await this.keep();
-  }
-
-  /** Keeps the plan in force, which is what runs, for whoever comes after this process. */
-  async keep(): Promise<void> {
-    if (this.#plan !== undefined) await (await this.#keeper.draft(this.#plan)).commit();
-  }
-
-  /** What runs goes on running, with another reading of its config. */
-  async amend(changed: Partial<Pick<Plan, "config" | "keepAlive">>): Promise<void> {
-    if (this.#plan === undefined) return;
-    this.#plan = { ...this.#plan, ...changed };
-    this.#logFiles.use(this.#plan.config.logPaths);
-    await this.#keeper.amend(this.#plan);
-  }
-
-  /** Changes the routing of what runs: `work` amends the plan. */
-  async changeRouting<T>(work: () => Promise<T>): Promise<T> {
-    await this.#keeper.disturb();
-    try {
-      return await work();
-    } catch (error) {
-      // Whatever else is thrown says that nothing was changed.
-      if (!(error instanceof EngineUnreachable)) await this.amend({});
-      throw error;
-    }
-  }
-
-  /** Changes accounts of the plan in force. */
-  changeAccounts<T>(plan: Plan, changes: readonly AccountChange[], work: () => Promise<T>): Promise<T> {
-    return changes.length === 0 ? work() : this.#keeper.whileChanging(plan, changes, work);
+    return testConfig(this.#launches.of(plan, clientsOf));
   }
 
   /** Ends what runs, and forgets the plan. */
@@ -173,11 +122,10 @@ export class Supervision {
     return this.inTurn(async () => {
       this.#stopsWaiting -= 1;
       clearTimeout(this.#restart);
-      this.#plan = undefined;
       this.enter("stopped");
-      await this.#keeper.forget();
+      await this.inForce.forget();
       await this.#end();
-      await forgetProcess(this.#record);
+      await forgetProcess(this.#launches.record);
       await this.#logFiles.release();
       if (this.#stopsWaiting === 0) this.#unwanted = new AbortController();
     });
@@ -191,7 +139,7 @@ export class Supervision {
       this.#stopHealthWatch();
       this.#running?.leave();
       this.#running = undefined;
-      await this.#keeper.close();
+      await this.inForce.close();
       await this.#logFiles.release();
     });
   }
@@ -202,20 +150,19 @@ export class Supervision {
    */
   recover(program: XrayProgram): Promise<Plan | undefined> {
     return this.inTurn(async () => {
-      const kept = await this.#keeper.open(program);
-      this.#plan = kept?.plan;
+      const kept = await this.inForce.recover(program);
       if (kept !== undefined) this.enter("restarting");
       const running = await recoverXray({
-        record: this.#record,
+        record: this.#launches.record,
         kept,
-        launchOf: (plan) => this.#launchOf(plan),
+        launchOf: (plan) => this.#launches.of(plan),
         signal: this.#unwanted.signal,
         tell: (note) => this.#options.events.line(note),
       });
       if (kept === undefined) return undefined;
       if (running === undefined) await this.#bringBack();
       else await this.#goOnWith(running, kept);
-      await this.keep();
+      await this.inForce.keep();
       return kept.plan;
     });
   }
@@ -238,30 +185,25 @@ export class Supervision {
   async replace(plan: Plan): Promise<void> {
     if (this.#running !== undefined) await this.test(plan);
     clearTimeout(this.#restart);
-    if (this.#plan !== undefined) this.enter("restarting");
+    if (this.plan !== undefined) this.enter("restarting");
     await this.#end();
-    // While Xray starts, another process works.
-    const drafting = this.#keeper.draft(plan);
     try {
-      await this.#bringUp(plan);
+      await this.inForce.replaceBy(plan, () => this.#bringUp(plan));
       this.#pace = createRestartPace(() => performance.now());
     } catch (error) {
-      await (await drafting).discard();
       await this.#bringBack();
       throw error;
     }
-    await (await drafting).commit();
   }
 
   async #bringUp(plan: Plan): Promise<void> {
     this.#logFiles.use(plan.config.logPaths);
-    await this.#prepareRunDir();
-    this.#tellConfig(plan);
-    const running = await runXray(this.#launchOf(plan), this.#unwanted.signal);
+    await this.#launches.prepare();
+    this.#launches.tell(plan);
+    const running = await runXray(this.#launches.of(plan), this.#unwanted.signal);
     // One that went away meanwhile comes back, and is told again.
     await restoreOverrides(running.api, plan.config.routing).catch(() => undefined);
     plan.table.started();
-    this.#plan = plan;
     this.#hold(running);
   }
 
@@ -282,20 +224,11 @@ export class Supervision {
     );
   }
 
-  async #prepareRunDir(): Promise<void> {
-    try {
-      await mkdir(this.#options.runDir, { recursive: true, mode: 0o700 });
-      await chmod(this.#options.runDir, 0o700);
-    } catch (error) {
-      throw new StartFailed(`the directory for xray's socket cannot be made: ${error}`);
-    }
-  }
-
   /** Runs the plan again that was in force, if any; when that fails, again and again. */
   async #bringBack(): Promise<boolean> {
-    if (this.#plan === undefined || this.#running !== undefined || this.#unwanted.signal.aborted) return false;
+    if (this.plan === undefined || this.#running !== undefined || this.#unwanted.signal.aborted) return false;
     try {
-      await this.#bringUp(this.#plan);
+      await this.#bringUp(this.plan);
       return true;
     } catch (error) {
       if (this.#unwanted.signal.aborted) return false;
@@ -337,32 +270,6 @@ export class Supervision {
     const reading = await readTraffic(running, undefined, 3_000).catch(() => undefined);
     if (reading !== undefined) this.#options.events.drained(reading);
     await running.end();
-  }
-
-  #launchOf(
-    { id, program, config, table }: Plan,
-    clientsOf: ClientsOf = (inbound) => table.clientsOf(inbound),
-  ): Launch {
-    return {
-      program,
-      config: config.render(clientsOf),
-      sockets: config.sockets,
-      apiSocket: this.#apiSocket,
-      onCall: this.#options.onCall,
-      record: this.#record,
-      plan: id,
-      output: this.#options.stateFile !== undefined ? join(this.#options.runDir, "xray-output") : undefined,
-      keepLines: this.#options.startupLogLines ?? 200,
-      timeoutMs: this.timeoutMs,
-      onLine: (line) => {
-        this.#options.events.line(line);
-        this.#logFiles.write(line);
-      },
-    };
-  }
-
-  #tellConfig(plan: Plan): void {
-    this.#options.onConfig?.([...this.#launchOf(plan).config].join(""));
   }
 }
 

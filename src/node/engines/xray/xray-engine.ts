@@ -68,8 +68,8 @@ class XrayEngine implements Engine {
 
   readonly routing: EngineRouting = createXrayRouting({
     running: () => this.#requirePlan(),
-    inTurn: (work) => this.#xray.inTurn(() => this.#xray.changeRouting(work)),
-    settled: (config) => this.#xray.amend({ config }),
+    inTurn: (work) => this.#xray.inTurn(() => this.#xray.inForce.changeRouting(work)),
+    settled: (config) => this.#xray.inForce.amend({ config }),
   });
 
   readonly connections: XrayConnections | undefined;
@@ -101,7 +101,7 @@ class XrayEngine implements Engine {
       try {
         const config = this.#readConfig({ text, excludeInbounds });
         if (this.#xray.running !== undefined && this.#xray.plan?.config.fingerprint === config.fingerprint) {
-          await this.#xray.amend({ config, keepAlive });
+          await this.#xray.inForce.amend({ config, keepAlive });
           return await this.#sync(users, true);
         }
         const adopted = await this.#changeLive(config, users, keepAlive);
@@ -215,7 +215,7 @@ class XrayEngine implements Engine {
   async #apply(changes: readonly AccountChange[]): Promise<RejectedUser[]> {
     const running = this.#requireRunning();
     const { api, plan } = this.#requirePlan();
-    return this.#xray.changeAccounts(plan, changes, async () => {
+    return this.#xray.inForce.changeAccounts(plan, changes, async () => {
       const rest = await applyInBulk(api, plan, changes, this.#xray.timeoutMs).catch(async (error) => {
         await this.#xray.startAgain(running);
         throw error instanceof StepFailed ? new EngineUnreachable(error.message) : error;
@@ -238,12 +238,12 @@ class XrayEngine implements Engine {
     if (this.#xray.unwanted.aborted) throw new StartFailed("stopped while the config was being changed");
     await running.openSockets(config.sockets);
     try {
-      await this.#xray.changeInto({ ...change.plan, keepAlive }, () => change.take(running.api));
+      await this.#xray.inForce.changeInto({ ...change.plan, keepAlive }, () => change.take(running.api));
     } catch (error) {
       if (!(error instanceof StepFailed && error.restored)) await this.#xray.startAgain(running);
       // Balancers that came back choose by themselves.
       else await restoreOverrides(running.api, before.config.routing).catch(() => undefined);
-      await this.#xray.keep();
+      await this.#xray.inForce.keep();
       throw new StartFailed(`failed to start xray: ${error instanceof Error ? error.message : error}`);
     }
     const { skipped, rejected } = change.outcome;
