@@ -25,6 +25,7 @@ export const enginesCommand: Command = {
     `Engines:\n${Object.values(pinnedEngines)
       .map(({ name, version, about }) => `  ${name.padEnd(10)}${version.padEnd(10)}${about}`)
       .join("\n")}`,
+    "telemt, the engine of MTProto, is in no registry and has no pinned archive: TELEMT_PATH names the node's.",
     `Environment variables:\n${variablesAsText(installVariables)}`,
   ].join("\n\n"),
   async run(invocation, surroundings) {

@@ -6,7 +6,16 @@ import {
   listenAddress,
   type ProcessOwner,
 } from "../platform/config/common.ts";
-import { address, anyText, onOff, path, port, readableFile, wholeNumber } from "../platform/config/value-types.ts";
+import {
+  address,
+  anyText,
+  executableFile,
+  onOff,
+  path,
+  port,
+  readableFile,
+  wholeNumber,
+} from "../platform/config/value-types.ts";
 import type { Env } from "../platform/config/variables.ts";
 import {
   optional,
@@ -20,7 +29,7 @@ import type { CertificateFiles } from "../platform/identity/certificate-files.ts
 import { isFile } from "../platform/is-file.ts";
 import { parseUuid } from "./api/api-key.ts";
 import { installVariables } from "./engines/install/install-variables.ts";
-import { findXray, findXrayAssets, usualXrayAssets, usualXrayPath } from "./engines/install/locate.ts";
+import { findTelemt, findXray, findXrayAssets, usualXrayAssets, usualXrayPath } from "./engines/install/locate.ts";
 import {
   type MaintenanceSettings,
   maintenanceSettings,
@@ -80,6 +89,11 @@ export const nodeVariables = {
     about: "The directory of geoip.dat and geosite.dat.",
     absent: `that of Xray where they lie beside it, else \`${usualXrayAssets}\``,
   }),
+  TELEMT_PATH: optional(executableFile, {
+    about:
+      "The telemt that MTProto inbounds of Core's configs run on, 3.4.14 or newer: `garrison engines install` does not bring it.",
+    absent: "`telemt` from the `PATH`",
+  }),
   GENERATED_CONFIG_PATH: variable(path, {
     about: "The directory that the generated config is written to while `DEBUG` is on; it holds the users' secrets.",
     default: "/var/lib/pg-node/generated/",
@@ -126,6 +140,8 @@ export interface NodeSettings extends CommonSettings {
     /** Directory of geoip.dat and geosite.dat, absolute. */
     readonly assets: string;
   };
+  /** The program of MTProto, absolute. Undefined: this machine has none. */
+  readonly telemt: string | undefined;
   /** While debugging, the directory for the generated config. */
   readonly generatedConfigDir: string | undefined;
   readonly logBufferLines: number;
@@ -170,6 +186,7 @@ export async function readNodeSettings(env: Env, owner: ProcessOwner): Promise<N
       executable,
       assets: values.XRAY_ASSETS_PATH ?? (await findXrayAssets(executable)),
     },
+    telemt: await findTelemt(env),
     generatedConfigDir: values.DEBUG ? values.GENERATED_CONFIG_PATH : undefined,
     logBufferLines: values.LOG_BUFFER_SIZE,
     startupLogLines: values.STARTUP_LOG_TAIL_SIZE,

@@ -116,7 +116,7 @@ onEveryTelemt("survival", (kind) => {
 
     /** A process that runs an engine as a node does, and the pid of its telemt. */
     async function startNode(): Promise<number> {
-      node = spawn(process.execPath, [join(import.meta.dirname, "telemt-node-to-kill.ts")], {
+      node = spawn(process.execPath, [new URL("telemt-node-to-kill.ts", import.meta.url).pathname], {
         stdio: ["pipe", "pipe", "inherit"],
         env: {
           ...process.env,

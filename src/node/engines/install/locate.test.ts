@@ -2,7 +2,15 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { cacheDir, findEngine, findXray, findXrayAssets, usualXrayAssets, usualXrayPath } from "./locate.ts";
+import {
+  cacheDir,
+  findEngine,
+  findTelemt,
+  findXray,
+  findXrayAssets,
+  usualXrayAssets,
+  usualXrayPath,
+} from "./locate.ts";
 import { pinnedEngines } from "./pinned.ts";
 
 let root = "";
@@ -56,6 +64,16 @@ test("another engine is found in the cache, else on the path, and XRAY_EXECUTABL
   expect(await findEngine(pinnedEngines["sing-box"], options)).toBe(onPath);
   const installed = await program("cache/engines/sing-box/1.14.1/sing-box");
   expect(await findEngine(pinnedEngines["sing-box"], options)).toBe(installed);
+});
+
+test("telemt is the one that TELEMT_PATH names, else the one on the path", async () => {
+  const named = await program("my-telemt");
+  const env = { PATH: join(root, "bin") };
+  expect(await findTelemt(env)).toBeUndefined();
+  const onPath = await program("bin/telemt");
+  expect(await findTelemt(env)).toBe(onPath);
+  expect(await findTelemt({ ...env, TELEMT_PATH: named })).toBe(named);
+  expect(await findTelemt({ ...env, TELEMT_PATH: join(root, "missing") })).toBeUndefined();
 });
 
 test("geodata is taken from beside the program where there is some", async () => {

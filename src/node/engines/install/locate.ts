@@ -31,6 +31,14 @@ export async function findXray({
   return firstProgram([installedPath(cache, pinnedEngines.xray), usualXrayPath, ...onPath(env, "xray")]);
 }
 
+/**
+ * The telemt to use: what `TELEMT_PATH` names, else the first one on the PATH. Undefined when there is none, also when
+ * the named one is missing.
+ */
+export async function findTelemt(env: Env): Promise<string | undefined> {
+  return firstProgram(env.TELEMT_PATH ? [resolve(env.TELEMT_PATH)] : onPath(env, "telemt"));
+}
+
 /** An installed program of an engine: in the cache, or on the PATH. Undefined when there is none. */
 export async function findEngine(engine: PinnedEngine, options: FindOptions = {}): Promise<string | undefined> {
   if (engine.name === "xray") return findXray(options);
