@@ -176,7 +176,10 @@ function entryFor(ledger: Ledger, { kind, name, link }: Pick<TrafficCounter, "ki
 }
 
 function entriesOf(ledger: Ledger, name?: string): Entry[] {
-  return name === undefined ? [...ledger.values()].flat() : [...(ledger.get(name) ?? [])];
+  if (name !== undefined) return [...(ledger.get(name) ?? [])];
+  const entries: Entry[] = [];
+  for (const ofName of ledger.values()) for (const entry of ofName) entries.push(entry);
+  return entries;
 }
 
 function reportOf(entry: Entry): TrafficCounter {

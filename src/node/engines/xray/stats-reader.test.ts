@@ -9,7 +9,7 @@ import { StatsReader } from "./stats-reader.ts";
 function read(bytes: Uint8Array): { name: string; value: bigint }[] {
   const stats = new StatsReader(Buffer.from(bytes));
   const found = [];
-  while (stats.next()) found.push({ name: stats.nameWithout(0), value: stats.value });
+  while (stats.next()) found.push({ name: stats.nameWithout(0, 0), value: stats.value });
   return found;
 }
 
@@ -39,14 +39,15 @@ test("fields that nobody knows here are passed over, in the answer and in a coun
   expect(read(unknown(writer).finish())).toEqual([{ name: "a", value: 5n }]);
 });
 
-test("an end of a name is told, but not of one that is nothing else", () => {
+test("how a name begins and ends is told, the end not of one that is nothing else", () => {
   const stat = [{ name: "user>up" }, { name: ">up" }, { name: "up" }, { name: "" }];
   const stats = new StatsReader(
     Buffer.from(toBinary(QueryStatsResponseSchema, create(QueryStatsResponseSchema, { stat }))),
   );
   const found = [];
-  while (stats.next()) found.push(stats.nameEndsWith(">up"));
-  expect(found).toEqual([true, false, false, false]);
+  while (stats.next()) found.push([stats.nameEndsWith(">up"), stats.nameStartsWith("user>"), stats.nameStartsWith("")]);
+  const nothing = [false, false, true];
+  expect(found).toEqual([[true, true, true], nothing, nothing, nothing]);
 });
 
 test("whatever else comes is an error of Xray", () => {

@@ -54,9 +54,17 @@ export class StatsReader {
     return this.#names.numberOf(this.#nameStart, this.#nameEnd - bytes);
   }
 
-  /** The name without so many bytes at its end. */
-  nameWithout(bytes: number): string {
-    return this.#bytes.toString("utf8", this.#nameStart, this.#nameEnd - bytes);
+  /** Whether the name begins with this ASCII text. */
+  nameStartsWith(text: string): boolean {
+    if (this.#nameEnd - this.#nameStart < text.length) return false;
+    for (let index = 0; index < text.length; index += 1)
+      if (this.#bytes[this.#nameStart + index] !== text.charCodeAt(index)) return false;
+    return true;
+  }
+
+  /** The name without so many bytes at its beginning and at its end. */
+  nameWithout(begin: number, end: number): string {
+    return this.#bytes.toString("utf8", this.#nameStart + begin, this.#nameEnd - end);
   }
 
   #readStat(end: number): void {

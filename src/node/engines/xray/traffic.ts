@@ -24,7 +24,7 @@ export async function readCounters(
     if (!isUplink && !stats.nameEndsWith(downlink)) continue;
     const direction = isUplink ? uplink : downlink;
     const number = stats.numberWithout(direction.length);
-    if (number === counters.length) counters.push(counterOf(stats.nameWithout(direction.length), kind));
+    if (number === counters.length) counters.push(counterOf(stats, direction, kind));
     const counter = counters[number];
     if (counter !== undefined) counter[isUplink ? "uplinkBytes" : "downlinkBytes"] = stats.value;
     const turn = pause();
@@ -35,22 +35,19 @@ export async function readCounters(
 
 type Counter = { -readonly [K in keyof TrafficCounter]: TrafficCounter[K] };
 
-// Names are not taken apart by an expression: there may be a hundred thousand of them.
-const separator = ">>>";
 const uplink = ">>>traffic>>>uplink";
 const downlink = ">>>traffic>>>downlink";
 
 /**
- * Of what a counter is that has this before its direction. Undefined where it is of another kind than the one that is
- * wanted, if any, or of the API. E-mails and tags may contain the separator.
+ * Of what the counter is that was read, which ends with this direction. Undefined where it is of another kind than the
+ * one that is wanted, if any, or of the API. E-mails and tags may contain what separates them from the rest.
  */
-function counterOf(key: string, wanted: TrafficKind | undefined): Counter | undefined {
-  const end = key.indexOf(separator);
-  const kind = kinds.find((each) => each.length === end && key.startsWith(each));
-  const name = key.slice(end + separator.length);
-  if (kind === undefined || (wanted !== undefined && kind !== wanted) || name === "") return undefined;
-  if (kind === "inbound" && name === apiInboundTag) return undefined;
-  return { kind, name, link: "traffic", uplinkBytes: 0n, downlinkBytes: 0n };
+function counterOf(stats: StatsReader, direction: string, wanted: TrafficKind | undefined): Counter | undefined {
+  const of = kinds.find(({ prefix }) => stats.nameStartsWith(prefix));
+  if (of === undefined || (wanted !== undefined && of.kind !== wanted)) return undefined;
+  const name = stats.nameWithout(of.prefix.length, direction.length);
+  if (name === "" || (of.kind === "inbound" && name === apiInboundTag)) return undefined;
+  return { kind: of.kind, name, link: "traffic", uplinkBytes: 0n, downlinkBytes: 0n };
 }
 
-const kinds: readonly TrafficKind[] = ["user", "inbound", "outbound"];
+const kinds = (["user", "inbound", "outbound"] as const).map((kind) => ({ kind, prefix: `${kind}>>>` }));
