@@ -12,6 +12,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "run the node: drives the proxy engines of this server",
     load: async () => (await import("./node.ts")).nodeCommand,
   },
+  core: {
+    summary: "run Core: what the nodes of a fleet report to, and the API to manage it",
+    load: async () => (await import("./core.ts")).coreCommand,
+  },
   up: {
     summary: "run all services, each in a process of its own",
     load: async () => (await import("./up.ts")).upCommand,

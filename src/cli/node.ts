@@ -5,7 +5,7 @@ import { createNode, type Node } from "../node/node.ts";
 import { type NodeSettings, nodeVariables, readNodeSettings } from "../node/settings.ts";
 import { processOwner } from "../platform/config/common.ts";
 import { certificateDir, openServiceDir } from "../platform/config/data-dir.ts";
-import { type Env, variablesAsText, wrongValue } from "../platform/config/variables.ts";
+import { type Env, variablesAsText } from "../platform/config/variables.ts";
 import { isErrno } from "../platform/errno.ts";
 import { claimDirectory } from "../platform/files/claim.ts";
 import { namesOfMachine } from "../platform/identity/certificate-names.ts";
@@ -14,6 +14,7 @@ import { createServer, type Server, type ServerOptions } from "../platform/serve
 import { createLog, type Logger } from "../platform/telemetry/log.ts";
 import { createMetrics, type Metrics } from "../platform/telemetry/metrics.ts";
 import { type Command, refuseWords } from "./command.ts";
+import { listen } from "./listen.ts";
 import { nodeExamples } from "./node-examples.ts";
 import { type Running, serve } from "./serve.ts";
 import { garrisonVersion } from "./version.ts";
@@ -67,11 +68,6 @@ interface StartedNode extends Running {
   readonly certificate: OpenCertificate | undefined;
 }
 
-/** The node cannot listen where its settings say. The message names the variable. */
-class CannotListen extends Error {
-  override readonly name = "CannotListen";
-}
-
 async function startNode(settings: NodeSettings, dataDir: string, env: Env): Promise<StartedNode> {
   const log = createLog("node", settings.logLevel);
   for (const note of settings.notes) log.warn(note);
@@ -101,7 +97,7 @@ async function startNode(settings: NodeSettings, dataDir: string, env: Env): Pro
       for (const server of servers) server.replaceCertificate(changed);
     });
     const serving = servingOf(settings, node, certificate, log, metrics);
-    servers.push(await listen(serving));
+    servers.push(await listen(serving, { host: "NODE_HOST", port: "SERVICE_PORT" }));
     if (node.maintenance !== undefined) servers.push(...(await listenForMaintenance(serving, node.maintenance)));
   } catch (error) {
     await close();
@@ -145,27 +141,6 @@ function servingOf(
   const { host, port, corsOrigins, metricsToken, shortPath } = settings;
   const tls = certificate && { pair: certificate.current };
   return { services, gate, describe, host, port, tls, corsOrigins, metricsToken, shortPath, log, metrics };
-}
-
-async function listen(serving: ServerOptions): Promise<Server> {
-  const { host, port } = serving;
-  try {
-    return await createServer(serving);
-  } catch (error) {
-    if (isErrno(error, "EADDRINUSE"))
-      throw new CannotListen(
-        wrongValue(
-          "SERVICE_PORT",
-          `${port}`,
-          `is taken on ${host}: name another, or end the program that listens there`,
-        ),
-      );
-    if (isErrno(error, "EACCES"))
-      throw new CannotListen(wrongValue("SERVICE_PORT", `${port}`, "needs more rights: it must be 1024 or above"));
-    if (isErrno(error, "EADDRNOTAVAIL"))
-      throw new CannotListen(wrongValue("NODE_HOST", host, "must be an address of this machine"));
-    throw error;
-  }
 }
 
 /**

@@ -29,6 +29,15 @@ export interface OperatorVerifier {
   verify(credential: string): Promise<Operator | undefined>;
 }
 
+/** No operator has this credential. */
+export class OperatorUnknown extends Error {
+  override readonly name = "OperatorUnknown";
+
+  constructor() {
+    super("the API key is missing, unknown, expired or revoked: send it as Authorization: Bearer <key>");
+  }
+}
+
 /** A key as it is listed: never the key itself. Times are milliseconds since 1970. */
 export interface OperatorKey {
   readonly id: number;

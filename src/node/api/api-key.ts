@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { chmod, link, mkdir, open, readFile, unlink } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { chmod, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { wrongValue } from "../../platform/config/variables.ts";
 import { isErrno } from "../../platform/errno.ts";
+import { keepFirst } from "../../platform/files/keep-first.ts";
 
 /** The 16 bytes of a UUID. */
 export type ApiKey = Uint8Array;
@@ -41,7 +42,7 @@ export async function loadApiKey(options: LoadApiKeyOptions): Promise<LoadedApiK
   const kept = await readKept(path);
   if (kept !== undefined) return { key: usable(kept, path, "remove the file and the node makes one") };
   const text = (options.makeUuid ?? randomUUID)();
-  if (await keep(path, text)) return { key: usable(text, path, "make it random"), made: text };
+  if (await keepFirst(path, text)) return { key: usable(text, path, "make it random"), made: text };
   return loadApiKey(options); // another process was faster
 }
 
@@ -80,24 +81,5 @@ async function readKept(path: string): Promise<string | undefined> {
   } catch (error) {
     if (isErrno(error, "ENOENT")) return undefined;
     throw error;
-  }
-}
-
-/** Keeps the key, whole or not at all. False when there is one already. */
-async function keep(path: string, text: string): Promise<boolean> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const draft = `${path}.${randomUUID()}`;
-  const file = await open(draft, "w", 0o600);
-  try {
-    await file.writeFile(`${text}\n`);
-    await file.sync();
-    await link(draft, path);
-    return true;
-  } catch (error) {
-    if (isErrno(error, "EEXIST")) return false;
-    throw error;
-  } finally {
-    await file.close();
-    await unlink(draft);
   }
 }

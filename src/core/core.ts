@@ -1,0 +1,96 @@
+import type { Intervals } from "../../gen/garrison/core/v1/node_status_pb.ts";
+import type { ApiDescription } from "../platform/rest/openapi/openapi.ts";
+import type { Gate } from "../platform/rpc/gate.ts";
+import type { ServedService } from "../platform/rpc/served-service.ts";
+import type { Database } from "../platform/storage/database.ts";
+import type { Subscription } from "../platform/storage/event-bus.ts";
+import type { Logger } from "../platform/telemetry/log.ts";
+import { describeCore } from "./api/description.ts";
+import { createCoreGate } from "./api/gate.ts";
+import { createNodeAgentService } from "./api/node-agent.ts";
+import { createEnrolment } from "./domain/enrolment.ts";
+import { createHeartbeats } from "./domain/heartbeats.ts";
+import { createNodeKeys } from "./domain/node-keys.ts";
+import { nodeLimits, usualIntervals } from "./domain/node-terms.ts";
+import { createOperatorKeys } from "./domain/operator-keys.ts";
+import { createEnrolmentStore } from "./store/enrolment.ts";
+import { createHeartbeatStore } from "./store/heartbeats.ts";
+import { createNodeKeyStore } from "./store/node-keys.ts";
+import { createOperatorKeyStore } from "./store/operator-keys.ts";
+import type { CoreSchema } from "./store/schema.ts";
+import { topics } from "./store/topics.ts";
+
+/** What Core stands on. */
+export interface CoreOptions {
+  /** Shared by all replicas. Closed by its owner, after Core. */
+  database: Database<CoreSchema>;
+  version: string;
+  /** Where nodes reach Core, best first: asked when an enrolment code is made. */
+  urls: () => readonly string[];
+  /** SHA-256 of the certificate of Core's authority. Undefined: Core's certificate is somebody else's, or there is none. */
+  caSha256: string | undefined;
+  /** How often Core wants to hear from nodes. Default: the usual values. */
+  intervals?: Intervals;
+  /** Milliseconds since 1970. */
+  now: () => number;
+  log: Logger;
+}
+
+/** Core, to be served. */
+export interface Core {
+  readonly services: readonly ServedService[];
+  readonly gate: Gate;
+  /** What `/openapi.json` says of it. */
+  readonly describe: () => Promise<ApiDescription>;
+  /** Writes down what is not yet. After the servers are closed. */
+  close(): Promise<void>;
+}
+
+/** Puts Core together. */
+export function createCore(options: CoreOptions): Core {
+  const { database, version, urls, caSha256, intervals = usualIntervals, now, log } = options;
+  const nodeKeys = createNodeKeys({ store: createNodeKeyStore(database), now });
+  const operatorKeys = createOperatorKeys({ store: createOperatorKeyStore(database), now });
+  const heartbeats = createHeartbeats({
+    store: createHeartbeatStore(database),
+    intervals,
+    limits: nodeLimits,
+    now,
+    onProblem: (err) => log.error({ err }, "heartbeats could not be written down, and are tried again"),
+  });
+  const enrolment = createEnrolment({
+    store: createEnrolmentStore(database),
+    urls,
+    caSha256,
+    onRegistered: (node) => log.info({ node }, "a node has registered"),
+    now,
+  });
+  const subscriptions: Subscription[] = [
+    listen(database, topics.nodeKeys, (nodeId) => nodeKeys.changed(nodeId)),
+    listen(database, topics.nodes, (nodeId) => heartbeats.changed(nodeId === undefined ? undefined : [nodeId])),
+    listen(database, topics.operatorKeys, () => operatorKeys.changed()),
+  ];
+  return {
+    services: [
+      createNodeAgentService({ enrolment, nodeKeys, heartbeats, intervals, limits: nodeLimits, caSha256, now }),
+    ],
+    gate: createCoreGate({ nodeKeys, operators: [operatorKeys], now }),
+    describe: () => describeCore(version),
+    async close() {
+      for (const subscription of subscriptions) subscription.close();
+      await heartbeats.close();
+    },
+  };
+}
+
+/** Hears of changes: of one node, or where none is named, or some were missed, of all. */
+function listen(
+  { events }: Database<CoreSchema>,
+  topic: string,
+  changed: (nodeId: number | undefined) => void,
+): Subscription {
+  return events.subscribe(topic, {
+    event: (payload) => changed(payload ? Number(payload) : undefined),
+    resync: () => changed(undefined),
+  });
+}
