@@ -16,6 +16,7 @@ import { etagOf, isKnown } from "./etag.ts";
 import { createFramer } from "./event-stream.ts";
 import type { Readers } from "./json/reader.ts";
 import type { Writers } from "./json/writer.ts";
+import { kReadyBody } from "./ready-body.ts";
 import { checkContentType, hasBody, readBody } from "./request-body.ts";
 import { createRequestReader } from "./request-reader.ts";
 import { createResponseWriter } from "./response-writer.ts";
@@ -163,19 +164,23 @@ function createSender(binding: RestBinding, writers: Writers): Sender {
   const hasNoBody = successStatus === 204 || successStatus === 205;
   return (call, request, reply, message) => {
     if (call.hasLeft()) return;
+    const { "if-none-match": known } = request.headers;
+    const ownTag = etag ? (call.responseHeader.get("etag") ?? undefined) : undefined;
+    const isKnownUnwritten = ownTag !== undefined && isKnown(known, ownTag);
+    const write = () => call.context.values.get(kReadyBody) ?? writer.write(message);
     // Before any header is set: should it fail, they are not those of an error.
-    const body = hasNoBody ? undefined : writer.write(message);
+    const body = hasNoBody || isKnownUnwritten ? undefined : write();
     copyHeader(call, reply);
     if (cacheControl !== undefined) reply.header("cache-control", cacheControl);
-    reply.code(successStatus);
+    reply.code(isKnownUnwritten ? 304 : successStatus);
     if (body === undefined) {
       reply.send();
       return;
     }
     if (etag) {
-      const tag = call.responseHeader.get("etag") ?? etagOf(body);
+      const tag = ownTag ?? etagOf(body);
       reply.header("etag", tag);
-      if (isKnown(request.headers["if-none-match"], tag)) {
+      if (isKnown(known, tag)) {
         reply.code(304).send();
         return;
       }

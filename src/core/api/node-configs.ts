@@ -1,0 +1,50 @@
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { NodeAgentService } from "../../../gen/garrison/core/v1/node_agent_pb.ts";
+import { isKnown } from "../../platform/rest/etag.ts";
+import { kReadyBody } from "../../platform/rest/ready-body.ts";
+import { kProtocol } from "../../platform/rpc/call-context.ts";
+import type { Configs, StoredConfig } from "../domain/configs.ts";
+import { kNode } from "./gate.ts";
+
+type ConfigMethods = "getConfig" | "watchConfig" | "reportApplied" | "reportError";
+
+/** The methods of NodeAgentService that are about configs. */
+export function createConfigHandlers(configs: Configs): Pick<ServiceImpl<typeof NodeAgentService>, ConfigMethods> {
+  const nodeOf = ({ values }: HandlerContext) => values.get(kNode).nodeId;
+  return {
+    async getConfig(request, context) {
+      if (context.values.get(kProtocol) === "rest") return getOverRest(configs, nodeOf(context), request.wait, context);
+      const latest = await configs.latest(nodeOf(context), request, context.signal);
+      if ("config" in latest) return { config: await latest.config.message() };
+      return "delta" in latest ? { delta: latest.delta } : { unchanged: true };
+    },
+    watchConfig: (request, context) => configs.watch(nodeOf(context), request, context.signal),
+    async reportApplied(report, context) {
+      await configs.applied(nodeOf(context), report);
+      return { ok: true };
+    },
+    async reportError(report, context) {
+      await configs.failed(nodeOf(context), report);
+      return { ok: true };
+    },
+  };
+}
+
+/** In REST the ETag names what the caller has, and the config is always whole, written and compressed once for all. */
+async function getOverRest(configs: Configs, nodeId: number, wait: number, context: HandlerContext) {
+  const { requestHeader, responseHeader, values } = context;
+  const ifNoneMatch = requestHeader.get("if-none-match") ?? undefined;
+  const known = (etag: string) => isKnown(ifNoneMatch, etag);
+  const latest = await configs.latest(nodeId, { digest: "", wait }, context.signal, known);
+  responseHeader.set("etag", latest.etag);
+  if ("config" in latest) values.set(kReadyBody, await bodyOf(latest.config, context));
+  return {};
+}
+
+async function bodyOf(config: StoredConfig, { requestHeader, responseHeader }: HandlerContext): Promise<Uint8Array> {
+  responseHeader.set("vary", "accept-encoding");
+  if (!/\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/i.test(requestHeader.get("accept-encoding") ?? ""))
+    return config.json();
+  responseHeader.set("content-encoding", "gzip");
+  return config.gzip();
+}
