@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { Bridge } from "../../test/callers/bridge-client.ts";
 import { startRealNode } from "../../test/callers/real-node.ts";
 import { findPythonForBridge, prepareBridge } from "../../test/callers/toolchains.ts";
@@ -7,6 +8,8 @@ import { report } from "./report.ts";
 import { type Ticker, untilThrough } from "./vless.ts";
 
 const count = 500;
+// The client's worker looks for nothing for a second when it has found its queue empty once.
+const clientPauseMs = 1_500;
 
 /** How long it takes until users who are queued in the published client of panels can connect. */
 export async function measureQueue(ticker: Ticker): Promise<void> {
@@ -24,6 +27,7 @@ export async function measureQueue(ticker: Ticker): Promise<void> {
     const way = { inboundPort: ports[0] ?? 0, targetPort: ticker.port };
     await bridge.call("start", { config, users: [member(0)] });
     for (const [round, from] of [1_000, 2_000, 3_000].entries()) {
+      await sleep(clientPauseMs);
       const users = Array.from({ length: count }, (_, index) => member(from + index));
       const begun = performance.now();
       await bridge.call("update_users", { users });

@@ -41,6 +41,7 @@ export class Diff {
   readonly #doubtful: ReadonlySet<Account>;
   readonly #skipped: SkippedUser[] = [];
   readonly #rejected: RejectedUser[] = [];
+  readonly #tags = new TagSets();
 
   /** Accounts that are doubtful are changed even if they are as they should be. */
   constructor(slots: readonly Slot[], doubtful: ReadonlySet<Account>) {
@@ -58,38 +59,50 @@ export class Diff {
   put(user: User): void {
     const { email, inbounds } = user;
     const key = keyOf(user);
-    const tags = inbounds.length > 8 ? new Set(inbounds) : undefined;
+    const tags = this.#tags.of(inbounds);
     let kind: AccountKind | undefined;
     let account: Account | string = "";
+    // What an inbound holds that is just what the user asks for. Others of the kind hold it, too, nearly always.
+    let asAsked: Account | undefined;
     for (const slot of this.slots) {
       const { tag } = slot.inbound;
-      const held = holder(slot, key);
-      if (!(tags?.has(tag) ?? inbounds.includes(tag))) {
-        if (held?.email === email) this.set(slot, key, undefined);
+      const before = slot.accounts.get(key);
+      const held = slot.changes.size > 0 ? holder(slot, key) : before;
+      if (!tags.has(tag)) {
+        if (held?.email === email) this.#change(slot, key, before, undefined);
         continue;
       }
       if (kind !== slot.inbound.kind) {
         kind = slot.inbound.kind;
         account = email === "" ? "no e-mail" : kind.account(user);
+        asAsked = undefined;
       }
       if (typeof account === "string") {
         this.#skipped.push({ email, inbound: tag, reason: account });
-        if (held?.email === email) this.set(slot, key, undefined);
+        if (held?.email === email) this.#change(slot, key, before, undefined);
       } else if (held !== undefined && held.email !== email) {
         this.#rejected.push({ email, inbound: tag, reason: `User ${held.email} already exists.` });
-      } else {
-        this.set(slot, key, account);
+      } else if (before === undefined || before !== asAsked || held !== before) {
+        if (this.#change(slot, key, before, account)) asAsked = before;
       }
     }
   }
 
-  set({ inbound, accounts, changes }: Diff["slots"][number], key: string, after: Account | undefined): void {
-    const before = accounts.get(key);
-    if (this.#isSo(before, after)) {
-      if (changes.size > 0) changes.delete(key);
-    } else {
-      changes.set(key, { inbound, before, after });
-    }
+  set(slot: Diff["slots"][number], key: string, after: Account | undefined): void {
+    this.#change(slot, key, slot.accounts.get(key), after);
+  }
+
+  /** Returns whether there is nothing to change. */
+  #change(
+    { inbound, changes }: Diff["slots"][number],
+    key: string,
+    before: Account | undefined,
+    after: Account | undefined,
+  ): boolean {
+    const isSo = this.#isSo(before, after);
+    if (!isSo) changes.set(key, { inbound, before, after });
+    else if (changes.size > 0) changes.delete(key);
+    return isSo;
   }
 
   #isSo(before: Account | undefined, after: Account | undefined): boolean {
@@ -130,4 +143,18 @@ function holder({ accounts, changes }: Diff["slots"][number], key: string): Acco
 /** Xray takes e-mails that differ in case only for the same. */
 export function keyOf({ email }: { readonly email: string }): string {
   return email.toLowerCase();
+}
+
+/** Sets of tags. Users who come one after the other have the same nearly always, and then share one. */
+class TagSets {
+  #list: readonly string[] = [];
+  #set: ReadonlySet<string> = new Set();
+
+  of(list: readonly string[]): ReadonlySet<string> {
+    if (list.length !== this.#list.length || list.some((tag, index) => tag !== this.#list[index])) {
+      this.#list = list;
+      this.#set = new Set(list);
+    }
+    return this.#set;
+  }
 }
