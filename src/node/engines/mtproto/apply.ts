@@ -105,8 +105,8 @@ async function adopt(running: RunningTelemt, config: RenderedConfig, { pace, sig
   );
 }
 
-async function untilAdopted({ hasAdopted }: RunningTelemt, withinMs: number, signal: AbortSignal): Promise<boolean> {
-  return until(() => hasAdopted().catch(() => false), withinMs, signal);
+async function untilAdopted(running: RunningTelemt, withinMs: number, signal: AbortSignal): Promise<boolean> {
+  return until(() => running.hasAdopted().catch(() => false), withinMs, signal);
 }
 
 /** Waits until these users have no connections, but no longer than it may take. */

@@ -30,15 +30,29 @@ export async function allFiles(runDir: string): Promise<readonly InboundFiles[]>
   }
 }
 
-/** Writes what telemt reads, each file whole or not at all, as far as it is not the same as what was written before. */
-export async function writeConfig(files: InboundFiles, config: RenderedConfig, before?: RenderedConfig): Promise<void> {
-  if (before === undefined) {
-    await mkdir(files.directory, { recursive: true, mode: 0o700 });
-    await chmod(files.directory, 0o700);
-  }
-  // The marker in the second tells that both are read.
-  if (config.main !== before?.main) await replaceFile(files.main, config.main);
-  if (config.access !== before?.access) await replaceFile(files.access, config.access);
+/** Makes the directory of an inbound, and closes it to other users. */
+export async function makeDirectory({ directory }: InboundFiles): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await chmod(directory, 0o700);
+}
+
+/** What telemt reads, as it lies on the disk; undefined where nobody has written it yet. */
+export interface OnDisk {
+  main: string | undefined;
+  access: string | undefined;
+}
+
+/** Writes what telemt reads, each file whole or not at all, as far as it is not there already. */
+export async function writeConfig(
+  files: InboundFiles,
+  { main, access }: Pick<RenderedConfig, "main" | "access">,
+  onDisk: OnDisk,
+): Promise<void> {
+  if (main !== onDisk.main) await replaceFile(files.main, main);
+  onDisk.main = main;
+  // Last, since the marker in it tells that both are read.
+  if (access !== onDisk.access) await replaceFile(files.access, access);
+  onDisk.access = access;
 }
 
 /** Removes what was written, which holds secrets. telemt's own files stay. */

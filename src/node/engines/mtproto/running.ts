@@ -8,7 +8,7 @@ import { watchOver } from "../process/death-watch.ts";
 import type { EngineProcess } from "../process/engine-process.ts";
 import { forgetProcess, recordProcess } from "../process/process-record.ts";
 import { TelemtApi } from "./api.ts";
-import { type InboundFiles, writeConfig } from "./files.ts";
+import { type InboundFiles, makeDirectory, type OnDisk, writeConfig } from "./files.ts";
 import { spawnTelemt, type TelemtProgram } from "./process.ts";
 import { type Endpoints, type RenderedConfig, type RenderedInbound, render } from "./render.ts";
 import { whyUnsupported } from "./version.ts";
@@ -25,7 +25,9 @@ export interface RunningTelemt {
   render(inbound: RenderedInbound): RenderedConfig;
   /** Writes the files anew. It takes a moment until telemt has read them: see {@link hasAdopted}. */
   write(config: RenderedConfig): Promise<void>;
-  /** Whether it works by what is written. Throws when it does not answer. */
+  /** Whether it works by what was written last. Throws when it does not answer. */
+  worksByIt(): Promise<boolean>;
+  /** The same, and that nobody else has written to its main file. */
   hasAdopted(): Promise<boolean>;
   /** Ends the process; resolves when it is gone. */
   end(): Promise<void>;
@@ -53,9 +55,13 @@ export async function runTelemt(launch: Launch, signal: AbortSignal): Promise<Ru
   const endpoints = await chooseEndpoints();
   const renderFor = (inbound: RenderedInbound) => render(inbound, endpoints, { ipv6: hasIpv6() });
   let written = renderFor(launch.inbound);
-  await writeConfig(files, written).catch((error) => {
-    throw new StartFailed(`the config of telemt cannot be written: ${error.message}`);
-  });
+  const onDisk: OnDisk = { main: undefined, access: undefined };
+  try {
+    await makeDirectory(files);
+    await writeConfig(files, written, onDisk);
+  } catch (error) {
+    throw new StartFailed(`the config of telemt cannot be written: ${error}`);
+  }
   const process = await spawnTelemt(program, {
     keepLines,
     onLine,
@@ -78,12 +84,14 @@ export async function runTelemt(launch: Launch, signal: AbortSignal): Promise<Ru
       return written;
     },
     async write(config: RenderedConfig) {
-      await writeConfig(files, config, written);
+      await writeConfig(files, config, onDisk);
       written = config;
     },
+    async worksByIt() {
+      return (await api.user(written.marker))?.inRuntime === true;
+    },
     async hasAdopted() {
-      const marker = await api.user(written.marker);
-      return marker?.inRuntime === true && (await api.info()).configHash === written.mainHash;
+      return (await this.worksByIt()) && (await api.info()).configHash === written.mainHash;
     },
     async end() {
       await process.terminate(terminationGraceMs);

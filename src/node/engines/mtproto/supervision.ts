@@ -160,7 +160,7 @@ export class Supervision {
         this.#options.events.restarted(back.running.process.incarnation);
         return;
       }
-      if (!(await held.running.hasAdopted().catch(() => false))) {
+      if (!(await held.running.worksByIt().catch(() => false))) {
         this.#enter("restarting");
         await this.#end();
         await this.#bringBack();
@@ -169,7 +169,10 @@ export class Supervision {
     }
   }
 
-  /** Runs a config instead of the one before, which comes back when it does not run. */
+  /**
+   * Runs a config instead of the one before, which comes back when it does not run. A new process, since telemt's own
+   * reload ends all connections, too, and takes what they count meanwhile along.
+   */
   async #replace(config: InboundConfig): Promise<Held> {
     const before = this.#config;
     await this.#end();
