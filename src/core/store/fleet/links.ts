@@ -1,0 +1,55 @@
+import type { Transaction } from "kysely";
+import { type VpnProtocol, VpnProtocolSchema } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
+import { makeLinkCredential } from "../../domain/fleet/link-credentials.ts";
+import { isServed, type ServedProtocol, servedProtocols } from "../../domain/fleet/protocols/settings.ts";
+import type { Random } from "../../domain/fleet/random.ts";
+import { Invalid } from "../../domain/fleet/situations.ts";
+import type { CoreSchema } from "../schema.ts";
+import { wordsOf } from "./message-values.ts";
+
+/** The protocols that are meant: all that nodes serve when none is named. Throws {@link Invalid}. */
+export function linkProtocols(named: readonly VpnProtocol[]): readonly ServedProtocol[] {
+  if (named.length === 0) return servedProtocols;
+  return named.map((value) => {
+    const protocol = words.word(value);
+    if (isServed(protocol)) return protocol;
+    throw new Invalid("PROTOCOL_UNSUPPORTED", `protocols: no engine of a node serves ${protocol} to users yet`);
+  });
+}
+
+/** Gives a subscription credentials for protocols that it has none for. */
+export async function addLinks(
+  tx: Transaction<CoreSchema>,
+  subscriptionId: number,
+  protocols: readonly ServedProtocol[],
+  random: Random,
+): Promise<void> {
+  const links = protocols.map((protocol) => ({
+    ...makeLinkCredential(protocol, random),
+    protocol,
+    subscription_id: subscriptionId,
+  }));
+  await tx.insertInto("link").values(links).execute();
+}
+
+/** Replaces those credentials of a subscription that it has, and tells of which protocols. What is disabled stays so. */
+export async function replaceLinks(
+  tx: Transaction<CoreSchema>,
+  subscriptionId: number,
+  protocols: readonly ServedProtocol[],
+  random: Random,
+): Promise<string[]> {
+  const replaced: string[] = [];
+  for (const protocol of protocols) {
+    const { numUpdatedRows } = await tx
+      .updateTable("link")
+      .set(makeLinkCredential(protocol, random))
+      .where("subscription_id", "=", subscriptionId)
+      .where("protocol", "=", protocol)
+      .executeTakeFirst();
+    if (numUpdatedRows > 0n) replaced.push(protocol);
+  }
+  return replaced;
+}
+
+const words = wordsOf(VpnProtocolSchema);

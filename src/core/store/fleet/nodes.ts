@@ -1,0 +1,205 @@
+import { create } from "@bufbuild/protobuf";
+import type { Transaction } from "kysely";
+import {
+  type CreateNodeRequest,
+  type DeleteNodeRequest,
+  type EnrolmentCode,
+  type ListNodesRequest,
+  ListNodesRequestSchema,
+  type ListNodesResponse,
+  ListNodesResponseSchema,
+  type Node,
+  SyncStatusSchema,
+  type UpdateNodeRequest,
+  UpdateNodeRequestSchema,
+} from "../../../../gen/garrison/core/v1/nodes_pb.ts";
+import type { Database } from "../../../platform/storage/database.ts";
+import { UniqueViolation } from "../../../platform/storage/errors.ts";
+import { silenceLimits } from "../../domain/fleet/node-state.ts";
+import { pageOf } from "../../domain/fleet/page.ts";
+import { Invalid, NotNow, Taken, Unknown } from "../../domain/fleet/situations.ts";
+import { fieldsToChange } from "../../domain/fleet/update-mask.ts";
+import type { CoreSchema } from "../schema.ts";
+import { topics } from "../topics.ts";
+import type { MakeChange } from "./changes.ts";
+import type { EnrolmentCodeStore } from "./enrolment-codes.ts";
+import { wordsOf } from "./message-values.ts";
+import { type NodeRow, nodeOf, whereState } from "./node-message.ts";
+import { anyContains, beyond, idOf } from "./sql-parts.ts";
+
+/** The nodes of the fleet. */
+export interface NodeStore {
+  create(
+    actor: string,
+    request: CreateNodeRequest,
+  ): Promise<{ node: Node; enrolmentCode: EnrolmentCode; code: string }>;
+  get(id: bigint): Promise<Node>;
+  list(request: ListNodesRequest): Promise<ListNodesResponse>;
+  update(actor: string, request: UpdateNodeRequest): Promise<Node>;
+  remove(actor: string, request: DeleteNodeRequest): Promise<void>;
+  /** Asks the node to replace its key. */
+  rotateKey(actor: string, id: bigint): Promise<Node>;
+  /** Ends all keys of the node. */
+  revokeKeys(actor: string, id: bigint): Promise<Node>;
+}
+
+/** Options of {@link createNodeStore}. */
+export interface NodeStoreOptions {
+  database: Pick<Database<CoreSchema>, "db">;
+  change: MakeChange;
+  codes: EnrolmentCodeStore;
+  /** How often nodes send heartbeats, by which their state is told. */
+  heartbeatMs: number;
+  /** Milliseconds since 1970. */
+  now: () => number;
+}
+
+// A node that was heard of so recently is in use.
+const inUseMs = 5 * 60_000;
+
+/** The nodes in the database. */
+export function createNodeStore({ database: { db }, change, codes, heartbeatMs, now }: NodeStoreOptions): NodeStore {
+  const show = (row: NodeRow) => nodeOf(row, now(), heartbeatMs);
+  return {
+    create: (actor, request) =>
+      change(actor, async (made) => {
+        const { name, host, ip, domain, region, rateLimitBps } = request;
+        const row = await made.tx
+          .insertInto("node")
+          .values({
+            name,
+            host: host || domain || ip,
+            ip,
+            ip_pinned: Number(ip !== ""),
+            domain,
+            region,
+            rate_limit_bps: Number(rateLimitBps) || null,
+            created_at: made.at,
+          })
+          .returningAll()
+          .executeTakeFirstOrThrow()
+          .catch(nameTaken(name));
+        const config = JSON.stringify({ protocol: "freedom" });
+        await made.tx
+          .insertInto("node_outbound")
+          .values({ node_id: row.id, tag: "direct", position: 0, config })
+          .execute();
+        await made.audit("node.create", `node:${row.id}`, { name });
+        made.publish({ nodeIds: [row.id] }, `node ${row.id} created`);
+        const { codeTtlSeconds: ttlSeconds } = request;
+        return { node: show(row), ...(await codes.make(made, { nodeId: row.id, region: "", ttlSeconds })) };
+      }),
+
+    async get(id) {
+      const row = await db.selectFrom("node").selectAll().where("id", "=", idOf(id)).executeTakeFirst();
+      if (row === undefined) throw new Unknown("NODE", id);
+      return show(row);
+    },
+
+    async list(request) {
+      const page = pageOf(ListNodesRequestSchema, request, ["number"]);
+      let query = db
+        .selectFrom("node")
+        .selectAll()
+        .orderBy("id")
+        .limit(page.size + 1);
+      if (page.after !== undefined) query = query.where(beyond(["id"], page.after));
+      if (request.region !== "") query = query.where("region", "=", request.region);
+      if (request.query !== "") query = query.where(anyContains(["name", "host", "ip", "domain"], request.query));
+      if (request.syncStatus !== 0) query = query.where("sync_status", "=", syncWords.word(request.syncStatus));
+      if (request.state !== 0) query = query.where(whereState(request.state, silenceLimits(now(), heartbeatMs)));
+      const { rows, nextPageToken } = page.cut(await query.execute(), ({ id }) => [id]);
+      return create(ListNodesResponseSchema, { nodes: rows.map(show), nextPageToken });
+    },
+
+    update: (actor, request) =>
+      change(actor, async ({ tx, audit, publish, announce }) => {
+        const before = await findNode(tx, request.id);
+        const next = columnsOf(request, before);
+        const changed = Object.entries(next).flatMap(([name, value]) =>
+          value === before[name as keyof typeof next] ? [] : [name],
+        );
+        if (changed.length === 0) return show(before);
+        await tx.updateTable("node").set(next).where("id", "=", before.id).execute().catch(nameTaken(next.name));
+        await audit("node.update", `node:${before.id}`, { changed });
+        await announce(topics.nodes, `${before.id}`);
+        if (next.disabled !== before.disabled) {
+          publish({ nodeIds: [before.id] }, `node ${before.id} ${next.disabled === 1 ? "disabled" : "enabled"}`);
+        }
+        return show({ ...before, ...next });
+      }),
+
+    remove: (actor, { id, force }) =>
+      change(actor, async ({ tx, at, audit, announce }) => {
+        const row = await findNode(tx, id);
+        if (!force && row.last_seen_at !== null && row.last_seen_at > at - inUseMs) {
+          throw new NotNow(
+            "NODE_IN_USE",
+            "the node was heard of within the last five minutes: stop its agent first, or say force",
+          );
+        }
+        await tx.deleteFrom("node").where("id", "=", row.id).execute();
+        await audit("node.delete", `node:${row.id}`, { name: row.name });
+        await announce(topics.nodeKeys, `${row.id}`);
+        await announce(topics.nodes, `${row.id}`);
+      }),
+
+    rotateKey: (actor, id) =>
+      change(actor, async ({ tx, audit, announce }) => {
+        const row = await findNode(tx, id);
+        await tx.updateTable("node").set({ rotate_key: 1 }).where("id", "=", row.id).execute();
+        await audit("node.request-key-rotation", `node:${row.id}`);
+        await announce(topics.nodes, `${row.id}`);
+        return show({ ...row, rotate_key: 1 });
+      }),
+
+    revokeKeys: (actor, id) =>
+      change(actor, async ({ tx, at, audit, announce }) => {
+        const row = await findNode(tx, id);
+        await tx
+          .updateTable("node_key")
+          .set({ revoked_at: at })
+          .where("node_id", "=", row.id)
+          .where("revoked_at", "is", null)
+          .execute();
+        await audit("node.revoke-keys", `node:${row.id}`);
+        await announce(topics.nodeKeys, `${row.id}`);
+        return show(row);
+      }),
+  };
+}
+
+/** A node in a transaction. Throws {@link Unknown}. */
+export async function findNode(tx: Transaction<CoreSchema>, id: bigint): Promise<NodeRow> {
+  const row = await tx.selectFrom("node").selectAll().where("id", "=", idOf(id)).executeTakeFirst();
+  if (row === undefined) throw new Unknown("NODE", id);
+  return row;
+}
+
+function columnsOf(request: UpdateNodeRequest, before: NodeRow) {
+  const fields = fieldsToChange(UpdateNodeRequestSchema, request);
+  if (fields.has("name") && !request.name) throw new Invalid("FIELD_INVALID", "name: a node has one");
+  const ip = fields.has("ip") ? (request.ip ?? before.ip) : before.ip;
+  const domain = fields.has("domain") ? (request.domain ?? "") : before.domain;
+  return {
+    name: request.name && fields.has("name") ? request.name : before.name,
+    host: fields.has("host") ? request.host || domain || ip : before.host,
+    ip,
+    // The address itself stays until a heartbeat tells another one.
+    ip_pinned: fields.has("ip") ? Number(request.ip !== undefined) : before.ip_pinned,
+    domain,
+    region: fields.has("region") ? (request.region ?? "") : before.region,
+    disabled: fields.has("enabled") ? Number(!request.enabled) : before.disabled,
+    draining: fields.has("draining") ? Number(request.draining ?? false) : before.draining,
+    rate_limit_bps: fields.has("rateLimitBps") ? Number(request.rateLimitBps ?? 0) || null : before.rate_limit_bps,
+  };
+}
+
+const syncWords = wordsOf(SyncStatusSchema);
+
+function nameTaken(name: string) {
+  return (cause: unknown): never => {
+    if (!(cause instanceof UniqueViolation)) throw cause;
+    throw new Taken("NAME", `there is a node named ${JSON.stringify(name)} already: choose another name`);
+  };
+}

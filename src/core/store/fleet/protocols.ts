@@ -1,0 +1,235 @@
+import { create } from "@bufbuild/protobuf";
+import type { Selectable, Transaction } from "kysely";
+import {
+  type CreateNodeProtocolRequest,
+  type DeleteNodeProtocolRequest,
+  type ListNodeProtocolsRequest,
+  ListNodeProtocolsRequestSchema,
+  type ListNodeProtocolsResponse,
+  ListNodeProtocolsResponseSchema,
+  type NodeProtocol,
+  NodeProtocolSchema,
+  type UpdateNodeProtocolRequest,
+  UpdateNodeProtocolRequestSchema,
+} from "../../../../gen/garrison/core/v1/node_protocols_pb.ts";
+import { VpnProtocolSchema } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
+import type { Database } from "../../../platform/storage/database.ts";
+import { type JsonObject, parseObject } from "../../domain/fleet/json-object.ts";
+import { pageOf } from "../../domain/fleet/page.ts";
+import { collide } from "../../domain/fleet/protocols/ports.ts";
+import { realityPublicKey } from "../../domain/fleet/protocols/reality-key.ts";
+import { completeSettings, isServed, type ServedProtocol } from "../../domain/fleet/protocols/settings.ts";
+import type { Random } from "../../domain/fleet/random.ts";
+import { rulesWithInbound } from "../../domain/fleet/routing.ts";
+import { restoreSecrets, withoutSecrets } from "../../domain/fleet/secrets.ts";
+import { Invalid, NotNow, Taken, Unknown } from "../../domain/fleet/situations.ts";
+import { fieldsToChange } from "../../domain/fleet/update-mask.ts";
+import type { CoreSchema } from "../schema.ts";
+import type { MakeChange } from "./changes.ts";
+import { timeOf, wordsOf } from "./message-values.ts";
+import { claimTag, routingOf } from "./node-tags.ts";
+import { findNode } from "./nodes.ts";
+import { beyond, idOf } from "./sql-parts.ts";
+
+/** The protocols that nodes serve. */
+export interface ProtocolStore {
+  create(actor: string, request: CreateNodeProtocolRequest): Promise<NodeProtocol>;
+  get(id: bigint): Promise<NodeProtocol>;
+  list(request: ListNodeProtocolsRequest): Promise<ListNodeProtocolsResponse>;
+  update(actor: string, request: UpdateNodeProtocolRequest): Promise<NodeProtocol>;
+  remove(actor: string, request: DeleteNodeProtocolRequest): Promise<void>;
+}
+
+/** Options of {@link createProtocolStore}. */
+export interface ProtocolStoreOptions {
+  database: Pick<Database<CoreSchema>, "db">;
+  change: MakeChange;
+  random: Random;
+}
+
+/** The protocols of nodes in the database. */
+export function createProtocolStore({ database: { db }, change, random }: ProtocolStoreOptions): ProtocolStore {
+  return {
+    create: (actor, request) =>
+      change(actor, async ({ tx, at, audit, publish }) => {
+        const protocol = protocolWords.word(request.protocol);
+        if (!isServed(protocol)) {
+          throw new Invalid("PROTOCOL_UNSUPPORTED", `protocol: no engine of a node serves ${protocol} to users yet`);
+        }
+        const { id: node_id } = await findNode(tx, request.nodeId);
+        const { port, listen, remark } = request;
+        const tag = request.tag || `${protocol}-${port}`;
+        const settings = completeSettings(protocol, objectOf("settings", request.settings), random);
+        await claimTag(tx, node_id, tag);
+        await claimPort(tx, { id: 0, node_id, protocol, listen, port, settings });
+        const row = await tx
+          .insertInto("node_protocol")
+          .values({
+            node_id,
+            protocol,
+            tag,
+            remark,
+            listen,
+            port,
+            enabled: Number(!request.disabled),
+            settings: JSON.stringify(settings),
+            link_settings: JSON.stringify(objectOf("linkSettings", request.linkSettings)),
+            created_at: at,
+          })
+          .returningAll()
+          .executeTakeFirstOrThrow();
+        await audit("node-protocol.create", `node-protocol:${row.id}`, { nodeId: node_id, protocol, tag, port });
+        publish({ nodeIds: [node_id] }, `protocol ${tag} created`);
+        return protocolOf(row);
+      }),
+
+    async get(id) {
+      const row = await db.selectFrom("node_protocol").selectAll().where("id", "=", idOf(id)).executeTakeFirst();
+      if (row === undefined) throw new Unknown("NODE_PROTOCOL", id);
+      return protocolOf(row);
+    },
+
+    async list(request) {
+      const page = pageOf(ListNodeProtocolsRequestSchema, request, ["number"]);
+      let query = db
+        .selectFrom("node_protocol")
+        .selectAll()
+        .orderBy("id")
+        .limit(page.size + 1);
+      if (page.after !== undefined) query = query.where(beyond(["id"], page.after));
+      if (request.nodeId !== 0n) query = query.where("node_id", "=", idOf(request.nodeId));
+      if (request.protocol !== 0) query = query.where("protocol", "=", protocolWords.word(request.protocol));
+      if (request.enabled !== undefined) query = query.where("enabled", "=", Number(request.enabled));
+      const { rows, nextPageToken } = page.cut(await query.execute(), ({ id }) => [id]);
+      return create(ListNodeProtocolsResponseSchema, { nodeProtocols: rows.map(protocolOf), nextPageToken });
+    },
+
+    update: (actor, request) =>
+      change(actor, async ({ tx, audit, publish }) => {
+        const before = await find(tx, request.id);
+        const next = columnsOf(request, before, random);
+        const changed = Object.entries(next).flatMap(([name, value]) =>
+          value === before[name as keyof typeof next] ? [] : [name],
+        );
+        if (changed.length === 0) return protocolOf(before);
+        const row = { ...before, ...next };
+        if (changed.includes("tag")) {
+          await refuseIfRouted(tx, before);
+          await claimTag(tx, row.node_id, row.tag);
+        }
+        await claimPort(tx, listeningOf(row));
+        await tx.updateTable("node_protocol").set(next).where("id", "=", row.id).execute();
+        await audit("node-protocol.update", `node-protocol:${row.id}`, { nodeId: row.node_id, changed });
+        publish({ nodeIds: [row.node_id] }, `protocol ${row.tag} changed`);
+        return protocolOf(row);
+      }),
+
+    remove: (actor, { id, force }) =>
+      change(actor, async ({ tx, audit, publish }) => {
+        const row = await find(tx, id);
+        await refuseIfRouted(tx, row);
+        const { count } = await tx
+          .selectFrom("subscription_protocol")
+          .select(({ fn }) => fn.countAll<number>().as("count"))
+          .where("node_protocol_id", "=", row.id)
+          .executeTakeFirstOrThrow();
+        if (count > 0 && !force) {
+          throw new NotNow("NODE_PROTOCOL_IN_USE", `${count} subscriptions name it: change these first, or say force`);
+        }
+        await tx.deleteFrom("node_protocol").where("id", "=", row.id).execute();
+        await audit("node-protocol.delete", `node-protocol:${row.id}`, { nodeId: row.node_id, tag: row.tag });
+        publish({ nodeIds: [row.node_id] }, `protocol ${row.tag} deleted`);
+      }),
+  };
+}
+
+type ProtocolRow = Selectable<CoreSchema["node_protocol"]>;
+
+const protocolWords = wordsOf(VpnProtocolSchema);
+
+async function find(tx: Transaction<CoreSchema>, id: bigint): Promise<ProtocolRow> {
+  const row = await tx.selectFrom("node_protocol").selectAll().where("id", "=", idOf(id)).executeTakeFirst();
+  if (row === undefined) throw new Unknown("NODE_PROTOCOL", id);
+  return row;
+}
+
+function objectOf(field: string, text: string): JsonObject {
+  const object = parseObject(text);
+  if (object === undefined) throw new Invalid("SETTINGS_INVALID", `${field}: is no JSON object`);
+  return object;
+}
+
+function columnsOf(request: UpdateNodeProtocolRequest, before: ProtocolRow, random: Random) {
+  const fields = fieldsToChange(UpdateNodeProtocolRequestSchema, request);
+  for (const name of ["tag", "port"] as const) {
+    if (fields.has(name) && !request[name]) throw new Invalid("FIELD_INVALID", `${name}: a protocol of a node has one`);
+  }
+  return {
+    tag: fields.has("tag") && request.tag ? request.tag : before.tag,
+    remark: fields.has("remark") ? (request.remark ?? "") : before.remark,
+    listen: fields.has("listen") ? (request.listen ?? "") : before.listen,
+    port: fields.has("port") && request.port ? request.port : before.port,
+    enabled: fields.has("enabled") ? Number(request.enabled ?? false) : before.enabled,
+    settings: fields.has("settings") ? settingsOf(request.settings ?? "", before, random) : before.settings,
+    link_settings: fields.has("linkSettings")
+      ? JSON.stringify(objectOf("linkSettings", request.linkSettings ?? ""))
+      : before.link_settings,
+  };
+}
+
+function settingsOf(text: string, before: ProtocolRow, random: Random): string {
+  const { value, missing } = restoreSecrets(objectOf("settings", text), parseObject(before.settings) ?? {});
+  if (missing.length > 0) {
+    throw new Invalid("SETTINGS_INVALID", `settings: ${missing[0]}: there was no secret at this place to be kept`);
+  }
+  return JSON.stringify(completeSettings(servedOf(before), value, random));
+}
+
+/** Only those that are served get into the table. */
+function servedOf({ protocol }: { protocol: string }): ServedProtocol {
+  if (!isServed(protocol)) throw new TypeError(`a node protocol is ${protocol}, which is not served`);
+  return protocol;
+}
+
+function listeningOf(row: ProtocolRow) {
+  const { id, node_id, listen, port } = row;
+  return { id, node_id, protocol: servedOf(row), listen, port, settings: parseObject(row.settings) ?? {} };
+}
+
+/** Throws {@link Taken} when another protocol of the node listens there. */
+async function claimPort(tx: Transaction<CoreSchema>, wanted: ReturnType<typeof listeningOf>): Promise<void> {
+  const others = await tx
+    .selectFrom("node_protocol")
+    .selectAll()
+    .where("node_id", "=", wanted.node_id)
+    .where("port", "=", wanted.port)
+    .where("id", "!=", wanted.id)
+    .execute();
+  const other = others.find((row) => collide(wanted, listeningOf(row)));
+  if (other === undefined) return;
+  throw new Taken("PORT", `the port ${wanted.port} is that of ${other.tag} already: choose another port or address`);
+}
+
+async function refuseIfRouted(tx: Transaction<CoreSchema>, { node_id, tag }: ProtocolRow): Promise<void> {
+  const [rule] = rulesWithInbound(await routingOf(tx, node_id), tag);
+  if (rule === undefined) return;
+  throw new NotNow("NODE_PROTOCOL_IN_USE", `the node's routing names the inbound ${tag} in ${rule}: change that first`);
+}
+
+function protocolOf(row: ProtocolRow): NodeProtocol {
+  const settings = parseObject(row.settings) ?? {};
+  return create(NodeProtocolSchema, {
+    id: BigInt(row.id),
+    nodeId: BigInt(row.node_id),
+    protocol: protocolWords.value(row.protocol),
+    tag: row.tag,
+    remark: row.remark,
+    listen: row.listen,
+    port: row.port,
+    enabled: row.enabled === 1,
+    settings: JSON.stringify(withoutSecrets(settings)),
+    linkSettings: row.link_settings,
+    realityPublicKey: realityPublicKey(settings),
+    createdAt: timeOf(row.created_at),
+  });
+}
