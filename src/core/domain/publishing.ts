@@ -53,6 +53,11 @@ export class Publishing implements ConfigPublisher {
     });
   }
 
+  /** Changes were noted in the store by somebody else. */
+  wake(): void {
+    this.#wakeIn(0);
+  }
+
   /** Finishes what it has begun; what was told before is noted. */
   async close(): Promise<void> {
     this.#closed = true;

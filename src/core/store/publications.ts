@@ -13,10 +13,13 @@ export interface Debounce {
   readonly mostMs: number;
 }
 
+/** What operators and traffic change comes in bursts, and shall be seen within a second. */
+export const usualDebounce: Debounce = { quietMs: 250, mostMs: 2_000 };
+
 /** Keeps what is to be published in the database, so that a change is published whatever dies. */
 export function createPublicationStore(
   database: Database<CoreSchema>,
-  debounce: Debounce = { quietMs: 250, mostMs: 2_000 },
+  debounce: Debounce = usualDebounce,
 ): PublicationStore {
   const { db } = database;
   const readCommitted = { isolation: "read committed" } as const;
@@ -132,7 +135,7 @@ export function createPublicationStore(
  * Notes in a transaction that configs may have changed. Changes of subscriptions concern every node that serves
  * anything: one that a subscription has lost cannot be told any more.
  */
-async function markNodes(
+export async function markNodes(
   tx: Transaction<CoreSchema>,
   scope: ConfigScope,
   reason: string,
