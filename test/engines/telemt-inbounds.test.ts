@@ -66,7 +66,9 @@ onEveryTelemt("inbounds", (kind) => {
     await run({ port: first, users: [alice], modes: [MtProtoMode.TLS] });
     expect(await letIn(first)).toBe(false);
     const pid = await telemt.pid();
-    await run({ port: first, users: [alice], modes: [MtProtoMode.TLS, MtProtoMode.SECURE] });
+    const modes = [MtProtoMode.TLS, MtProtoMode.SECURE];
+    expect((await run({ port: first, users: [alice], modes })).restarted).toEqual(["7"]);
+    expect((await run({ port: first, users: [alice, bob], modes })).restarted).toEqual([]);
     expect(await letIn(first)).toBe(true);
     expect(await telemt.pid()).not.toBe(pid);
   });

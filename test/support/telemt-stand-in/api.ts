@@ -11,6 +11,7 @@ export interface ApiSubject {
   readonly version: string;
   /** The config in force. */
   readonly runtime: StandInConfig;
+  readonly notReady: string | undefined;
   readonly reloads: { readonly count: number; readonly lastAtMs: number | undefined };
   readonly relay: {
     readonly stats: ReadonlyMap<string, UserStats>;
@@ -46,7 +47,8 @@ export function answerApi(request: IncomingMessage, subject: ApiSubject, request
     const isUser = path.startsWith("/v1/users/");
     return refuse(404, "not_found", isUser ? "User not found" : "Route not found");
   }
-  return [200, { ok: true, data: found, revision: hashOf(subject.configPath) }];
+  const status = path === "/v1/health/ready" && subject.notReady !== undefined ? 503 : 200;
+  return [status, { ok: true, data: found, revision: hashOf(subject.configPath) }];
 }
 
 function read(path: string, subject: ApiSubject): unknown {
@@ -56,7 +58,16 @@ function read(path: string, subject: ApiSubject): unknown {
     case "/v1/health":
       return { status: "ok", read_only: subject.runtime.server.api.read_only };
     case "/v1/health/ready":
-      return { ready: true, status: "ready", admission_open: true, healthy_upstreams: 1, total_upstreams: 1 };
+      return subject.notReady === undefined
+        ? { ready: true, status: "ready", admission_open: true, healthy_upstreams: 1, total_upstreams: 1 }
+        : {
+            ready: false,
+            status: "not_ready",
+            reason: subject.notReady,
+            admission_open: true,
+            healthy_upstreams: 0,
+            total_upstreams: 1,
+          };
     case "/v1/runtime/gates":
       return gates;
     case "/v1/system/info":

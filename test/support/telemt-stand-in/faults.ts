@@ -10,6 +10,8 @@ export interface Faults {
   readonly ignoresSignals?: boolean;
   /** It answers requests with this text. */
   readonly garbage?: string;
+  /** Why it is not ready. */
+  readonly notReady?: string;
   /** It accepts requests and says nothing. */
   readonly silent?: boolean;
   /** Of how many users it shows the metrics; telemt: 4,096. */

@@ -31,10 +31,10 @@ try {
 
 let requestId = 0;
 const control: RequestListener = (request, response) => {
-  const { garbage, silent, version = "3.4.25" } = faults();
+  const { garbage, silent, notReady, version = "3.4.25" } = faults();
   if (silent) return;
   requestId += 1;
-  const subject = { configPath, startedAtMs, version, runtime, reloads, relay };
+  const subject = { configPath, startedAtMs, version, runtime, reloads, relay, notReady };
   const [status, body] = answerApi(request, subject, requestId);
   response.writeHead(status, { "content-type": "application/json; charset=utf-8" });
   response.end(garbage ?? JSON.stringify(body));
@@ -99,7 +99,10 @@ function reload(): void {
   runtime = { ...runtime, access: read.access };
   reloads.count += 1;
   reloads.lastAtMs = Date.now();
-  for (const [user, enabled] of Object.entries(read.access.user_enabled)) if (!enabled) relay.cut(user);
+  // As it was measured: a moment later. Who was removed meanwhile stays.
+  setTimeout(() => {
+    for (const [user, enabled] of Object.entries(runtime.access.user_enabled)) if (!enabled) relay.cut(user);
+  }, 50);
 }
 
 function serve(listen: string | undefined, answer: RequestListener): void {

@@ -40,6 +40,12 @@ export class TelemtApi {
     await this.#ask("/v1/health", anything, timeoutMs);
   }
 
+  /** Why it cannot reach Telegram, or lets nobody in: `no_healthy_upstreams`. Undefined when all is well. */
+  async whyNotReady(timeoutMs: number): Promise<string | undefined> {
+    const { ready, reason = "no reason given" } = await this.#ask("/v1/health/ready", readiness, timeoutMs);
+    return ready ? undefined : reason;
+  }
+
   /** Whether it has opened its port and serves. */
   async isServing(): Promise<boolean> {
     return (await this.#ask("/v1/runtime/gates", gates)).startup_status === "ready";
@@ -88,11 +94,12 @@ export class TelemtApi {
   async #read<T>(path: string, data: z.ZodType<T>, timeoutMs: number): Promise<T | "not found"> {
     const { status, body } = await this.#control.get(path, timeoutMs);
     const answer = parseJson(body);
-    if (status === 200) {
+    // Not being ready is an answer, too.
+    if (status === 200 || status === 503) {
       const { data: read } = z.object({ ok: z.literal(true), data }).safeParse(answer);
       if (read !== undefined) return read.data;
-      throw new EngineUnreachable(`telemt answered ${path} with what cannot be understood`);
     }
+    if (status === 200) throw new EngineUnreachable(`telemt answered ${path} with what cannot be understood`);
     const { data: refusal } = failure.safeParse(answer);
     if (status === 404 && refusal !== undefined) return "not found";
     throw new EngineUnreachable(`telemt refused ${path}: ${refusal?.error.message ?? `status ${status}`}`);
@@ -103,6 +110,7 @@ const usualTimeoutMs = 3_000;
 const longTimeoutMs = 30_000;
 
 const anything = z.unknown();
+const readiness = z.object({ ready: z.boolean(), reason: z.string().optional() });
 const gates = z.object({ startup_status: z.string() });
 const systemInfo = z.object({ version: z.string(), config_hash: z.string() });
 const activeUser = z.object({ username: z.string(), active_ips: z.array(z.string()) });

@@ -34,11 +34,17 @@ export interface MtProtoEngine extends CountedEngine {
    * {@link ApplyTimedOut} when an inbound does not follow: then what was in force before is in force again, on all of
    * them.
    */
-  apply(config: MtProtoServiceConfig): Promise<Pick<UsersOutcome, "skipped">>;
+  apply(config: MtProtoServiceConfig): Promise<MtProtoOutcome>;
   /** Runs nothing any more. What was counted can still be read. */
   stop(): Promise<void>;
   /** Who is connected, and from where. Throws like {@link CountedEngine.readTraffic}. */
   onlineUsers(): Promise<ReadonlyMap<string, OnlineAddresses>>;
+}
+
+/** What became of a config that is in force. */
+export interface MtProtoOutcome extends Pick<UsersOutcome, "skipped"> {
+  /** The inbounds that ran before and were started anew, by their ids: all connections to them have ended. */
+  readonly restarted: readonly string[];
 }
 
 /** Options of {@link createMtProtoEngine}. */
@@ -76,19 +82,19 @@ class TelemtEngine implements MtProtoEngine {
     return Array.from(this.#telemts.values(), ({ version }) => version).findLast((version) => version !== "") ?? "";
   }
 
-  async apply(config: MtProtoServiceConfig): Promise<Pick<UsersOutcome, "skipped">> {
+  async apply(config: MtProtoServiceConfig): Promise<MtProtoOutcome> {
     const { inbounds, skipped } = readConfig(config);
     const { signal } = this.#unwanted;
     return this.#inTurn(async () => {
       await this.#endLeftovers();
       const before = this.#inForce();
       try {
-        await this.#changeInto(inbounds, signal);
+        const started = await this.#changeInto(inbounds, signal);
+        return { skipped, restarted: started.filter((id) => before.has(id)) };
       } catch (error) {
         if (!signal.aborted) await this.#restore(before);
         throw error;
       }
-      return { skipped };
     });
   }
 
@@ -133,8 +139,11 @@ class TelemtEngine implements MtProtoEngine {
     return inbounds;
   }
 
-  /** What ends nobody's connections comes first, so that nothing has ended when that fails. */
-  async #changeInto(inbounds: Inbounds, signal: AbortSignal): Promise<void> {
+  /**
+   * What ends nobody's connections comes first, so that nothing has ended when that fails. Returns what was started
+   * anew.
+   */
+  async #changeInto(inbounds: Inbounds, signal: AbortSignal): Promise<string[]> {
     const run = async (id: string, config: InboundConfig) => {
       if (signal.aborted) throw new StartFailed("stopped while telemt was changed");
       await this.#telemtOf(id).run(config);
@@ -145,6 +154,7 @@ class TelemtEngine implements MtProtoEngine {
     for (const [id, config] of live) await run(id, config);
     for (const id of this.#inTheWayOf(inbounds)) await this.#telemtOf(id).stop();
     for (const [id, config] of anew) await run(id, config);
+    return anew.map(([id]) => id);
   }
 
   /** Inbounds that are not to run any more, and those that have the port of another one. */

@@ -216,9 +216,20 @@ export class Supervision {
     this.#version = version;
     this.#enter("running");
     void process.ended.then((end) => this.#onEnded(held, end));
+    let told: string | undefined;
+    const tellReadiness = (reason: string | undefined) => {
+      if (reason === told) return;
+      told = reason;
+      this.#options.events.line(
+        `[garrison] telemt of inbound ${this.#id} is ${reason ? `not ready: ${reason}` : "ready"}`,
+      );
+    };
     this.#stopHealthWatch = watchHealth(
       process,
-      (timeoutMs) => api.health(timeoutMs),
+      async (timeoutMs) => {
+        await api.health(timeoutMs);
+        tellReadiness(await api.whyNotReady(timeoutMs));
+      },
       this.#options.health ?? usualHealthPace,
       () => {
         if (this.#held !== held) return; // it is being ended
