@@ -1,5 +1,4 @@
-import { randomUUID } from "node:crypto";
-import { setImmediate, setTimeout } from "node:timers/promises";
+import { setTimeout } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -8,10 +7,9 @@ import { NodeAgentService, WatchConfigRequestSchema } from "../../gen/garrison/c
 import { answerTo } from "../../src/core/api/errors.ts";
 import { kNode } from "../../src/core/api/gate.ts";
 import { createConfigHandlers } from "../../src/core/api/node-configs.ts";
-import { Publishing } from "../../src/core/domain/publishing.ts";
-import { type ServedConfigs, serveConfigs } from "../../src/core/domain/serving.ts";
+import type { ConfigPublisher, Configs } from "../../src/core/domain/configs.ts";
+import { openConfigs } from "../../src/core/open-configs.ts";
 import { createConfigStore } from "../../src/core/store/config-store.ts";
-import { createPublicationStore } from "../../src/core/store/publications.ts";
 import type { CoreSchema } from "../../src/core/store/schema.ts";
 import { answerErrors } from "../../src/platform/rpc/interceptors/answer-errors.ts";
 import { serveService } from "../../src/platform/rpc/served-service.ts";
@@ -26,27 +24,16 @@ import { engines, type SharedDatabase, shareDatabase } from "./shared-database.t
 /** A Core that does nothing but configs. The caller says which node it is. */
 interface Replica {
   readonly server: Server;
-  readonly configs: ServedConfigs;
-  readonly publishing: Publishing;
+  readonly configs: Configs;
+  readonly publisher: ConfigPublisher;
   client(nodeId: number): Client<typeof NodeAgentService>;
   close(): Promise<void>;
 }
 
 async function startReplica(database: Database<CoreSchema>): Promise<Replica> {
-  const base = { now: Date.now, rest: () => setImmediate() };
-  const configs = serveConfigs({
-    ...base,
-    store: createConfigStore(database),
-    random: Math.random,
-    newName: randomUUID,
-    onProblem: () => undefined,
-  });
-  const publishing = new Publishing({
-    ...base,
-    store: createPublicationStore(database, { quietMs: 20, mostMs: 100 }),
-    name: randomUUID(),
-    log: { warn: () => undefined },
-  });
+  const debounce = { quietMs: 20, mostMs: 100 };
+  const opened = openConfigs({ database, now: Date.now, log: { warn: () => undefined }, debounce });
+  const { configs, publisher } = opened;
   const server = await createServer({
     services: [
       serveService(NodeAgentService, createConfigHandlers(configs), { interceptors: [answerErrors(answerTo)] }),
@@ -60,7 +47,7 @@ async function startReplica(database: Database<CoreSchema>): Promise<Replica> {
   return {
     server,
     configs,
-    publishing,
+    publisher,
     client(nodeId) {
       const transport = createGrpcTransport({
         baseUrl: server.url,
@@ -75,8 +62,7 @@ async function startReplica(database: Database<CoreSchema>): Promise<Replica> {
     },
     async close() {
       await server.close();
-      configs.close();
-      await publishing.close();
+      await opened.close();
     },
   };
 }
@@ -112,7 +98,7 @@ describe.each(engines)("configs on %s", (engine) => {
   const publish = async (users: number, by = replica) => {
     const before = (await revisionOf(node)) ?? 0;
     const subscriptionIds = await addUsers(database, users);
-    by.publishing.changed({ subscriptionIds }, "users added");
+    by.publisher.changed({ subscriptionIds }, "users added");
     for (let waited = 0; (await revisionOf(node)) !== before + 1; waited += 10) {
       if (waited > 5_000) throw new Error("nothing was published");
       await setTimeout(10);
