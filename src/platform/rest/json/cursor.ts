@@ -69,6 +69,17 @@ export function readName(cursor: Cursor): string {
   return plainEnd === undefined ? parseString(text.slice(start, end)) : text.slice(start + 1, end - 1);
 }
 
+/**
+ * Reads exactly this text, such as a name with its quotes and colon, when it is next. Whether what is next means the same
+ * in other words is not looked at.
+ */
+export function skipText(cursor: Cursor, expected: string): boolean {
+  peek(cursor);
+  if (!cursor.text.startsWith(expected, cursor.at)) return false;
+  cursor.at += expected.length;
+  return true;
+}
+
 /** Reads a string. */
 export function readString(cursor: Cursor): string {
   if (peek(cursor) !== quote) throw unexpected(cursor, "a string");
@@ -92,16 +103,39 @@ export function readNumber(cursor: Cursor): string {
   return source;
 }
 
+/**
+ * Reads an integer that is written as one, with at most 15 digits, as most are. NaN, with nothing read, when anything
+ * else is next.
+ */
+export function readShortInteger(cursor: Cursor): number {
+  const isNegative = peek(cursor) === minus;
+  const { text } = cursor;
+  const start = isNegative ? cursor.at + 1 : cursor.at;
+  let at = start;
+  let value = 0;
+  let code = text.charCodeAt(at);
+  while (code >= digit0 && code <= digit9 && at - start < longestShortInteger) {
+    value = value * 10 + (code - digit0);
+    at += 1;
+    code = text.charCodeAt(at);
+  }
+  const startsWithZero = text.charCodeAt(start) === digit0 && at - start > 1;
+  const goesOn = (code >= digit0 && code <= digit9) || code === point || code === smallE || code === largeE;
+  if (at === start || startsWithZero || goesOn) return Number.NaN;
+  cursor.at = at;
+  return isNegative && value !== 0 ? -value : value;
+}
+
 /** Reads `true` or `false`. */
 export function readBoolean(cursor: Cursor): boolean {
-  if (skipWord(cursor, "true")) return true;
-  if (skipWord(cursor, "false")) return false;
+  if (skipText(cursor, "true")) return true;
+  if (skipText(cursor, "false")) return false;
   throw unexpected(cursor, "true or false");
 }
 
 /** Reads `null` when it is next. */
 export function skipNull(cursor: Cursor): boolean {
-  return peek(cursor) === letterN && skipWord(cursor, "null");
+  return peek(cursor) === letterN && skipText(cursor, "null");
 }
 
 /** Reads any value and returns it as it is written. */
@@ -133,7 +167,7 @@ export function skipValue(cursor: Cursor): void {
       readString(cursor);
       return;
     default:
-      if (skipNull(cursor) || skipWord(cursor, "true") || skipWord(cursor, "false")) return;
+      if (skipNull(cursor) || skipText(cursor, "true") || skipText(cursor, "false")) return;
       readNumber(cursor);
   }
 }
@@ -158,6 +192,14 @@ const backslash = 0x5c;
 const colon = 0x3a;
 const comma = 0x2c;
 const letterN = 0x6e;
+const minus = 0x2d;
+const point = 0x2e;
+const digit0 = 0x30;
+const digit9 = 0x39;
+const smallE = 0x65;
+const largeE = 0x45;
+// All integers of as many digits are exact.
+const longestShortInteger = 15;
 const numberAt = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const longestPlainName = 64;
 // V8 copies slices up to it. A longer one keeps the whole text alive for as long as it lives itself, so that those are
@@ -168,7 +210,7 @@ function kindOf(code: number): string | undefined {
   if (code === openBrace) return "an object";
   if (code === openBracket) return "a list";
   if (code === quote) return "a string";
-  if (code === 0x2d || (code >= 0x30 && code <= 0x39)) return "a number";
+  if (code === minus || (code >= digit0 && code <= digit9)) return "a number";
   if (code === letterN) return "null";
   if (code === 0x74 || code === 0x66) return "true or false";
   return undefined;
@@ -193,13 +235,6 @@ function next(cursor: Cursor, close: number, expected: string): boolean {
   if (code === comma) return true;
   cursor.depth -= 1;
   return false;
-}
-
-function skipWord(cursor: Cursor, word: string): boolean {
-  peek(cursor);
-  if (!cursor.text.startsWith(word, cursor.at)) return false;
-  cursor.at += word.length;
-  return true;
 }
 
 /** Where the string that begins at the cursor ends, when it is short and stands for itself. */

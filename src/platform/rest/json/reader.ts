@@ -1,6 +1,6 @@
 import { create, type DescField, type DescMessage, type Message, type Registry } from "@bufbuild/protobuf";
 import { BadContract } from "../bad-contract.ts";
-import { type Cursor, enterObject, nextMember, openCursor, readName, skipNull, skipValue } from "./cursor.ts";
+import { type Cursor, enterObject, nextMember, openCursor, readName, skipNull, skipText, skipValue } from "./cursor.ts";
 import { faultWithin, JsonFault } from "./json-fault.ts";
 import { type Fields, namesOf } from "./rules.ts";
 import { createValueReaders, type ValueReader } from "./value-readers.ts";
@@ -28,7 +28,7 @@ export function createReaders(registry: Registry): Readers {
   const message = (desc: DescMessage): MessageReader => {
     const known = messages.get(desc.typeName);
     if (known !== undefined) return known;
-    const members = new Map<string, Member>();
+    const members: Members = { byName: new Map(), follower: undefined };
     const read: MessageReader = (cursor, into = create(desc)) => {
       readMembers(cursor, members, into);
       return into;
@@ -36,11 +36,11 @@ export function createReaders(registry: Registry): Readers {
     // Known before its fields are compiled: a message may hold itself.
     messages.set(desc.typeName, read);
     for (const field of desc.fields) {
-      const member = { field, read: readField(field) };
+      const member: Member = { field, read: readField(field), follower: undefined };
       for (const name of namesOf(field)) {
-        const other = members.get(name);
+        const other = members.byName.get(name);
         if (other !== undefined) throw new BadContract([`${field}: ${other.field} is already read under "${name}"`]);
-        members.set(name, member);
+        members.byName.set(name, member);
       }
     }
     return read;
@@ -56,21 +56,42 @@ export function openText(text: string): Cursor {
   return openCursor(text.startsWith("\ufeff") ? text.slice(1) : text);
 }
 
-interface Member {
+/** What follows the beginning of an object, or a member. */
+interface Followed {
+  /**
+   * What came there the last time. Writers keep to an order, so that it mostly comes again, and need not be cut out of the
+   * text and looked up.
+   */
+  follower: { readonly text: string; readonly name: string; readonly member: Member } | undefined;
+}
+
+interface Members extends Followed {
+  readonly byName: Map<string, Member>;
+}
+
+interface Member extends Followed {
   readonly field: DescField;
   readonly read: FieldReader;
 }
 
-function readMembers(cursor: Cursor, members: ReadonlyMap<string, Member>, message: Message): void {
+function readMembers(cursor: Cursor, members: Members, message: Message): void {
   if (!enterObject(cursor)) return;
   const seen = new Seen();
+  let before: Followed = members;
   do {
-    const name = readName(cursor);
-    const member = members.get(name);
-    if (member === undefined) {
-      skipValue(cursor);
-      continue;
+    let { follower } = before;
+    if (follower === undefined || !skipText(cursor, follower.text)) {
+      const name = readName(cursor);
+      const member = members.byName.get(name);
+      if (member === undefined) {
+        skipValue(cursor);
+        continue;
+      }
+      follower = { text: `${JSON.stringify(name)}:`, name, member };
+      before.follower = follower;
     }
+    const { name, member } = follower;
+    before = member;
     try {
       if (!seen.add(member.field.number)) throw new JsonFault("the field is given twice");
       member.read(cursor, message);

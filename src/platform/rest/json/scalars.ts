@@ -6,16 +6,19 @@ import { JsonFault, short } from "./json-fault.ts";
  * 64-bit types. Throws {@link JsonFault} for what is no integer or out of range.
  */
 export function integerFrom(source: string, type: ScalarType): number | bigint {
+  if (shortInteger.test(source)) return integerOf(Number(source), type);
   const range = rangeOf(type);
-  if (shortInteger.test(source)) {
-    const value = Number(source);
-    // Numbers against numbers: comparing with a bigint costs more than all the rest.
-    if (value < range.low || value > range.high) throw outOfRange(source, range);
-    return range.is64 ? BigInt(value) : value === 0 ? 0 : value;
-  }
   const value = bigFrom(source, range);
   if (value < range.min || value > range.max) throw outOfRange(source, range);
   return range.is64 ? value : Number(value);
+}
+
+/** The value of an integer field from an integer of at most 15 digits. */
+export function integerOf(value: number, type: ScalarType): number | bigint {
+  const range = rangeOf(type);
+  // Numbers against numbers: comparing with a bigint costs more than all the rest.
+  if (value < range.low || value > range.high) throw outOfRange(`${value}`, range);
+  return range.is64 ? BigInt(value) : value === 0 ? 0 : value;
 }
 
 /** The value of a `double` or `float` field from a number as it is written, or `NaN`, `Infinity`, `-Infinity`. */

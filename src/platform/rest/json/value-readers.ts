@@ -21,12 +21,14 @@ import {
   readBoolean,
   readName,
   readNumber,
+  readShortInteger,
   readString,
+  skipText,
   unexpected,
 } from "./cursor.ts";
 import { faultWithin, JsonFault, short } from "./json-fault.ts";
 import { ruleOf, spellingsOf } from "./rules.ts";
-import { floatFrom, integerFrom, quoted } from "./scalars.ts";
+import { floatFrom, integerFrom, integerOf, quoted } from "./scalars.ts";
 
 /** Reads a field's value and returns it as it lies in memory. */
 export type ValueReader = (cursor: Cursor) => unknown;
@@ -164,7 +166,7 @@ function scalarReader(field: DescField): ValueReader {
   const { scalar } = field;
   switch (scalar) {
     case ScalarType.STRING:
-      return readString;
+      return stringReader();
     case ScalarType.BOOL:
       return readBoolean;
     case ScalarType.BYTES:
@@ -173,10 +175,32 @@ function scalarReader(field: DescField): ValueReader {
     case ScalarType.FLOAT:
       return (cursor) => floatFrom(readNumberOrString(cursor), scalar);
     default: {
-      const read = (cursor: Cursor) => integerFrom(readNumberOrString(cursor), scalar ?? ScalarType.INT32);
+      const type = scalar ?? ScalarType.INT32;
+      const read = (cursor: Cursor) => {
+        const short = readShortInteger(cursor);
+        return Number.isNaN(short) ? integerFrom(readNumberOrString(cursor), type) : integerOf(short, type);
+      };
       return "longAsString" in field && field.longAsString ? (cursor) => `${read(cursor)}` : read;
     }
   }
+}
+
+/** Reads strings, of which those in the elements of a list are often all the same. */
+function stringReader(): ValueReader {
+  let last = "";
+  let lastInQuotes = "";
+  return (cursor) => {
+    if (lastInQuotes !== "" && skipText(cursor, lastInQuotes)) return last;
+    peek(cursor);
+    const start = cursor.at;
+    const value = readString(cursor);
+    // One that is short costs nothing; one that is long may be a secret, and is not kept. It must stand for itself.
+    if (value.length > 12 && value.length <= 32 && cursor.at - start === value.length + 2) {
+      last = value;
+      lastInQuotes = `"${value}"`;
+    }
+    return value;
+  };
 }
 
 function readNumberOrString(cursor: Cursor): string {
