@@ -34,8 +34,12 @@ test("counters of any size are exact", () => {
   expect(parseMetrics(large)?.users.get("alice")?.downlinkBytes).toBe(2n ** 64n - 1n);
 });
 
-test("tells that there are more users than are shown", () => {
-  expect(parseMetrics(recorded.replace("suppressed 0", "suppressed 1"))?.suppressed).toBe(true);
+test("tells that there are users whose counters are not shown", () => {
+  const capped = recorded.replace("suppressed 0", "suppressed 1");
+  expect(parseMetrics(capped.replace('"suppressed"} 0', '"suppressed"} 7'))?.suppressed).toBe(true);
+  expect(parseMetrics(capped.replace(/.*family=.*\n/, ""))?.suppressed).toBe(true);
+  // Then it is their addresses.
+  expect(parseMetrics(capped)?.suppressed).toBe(false);
 });
 
 test.each([

@@ -18,11 +18,13 @@ export function parseMetrics(text: string): Metrics | undefined {
   const users = new Map<string, { uplinkBytes: bigint; downlinkBytes: bigint; connections: number }>();
   let counts: string | undefined;
   let suppressed = false;
+  let suppressedUsers: string | undefined;
   for (const line of text.split("\n")) {
     if (!line.startsWith(prefix)) continue;
     const [, name, labels = "", value = ""] = samplePattern.exec(line) ?? [];
     if (name === "telemetry_user_enabled") counts = value;
-    else if (name === "telemetry_user_series_suppressed") suppressed ||= value !== "0";
+    else if (name === "telemetry_user_series_suppressed") suppressed = value !== "0";
+    else if (name === "telemetry_user_series_users" && labels === suppressedCounters) suppressedUsers = value;
     else if (name !== undefined && userSeries.has(name)) {
       const user = /^user="([\w.-]+)"$/.exec(labels)?.[1];
       if (user === undefined || !/^\d+$/.test(value)) return undefined;
@@ -34,8 +36,12 @@ export function parseMetrics(text: string): Metrics | undefined {
     }
   }
   // Half an answer, or one of a telemt that does not count, would look as if nobody had used anything.
-  return counts === "1" ? { users, suppressed } : undefined;
+  if (counts !== "1") return undefined;
+  // It also says that something is left out when these are only addresses.
+  return { users, suppressed: suppressed && suppressedUsers !== "0" };
 }
+
+const suppressedCounters = 'family="stats",status="suppressed"';
 
 const prefix = "telemt_";
 const samplePattern = /^telemt_(\w+)(?:\{([^}]*)\})? (\S+)$/;
