@@ -4,6 +4,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { StatRequestSchema, StatType, type User } from "../../gen/service/node_pb.ts";
+import { createHysteria, userOfAll } from "../engines/more-protocols.ts";
 import { type ByteTarget, startByteTarget } from "../support/byte-target.ts";
 import { engineOf } from "../support/child-processes.ts";
 import type { NodeCaller } from "../support/node-caller.ts";
@@ -200,4 +201,26 @@ describe("GetStats", () => {
     const answer = await node.request("GET", "/stats", undefined, Buffer.from("not a request"));
     expect(answer.status).toBe(400);
   });
+});
+
+it("users of Hysteria are counted, though the config counts inbounds, and the log says which of the two counts", async () => {
+  const hysteria = await createHysteria();
+  const [port = 0] = await freePorts(1);
+  const config = JSON.parse(nodeConfig([port], [hysteria]));
+  config.policy = { system: { statsInboundUplink: true, statsInboundDownlink: true } };
+  const other = await startNode();
+  try {
+    const user = userOfAll("alice", "hysteria");
+    await other.grpc.start({ config: JSON.stringify(config), users: [user] });
+    expect(await admitted([{ protocol: hysteria, port, user }], target, { up: 10_000, down: 20_000 })).toEqual([true]);
+    await expect
+      .poll(() => shown({ type: StatType.UsersStat }, other.grpc), { timeout: 5_000 })
+      .toEqual([
+        ["alice", "downlink", "traffic", 20_000],
+        ["alice", "uplink", "traffic", 10_000],
+      ]);
+    expect(other.log()).toContain("the traffic of inbounds is not counted");
+  } finally {
+    await other.close();
+  }
 });

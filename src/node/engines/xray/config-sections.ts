@@ -33,11 +33,19 @@ export function patchLog(root: JsonObject): LogPaths {
   return { access: takePath("access"), error: takePath("error") };
 }
 
+/** What decides on how traffic is counted. */
+interface CountingNeeds {
+  /** The node needs to know who is online. */
+  readonly online: boolean;
+  /** There is an inbound of Hysteria. */
+  readonly hysteria: boolean;
+}
+
 /**
  * Counts the traffic of users and outbounds. Inbounds are counted when the admin says so, and so is who is online,
- * unless `online` says that the node needs it.
+ * unless the node needs it. Returns what the admin should know of it, in sentences.
  */
-export function patchCounting(root: JsonObject, { online }: { online: boolean }): void {
+export function patchCounting(root: JsonObject, { online, hysteria }: CountingNeeds): string[] {
   setField(root, "stats", {});
   const policy = ensureObject(root, "policy", "policy");
   const levels = ensureObject(policy, "levels", "policy.levels");
@@ -49,7 +57,15 @@ export function patchCounting(root: JsonObject, { online }: { online: boolean })
   const system = ensureObject(policy, "system", "policy.system");
   setField(system, "statsOutboundUplink", true);
   setField(system, "statsOutboundDownlink", true);
+  // Around a connection that it counts for the inbound, Xray does not see Hysteria's user any more.
+  if (!hysteria || !inboundCounters.some((name) => getField(system, name) === true)) return [];
+  for (const name of inboundCounters) setField(system, name, false);
+  return [
+    "the traffic of inbounds is not counted, though policy.system says so: with it Xray counts no user of Hysteria",
+  ];
 }
+
+const inboundCounters = ["statsInboundUplink", "statsInboundDownlink"];
 
 /**
  * Opens Xray's API on a unix socket and returns the inbound that leads there. An inbound does it in every version;

@@ -177,6 +177,19 @@ describe("log and counters", () => {
     expect(patched({}).policy.system.statsInboundUplink).toBeUndefined();
   });
 
+  test("with Hysteria inbounds are not counted, since its users would not be, and the admin is told", () => {
+    const system = { statsInboundUplink: true, statsInboundDownlink: false };
+    const inbounds = [{ tag: "h", port: 1, protocol: "Hysteria", settings: { version: 2 } }];
+    const config = read({ policy: { system }, inbounds });
+    expect(config.notes).toEqual([expect.stringContaining("the traffic of inbounds is not counted")]);
+    expect(patched({ policy: { system }, inbounds }).policy.system).toMatchObject({
+      statsInboundUplink: false,
+      statsInboundDownlink: false,
+    });
+    expect(read({ policy: { system } }).notes).toEqual([]);
+    expect(read({ inbounds }).notes).toEqual([]);
+  });
+
   test("metrics stay as the admin wrote them", () => {
     expect(patched({ metrics: { tag: "m", listen: "127.0.0.1:9" } }).metrics).toEqual({
       tag: "m",

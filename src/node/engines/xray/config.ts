@@ -31,6 +31,8 @@ import { type RoutingState, takeRoutingState } from "./routing-state.ts";
 export interface XrayConfig {
   /** What it was made from. */
   readonly source: { readonly text: string; readonly excludeInbounds: readonly string[] };
+  /** What the admin should know of what became of it, in sentences. */
+  readonly notes: readonly string[];
   /** The same for configs that Xray would run the same way, whoever their users are. */
   readonly fingerprint: string;
   /** Inbounds whose users the node sets. Only those with a tag: others can have no users. */
@@ -111,7 +113,8 @@ export function readXrayConfig(text: string, options: ConfigOptions): XrayConfig
   });
 
   const logPaths = patchLog(root);
-  patchCounting(root, { online: options.countOnline === true });
+  const hysteria = inbounds.some(({ object }) => isHysteria(object));
+  const notes = patchCounting(root, { online: options.countOnline === true, hysteria });
   patchObservatories(root);
   patchRouting(root);
   const apiInbound = patchApi(root, apiSocket);
@@ -126,6 +129,7 @@ export function readXrayConfig(text: string, options: ConfigOptions): XrayConfig
   );
   return {
     source: { text, excludeInbounds },
+    notes,
     fingerprint: createHash("sha256").update(JSON.stringify(parts)).digest("hex"),
     parts,
     inbounds: tagged,
@@ -235,6 +239,11 @@ function readTagged(root: JsonObject, list: string): { object: JsonObject; tag: 
 
 function tagsOf(tagged: readonly { tag: string }[]): Set<string> {
   return new Set(tagged.map(({ tag }) => tag).filter((tag) => tag !== ""));
+}
+
+function isHysteria(inbound: JsonObject): boolean {
+  const protocol = getField(inbound, "protocol");
+  return typeof protocol === "string" && protocol.toLowerCase() === "hysteria";
 }
 
 /** The path of the unix socket that an inbound listens on. What follows a comma are its permissions. */

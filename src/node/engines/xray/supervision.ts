@@ -103,6 +103,11 @@ export class Supervision {
     this.#options.events.stateChanged(state);
   }
 
+  /** Says something of the running among Xray's lines. */
+  say(note: string): void {
+    this.#options.events.line(`[garrison] ${note}`);
+  }
+
   /** Runs some work once all that was asked for before is done. */
   inTurn<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(work);
@@ -218,7 +223,7 @@ export class Supervision {
       this.#options.health ?? usualHealthPace,
       () => {
         if (this.#running !== running) return; // it is being ended
-        this.#options.events.line("[garrison] xray does not answer any more: it is killed, and started again");
+        this.say("xray does not answer any more: it is killed, and started again");
         void running.process.terminate(0);
       },
     );

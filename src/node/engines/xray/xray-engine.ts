@@ -104,6 +104,7 @@ class XrayEngine implements Engine {
           await this.#xray.inForce.amend({ config, keepAlive });
           return await this.#sync(users, true);
         }
+        for (const note of config.notes) this.#xray.say(note);
         const adopted = await this.#changeLive(config, users, keepAlive);
         if (adopted !== undefined) return adopted;
         const table = new UserTable(config.inbounds);
