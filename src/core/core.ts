@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Intervals } from "../../gen/garrison/core/v1/node_status_pb.ts";
 import type { ApiDescription } from "../platform/rest/openapi/openapi.ts";
 import type { Gate } from "../platform/rpc/gate.ts";
@@ -6,6 +7,7 @@ import type { Database } from "../platform/storage/database.ts";
 import type { Subscription } from "../platform/storage/event-bus.ts";
 import type { Logger } from "../platform/telemetry/log.ts";
 import { describeCore } from "./api/description.ts";
+import { createFleetServices } from "./api/fleet/fleet.ts";
 import { createCoreGate } from "./api/gate.ts";
 import { createNodeAgentService } from "./api/node-agent.ts";
 import { createEnrolment } from "./domain/enrolment.ts";
@@ -13,12 +15,16 @@ import { createHeartbeats } from "./domain/heartbeats.ts";
 import { createNodeKeys } from "./domain/node-keys.ts";
 import { nodeLimits, usualIntervals } from "./domain/node-terms.ts";
 import { createOperatorKeys } from "./domain/operator-keys.ts";
+import { createUsageBooking } from "./domain/usage/usage-booking.ts";
+import { openConfigs } from "./open-configs.ts";
+import { onPublished } from "./store/config-heads.ts";
 import { createEnrolmentStore } from "./store/enrolment.ts";
 import { createHeartbeatStore } from "./store/heartbeats.ts";
 import { createNodeKeyStore } from "./store/node-keys.ts";
 import { createOperatorKeyStore } from "./store/operator-keys.ts";
 import type { CoreSchema } from "./store/schema.ts";
 import { topics } from "./store/topics.ts";
+import { createUsageStore } from "./store/usage/usage-store.ts";
 
 /** What Core stands on. */
 export interface CoreOptions {
@@ -58,27 +64,44 @@ export function createCore(options: CoreOptions): Core {
     now,
     onProblem: (err) => log.error({ err }, "heartbeats could not be written down, and are tried again"),
   });
+  const { publisher, configs, close: closeConfigs } = openConfigs({ database, now, log });
   const enrolment = createEnrolment({
     store: createEnrolmentStore(database),
     urls,
     caSha256,
-    onRegistered: (node) => log.info({ node }, "a node has registered"),
+    onRegistered(nodeId) {
+      log.info({ node: nodeId }, "a node has registered");
+      publisher.changed({ nodeIds: [nodeId] }, "node registered");
+    },
     now,
   });
-  const subscriptions: Subscription[] = [
+  const limits = nodeLimits;
+  const usage = createUsageBooking({ store: createUsageStore(database), configs: publisher, limits, now });
+  const subscriptions: Pick<Subscription, "close">[] = [
     listen(database, topics.nodeKeys, (nodeId) => nodeKeys.changed(nodeId)),
     listen(database, topics.nodes, (nodeId) => heartbeats.changed(nodeId === undefined ? undefined : [nodeId])),
     listen(database, topics.operatorKeys, () => operatorKeys.changed()),
+    onPublished(database, (nodeIds) => heartbeats.changed(nodeIds)),
   ];
   return {
     services: [
-      createNodeAgentService({ enrolment, nodeKeys, heartbeats, intervals, limits: nodeLimits, caSha256, now }),
+      createNodeAgentService({ enrolment, nodeKeys, heartbeats, usage, configs, intervals, limits, caSha256, now }),
+      ...createFleetServices({
+        database,
+        publisher,
+        codeText: enrolment.codeText,
+        subscriptionUrl: (token) => `${urls()[0] ?? ""}/sub/${token}`,
+        heartbeatMs: intervals.heartbeatMs ?? 0,
+        random: randomBytes,
+        now,
+      }),
     ],
     gate: createCoreGate({ nodeKeys, operators: [operatorKeys], now }),
     describe: () => describeCore(version),
     async close() {
       for (const subscription of subscriptions) subscription.close();
       await heartbeats.close();
+      await closeConfigs();
     },
   };
 }

@@ -73,12 +73,14 @@ export function createCoreGate({ nodeKeys, operators, now }: CoreGateOptions): G
   return (caller) => {
     const credential = bearerOf(caller.header.get("authorization"));
     const nodeKey = firstValue(caller.header.get("x-node-auth-key")) || credential;
-    const { method } = caller;
-    if (method?.parent === NodeAgentService) return admitNode(caller, nodeKey);
-    // An agent that calls what this version does not have yet shall not take its key for a bad one.
-    if (method === undefined && nodeKey.startsWith("nk_")) return admitNode(caller, nodeKey);
-    return admitOperator(caller, credential);
+    return isForNodes(caller) ? admitNode(caller, nodeKey) : admitOperator(caller, credential);
   };
+}
+
+/** Also what this version does not have yet: a newer agent shall not take its key for a bad one. */
+function isForNodes({ method, path }: Caller): boolean {
+  if (method !== undefined) return method.parent === NodeAgentService;
+  return path.startsWith("/node/") || path.startsWith(`/${NodeAgentService.typeName}/`);
 }
 
 async function verified(verifiers: readonly OperatorVerifier[], credential: string): Promise<Operator> {

@@ -5,17 +5,22 @@ import { createFailureLimiter } from "../../platform/identity/failure-limiter.ts
 import { kPeer } from "../../platform/rpc/call-context.ts";
 import { answerErrors } from "../../platform/rpc/interceptors/answer-errors.ts";
 import { type ServedService, serveService } from "../../platform/rpc/served-service.ts";
+import type { Configs } from "../domain/configs.ts";
 import { type Enrolment, EnrolmentCodeInvalid } from "../domain/enrolment.ts";
 import type { Heartbeats } from "../domain/heartbeats.ts";
 import type { NodeKeys } from "../domain/node-keys.ts";
+import type { UsageBooking } from "../domain/usage/usage-booking.ts";
 import { answerTo, tooManyFailures } from "./errors.ts";
 import { kNode } from "./gate.ts";
+import { createConfigHandlers } from "./node-configs.ts";
 
 /** Options of {@link createNodeAgentService}. */
 export interface NodeAgentServiceOptions {
   enrolment: Enrolment;
   nodeKeys: NodeKeys;
   heartbeats: Heartbeats;
+  usage: UsageBooking;
+  configs: Configs;
   intervals: Intervals;
   limits: Limits;
   /** SHA-256 of the certificate of Core's authority. Undefined: Core's certificate is somebody else's. */
@@ -26,9 +31,10 @@ export interface NodeAgentServiceOptions {
 
 /** `garrison.core.v1.NodeAgentService`: what the agents of nodes call. */
 export function createNodeAgentService(options: NodeAgentServiceOptions): ServedService {
-  const { enrolment, nodeKeys, heartbeats, intervals, limits, caSha256, now } = options;
+  const { enrolment, nodeKeys, heartbeats, usage, configs, intervals, limits, caSha256, now } = options;
   const guesses = createFailureLimiter({ burst: 10, forgiveMs: 30_000, capacity: 10_000, now });
   const nodeOf = ({ values }: HandlerContext) => values.get(kNode).nodeId;
+  const batchOf = ({ requestHeader }: HandlerContext) => requestHeader.get("idempotency-key") ?? undefined;
   return serveService(
     NodeAgentService,
     {
@@ -42,6 +48,10 @@ export function createNodeAgentService(options: NodeAgentServiceOptions): Served
         return { ...registered, ...(caSha256 && { caSha256 }), intervals, limits, serverTimeMs: BigInt(now()) };
       },
       heartbeat: (request, context) => heartbeats.beat(nodeOf(context), request),
+      reportUsage: (request, context) => usage.reportUsage(nodeOf(context), request, batchOf(context)),
+      reportOutboundUsage: (request, context) => usage.reportOutboundUsage(nodeOf(context), request, batchOf(context)),
+      reportSessions: (request, context) => usage.reportSessions(nodeOf(context), request, batchOf(context)),
+      ...createConfigHandlers(configs),
       async rotateKey(_, { values }) {
         const { key, oldKeyEndsAt } = await nodeKeys.rotate(values.get(kNode));
         return { authKey: key, oldKeyEndsAtMs: BigInt(oldKeyEndsAt) };
