@@ -80,6 +80,16 @@ onEveryTelemt("users", (kind) => {
     });
   });
 
+  if (kind === "the stand-in")
+    test("who are removed are cut off by a telemt that takes its time, too", async () => {
+      await run(alice, bob);
+      const session = await connected(bob);
+      await telemt.breakStandIn({ cutsAfterMs: 500 });
+      await run(alice);
+      expect(session.isClosed).toBe(true);
+      expect(await telemt.used(bob)).toEqual([session.uplinkBytes, session.downlinkBytes]);
+    });
+
   test("who come back are let in, and their bytes go on", async () => {
     await run(alice, bob);
     const first = await connected(bob);

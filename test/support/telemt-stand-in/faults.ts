@@ -10,6 +10,8 @@ export interface Faults {
   readonly ignoresSignals?: boolean;
   /** It answers requests with this text. */
   readonly garbage?: string;
+  /** How long it takes to end the connections of those who are disabled; telemt: 50 ms. */
+  readonly cutsAfterMs?: number;
   /** Why it is not ready. */
   readonly notReady?: string;
   /** It accepts requests and says nothing. */

@@ -99,10 +99,10 @@ function reload(): void {
   runtime = { ...runtime, access: read.access };
   reloads.count += 1;
   reloads.lastAtMs = Date.now();
-  // As it was measured: a moment later. Who was removed meanwhile stays.
+  // A moment later, and who was removed meanwhile stays.
   setTimeout(() => {
     for (const [user, enabled] of Object.entries(runtime.access.user_enabled)) if (!enabled) relay.cut(user);
-  }, 50);
+  }, faults().cutsAfterMs ?? 50);
 }
 
 function serve(listen: string | undefined, answer: RequestListener): void {

@@ -47,7 +47,7 @@ test.each([
   ["a page", "<html>telemt_telemetry_user_enabled 1</html>"],
   ["a telemt that does not count users", recorded.replace("user_enabled 1", "user_enabled 0")],
   ["a counter that is no number", recorded.replace("150128", "NaN")],
-  ["a user with an odd name", recorded.replaceAll('user="alice"', 'user="al ice"')],
+  ["a counter of several things", recorded.replaceAll('user="alice"', 'user="alice",dc="2"')],
 ])("%s is no reading", (_what, text) => {
   expect(parseMetrics(text)).toBeUndefined();
 });

@@ -44,10 +44,10 @@ export function render(
   { ipv6 }: { ipv6: boolean },
 ): RenderedConfig {
   const main = `${stringify(merge(mainOf(config, ipv6), endpointsOf(endpoints)))}\ninclude = "access.toml"\n`;
-  const access = accessOf(users, disabled);
-  const marker = `garrison-${sha256(`${main}\0${stringify(access)}`).slice(0, 32)}`;
-  const marked = merge({ users: { [marker]: sha256(marker).slice(0, 32) }, user_enabled: { [marker]: false } }, access);
-  return { main, mainHash: sha256(main), access: stringify({ access: marked }), marker };
+  const marker = `garrison-${digestOf(main, users, disabled).slice(0, 32)}`;
+  const marking = { users: { [marker]: sha256(marker).slice(0, 32) }, user_enabled: { [marker]: false } };
+  const access = stringify({ access: merge(marking, accessOf(users, disabled)) });
+  return { main, mainHash: sha256(main), access, marker };
 }
 
 /** What of an inbound cannot change while telemt runs. */
@@ -133,6 +133,16 @@ function accessOf(users: ReadonlyMap<string, MtProtoUser>, disabled: ReadonlySet
     if (up_bps > 0n || down_bps > 0n) tables.user_rate_limits[name] = { up_bps, down_bps };
   }
   return tables;
+}
+
+/** Of all that the two files say, without that they have to be written for it. */
+function digestOf(main: string, users: ReadonlyMap<string, MtProtoUser>, disabled: ReadonlySet<string>): string {
+  const lines = Array.from(users, ([name, user]) => {
+    const { secret, maxConnections, maxAddresses, uploadBitsPerSecond, downloadBitsPerSecond } = user;
+    const limits = `${maxConnections} ${maxAddresses} ${uploadBitsPerSecond} ${downloadBitsPerSecond}`;
+    return `${name} ${secret} ${disabled.has(name)} ${limits}\n`;
+  });
+  return sha256(`${main}\0${lines.join("")}`);
 }
 
 function sha256(text: string): string {
