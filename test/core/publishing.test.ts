@@ -138,11 +138,11 @@ describe.each(engines)("publishing on %s", (engine) => {
     expect(await store.claim("alive", 1_500, 9_000, 9)).toEqual([]);
     const [claim] = await store.claim("alive", 2_000, 9_000, 9);
     if (claim === undefined) throw new Error("nothing was claimed");
-    const rendered = { ...claim, content: '{"clientMap":{},"services":{}}', digest: "d" };
+    const rendered = { ...claim, content: '{"clientMap":{},"services":{}}', digest: "d", protocolVersion: 1 };
     await store.publish("dead", [rendered], 2_100);
     expect(await revisionsOf(node)).toEqual([]);
     await store.publish("alive", [rendered], 2_200);
-    expect(await revisionsOf(node)).toMatchObject([{ revision: 1, digest: "d" }]);
+    expect(await revisionsOf(node)).toMatchObject([{ revision: 1, digest: "d", protocolVersion: 1 }]);
     expect(await store.nextDueAt()).toBeUndefined();
   });
 
@@ -153,7 +153,7 @@ describe.each(engines)("publishing on %s", (engine) => {
     const [claim] = await store.claim("one", 1_000, 9_000, 9);
     if (claim === undefined) throw new Error("nothing was claimed");
     await store.mark({ nodeIds: [node] }, "later change", 1_100);
-    await store.publish("one", [{ ...claim, content: "{}", digest: "d" }], 1_200);
+    await store.publish("one", [{ ...claim, content: "{}", digest: "d", protocolVersion: 1 }], 1_200);
     expect(await store.claim("one", 1_200, 9_000, 9)).toMatchObject([{ nodeId: node, version: claim.version + 1 }]);
   });
 
@@ -174,13 +174,24 @@ describe.each(engines)("publishing on %s", (engine) => {
     expect(claimed).toMatchObject([{ nodeId: node, reason: "checked" }]);
     await store.publish(
       "one",
-      claimed.map((claim) => ({ ...claim, content: "{}", digest: "d" })),
+      claimed.map((claim) => ({ ...claim, content: "{}", digest: "d", protocolVersion: 1 })),
       9_000,
     );
     await store.markUnchecked(9_000, 10, 10_000);
     expect(await store.nextDueAt()).toBeUndefined();
     await store.markUnchecked(9_001, 10, 10_000);
     expect(await store.nextDueAt()).toBe(10_000);
+  });
+
+  test("a node whose agent speaks another version of the contract by now is found", async () => {
+    const node = await addNode(database, "a");
+    const store = createPublicationStore(database, { quietMs: 0, mostMs: 0 });
+    await store.mark({ nodeIds: [node] }, "change", 1_000);
+    const claimed = await store.claim("one", 1_000, 10_000, 9);
+    const rendered = claimed.map((claim) => ({ ...claim, content: "{}", digest: "d", protocolVersion: 0 }));
+    await store.publish("one", rendered, 9_000);
+    await store.markUnchecked(1_000, 10, 10_000);
+    expect(await store.claim("one", 10_000, 11_000, 9)).toMatchObject([{ nodeId: node }]);
   });
 
   test("what may be used is rendered: not users, subscriptions and links that are disabled or refused", async () => {

@@ -6,7 +6,10 @@ import type { LinkRow, NodeRows } from "./render/rows.ts";
 export interface PublicationStore {
   /** Notes that configs may have changed. */
   mark(scope: ConfigScope, reason: string, now: number): Promise<void>;
-  /** Notes the nodes that were not rendered since `before`, or never: at most `most`. */
+  /**
+   * Notes the nodes that were not rendered since `before`, or never, or not for the version of the contract that their
+   * agent speaks by now: at most `most`.
+   */
   markUnchecked(before: number, most: number, now: number): Promise<void>;
   /** Takes nodes that are due, for nobody else to take them before `until`: at most `most`. */
   claim(by: string, now: number, until: number, most: number): Promise<Claim[]>;
@@ -34,4 +37,7 @@ export interface Claim {
 }
 
 /** What was rendered for a node that is taken. */
-export interface Publication extends Claim, RenderedConfig {}
+export interface Publication extends Claim, RenderedConfig {
+  /** The version of the contract for which. */
+  readonly protocolVersion: number;
+}

@@ -154,7 +154,7 @@ export class Publishing implements ConfigPublisher {
       if (claim === undefined) continue;
       try {
         const config = await renderConfig(node, links, this.#pace);
-        rendered.push({ ...claim, ...config });
+        rendered.push({ ...claim, ...config, protocolVersion: node.protocolVersion });
         size += config.content.length;
       } catch (error) {
         log.warn({ err: error, nodeId: node.nodeId }, "the config of a node could not be rendered");

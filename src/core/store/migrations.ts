@@ -253,6 +253,7 @@ export const migrations: readonly Migration[] = [
       claimed_by text not null default '',
       claimed_until {int} not null default 0,
       rendered_digest text not null default '',
+      protocol_version {int} not null default 0,
       checked_at {int} not null default 0
     );
     create index node_publication_due on node_publication (due_at) where first_at is not null;

@@ -1,7 +1,7 @@
 import { sql, type Transaction } from "kysely";
 import type { Database } from "../../platform/storage/database.ts";
 import type { ConfigScope } from "../domain/configs.ts";
-import type { Claim, PublicationStore } from "../domain/publication-store.ts";
+import type { Claim, Publication, PublicationStore } from "../domain/publication-store.ts";
 import { tellPublished } from "./config-heads.ts";
 import { createRenderInput } from "./render-input.ts";
 import { createAddRevisions } from "./revisions.ts";
@@ -24,19 +24,19 @@ export function createPublicationStore(
   const { db } = database;
   const readCommitted = { isolation: "read committed" } as const;
   const addRevisions = createAddRevisions(database);
-  const settle = database.prepare<{ nodeId: number; version: number; digest: string; now: number }, never>(
-    (build, { nodeId, version, digest, now }) =>
-      build
-        .updateTable("node_publication")
-        .set((set) => ({
-          published_version: version,
-          first_at: set.case().when("version", ">", version).then(sql<number>`cast(${now} as bigint)`).else(null).end(),
-          claimed_by: "",
-          claimed_until: 0,
-          rendered_digest: digest,
-          checked_at: now,
-        }))
-        .where("node_id", "=", nodeId),
+  const settle = database.prepare<Settled, never>((build, { nodeId, version, digest, protocolVersion, now }) =>
+    build
+      .updateTable("node_publication")
+      .set((set) => ({
+        published_version: version,
+        first_at: set.case().when("version", ">", version).then(sql<number>`cast(${now} as bigint)`).else(null).end(),
+        claimed_by: "",
+        claimed_until: 0,
+        rendered_digest: digest,
+        protocol_version: protocolVersion,
+        checked_at: now,
+      }))
+      .where("node_id", "=", nodeId),
   );
   return {
     ...createRenderInput(database),
@@ -50,7 +50,13 @@ export function createPublicationStore(
         .where((where) =>
           where.or([
             where("publication.node_id", "is", null),
-            where.and([where("publication.first_at", "is", null), where("publication.checked_at", "<", before)]),
+            where.and([
+              where("publication.first_at", "is", null),
+              where.or([
+                where("publication.checked_at", "<", before),
+                where("publication.protocol_version", "<>", where.ref("node.protocol_version")),
+              ]),
+            ]),
           ]),
         )
         .orderBy("publication.checked_at")
@@ -113,7 +119,7 @@ export function createPublicationStore(
         const changed = ours.filter(({ nodeId, digest }) => digests.get(nodeId) !== digest);
         await addRevisions(tx, changed, now);
         await settle.runMany(
-          ours.map(({ nodeId, version, digest }) => ({ nodeId, version, digest, now })),
+          ours.map((publication) => ({ ...publication, now })),
           tx,
         );
         const nodeIds = changed.map(({ nodeId }) => nodeId);
@@ -130,6 +136,8 @@ export function createPublicationStore(
     },
   };
 }
+
+type Settled = Pick<Publication, "nodeId" | "version" | "digest" | "protocolVersion"> & { readonly now: number };
 
 /**
  * Notes in a transaction that configs may have changed. Changes of subscriptions concern every node that serves

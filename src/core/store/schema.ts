@@ -261,6 +261,8 @@ interface NodePublicationTable {
   claimed_until: Generated<number>;
   /** What was rendered last: the newest revision may have another digest, after a rollback. */
   rendered_digest: Generated<string>;
+  /** The version of the contract for which. */
+  protocol_version: Generated<number>;
   checked_at: Generated<number>;
 }
 
