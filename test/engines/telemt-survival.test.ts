@@ -227,8 +227,10 @@ onEveryTelemt("survival", (kind) => {
           const text = await readFile(join(telemt.runDir, "mtproto-7", "access.toml"), "utf8");
           return text.includes(bob.secret);
         });
+        const killed = performance.now();
         process.kill(await telemt.pid(), "SIGKILL");
         await changing;
+        expect(performance.now() - killed).toBeLessThan(10_000);
         expect(await isLetIn(port, bob.secret)).toBe(true);
         expect([telemt.exits.length, telemt.restarts.length]).toEqual([1, 1]);
         await telemt.breakStandIn({});
