@@ -96,7 +96,7 @@ function restCaller(url: string, key: string): CallRpc {
       ...(binding.body === "all" && { body: bodyOf(method.input, request) }),
     });
     const text = await response.text();
-    const answer = JSON.parse(text) as Record<string, unknown>;
+    const answer = parseExactly(text);
     if (answer.ok !== true) {
       throw new Refused(String(answer.error), { status: response.status, machineCode: String(answer.code) });
     }
@@ -105,6 +105,11 @@ function restCaller(url: string, key: string): CallRpc {
     const whole = binding.responseBody === undefined ? data : { [binding.responseBody.jsonName]: data, ...beside };
     return readersOf(method.output).message(method.output)(openText(JSON.stringify(whole))) as never;
   };
+}
+
+/** Integers of 64 bits, which JSON.parse would round, become texts, which readers of messages take as well. */
+function parseExactly(text: string): Record<string, unknown> {
+  return JSON.parse(text.replaceAll(/(?<=[:[,])-?\d{16,}(?=[,}\]])/g, '"$&"'));
 }
 
 function bodyOf(desc: DescMessage, request: MessageShape<DescMessage>): string {

@@ -1,0 +1,218 @@
+import { Code } from "@connectrpc/connect";
+import { expect, test } from "vitest";
+import { NodeOutboundService } from "../../../gen/garrison/core/v1/node_outbounds_pb.ts";
+import { NodeProtocolService } from "../../../gen/garrison/core/v1/node_protocols_pb.ts";
+import { NodeService } from "../../../gen/garrison/core/v1/nodes_pb.ts";
+import { SubscriptionService } from "../../../gen/garrison/core/v1/subscriptions_pb.ts";
+import { UserService } from "../../../gen/garrison/core/v1/users_pb.ts";
+import { VpnProtocol } from "../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
+import { refused } from "./expectations.ts";
+import { describeFleet, given } from "./scene.ts";
+
+const protocols = NodeProtocolService.method;
+const tls = { security: "tls", tlsSettings: { certificates: [{ certificateFile: "/c", keyFile: "/k" }] } };
+const reality = {
+  network: "raw",
+  security: "reality",
+  realitySettings: { target: "example.org:443", serverNames: ["example.org"] },
+};
+
+describeFleet((scene) => {
+  const makeNode = async () =>
+    given((await scene.call(NodeService.method.createNode, { name: scene.unused("node") })).node).id;
+  const rowOf = (id: bigint) =>
+    scene.fleet.database.db
+      .selectFrom("node_protocol")
+      .selectAll()
+      .where("id", "=", Number(id))
+      .executeTakeFirstOrThrow();
+
+  test("every protocol that nodes serve is created, read, listed, and noted", async () => {
+    const nodeId = await makeNode();
+    scene.fleet.published.splice(0);
+    const settings: [VpnProtocol, object][] = [
+      [VpnProtocol.VLESS, { settings: { flow: "xtls-rprx-vision" }, streamSettings: reality }],
+      [VpnProtocol.VMESS, { streamSettings: { network: "ws", wsSettings: { path: "/" } } }],
+      [VpnProtocol.TROJAN, { streamSettings: { network: "raw", ...tls } }],
+      [VpnProtocol.SHADOWSOCKS, { settings: { method: "2022-blake3-aes-128-gcm" } }],
+      [VpnProtocol.HYSTERIA2, { streamSettings: { network: "hysteria", ...tls } }],
+      [VpnProtocol.MTPROTO, { modes: ["tls"], tlsDomains: ["example.org"] }],
+    ];
+    const made = [];
+    for (const [index, [protocol, each]] of settings.entries()) {
+      const request = { nodeId, protocol, port: 1000 + index, remark: "Für <alle>", settings: JSON.stringify(each) };
+      const { nodeProtocol } = await scene.call(protocols.createNodeProtocol, request);
+      made.push(given(nodeProtocol));
+    }
+    expect(made.map(({ tag }) => tag)).toEqual([
+      "vless-1000",
+      "vmess-1001",
+      "trojan-1002",
+      "shadowsocks-1003",
+      "hysteria2-1004",
+      "mtproto-1005",
+    ]);
+    expect((await scene.call(protocols.listNodeProtocols, { nodeId })).nodeProtocols).toEqual(made);
+    expect(
+      (await scene.call(protocols.listNodeProtocols, { nodeId, protocol: VpnProtocol.TROJAN })).nodeProtocols,
+    ).toEqual([made[2]]);
+    expect((await scene.call(protocols.listNodeProtocols, { nodeId, enabled: false })).nodeProtocols).toEqual([]);
+    const [vless] = made;
+    if (vless === undefined) throw new Error("nothing was made");
+    expect(await scene.call(protocols.getNodeProtocol, { id: vless.id })).toMatchObject({ nodeProtocol: vless });
+    expect(vless).toMatchObject({ enabled: true, realityPublicKey: expect.stringMatching(/^[\w-]{43}$/) });
+    expect(scene.fleet.published).toHaveLength(made.length);
+    expect(scene.fleet.published[0]?.scope).toEqual({ nodeIds: [Number(nodeId)] });
+    expect(await scene.actions(`node-protocol:${vless.id}`)).toEqual(["node-protocol.create"]);
+  });
+
+  test("secrets in settings are kept, never shown, and stay when they are sent back hidden", async () => {
+    const nodeId = await makeNode();
+    const request = {
+      nodeId,
+      protocol: VpnProtocol.VLESS,
+      port: 443,
+      settings: JSON.stringify({ streamSettings: reality }),
+    };
+    const { id, settings } = given((await scene.call(protocols.createNodeProtocol, request)).nodeProtocol);
+    const kept = JSON.parse((await rowOf(id)).settings);
+    const { privateKey } = kept.streamSettings.realitySettings;
+    expect(privateKey).toMatch(/^[\w-]{43}$/);
+    expect(JSON.parse(settings).streamSettings.realitySettings.privateKey).toBe("<secret>");
+    const edited = JSON.parse(settings);
+    edited.sniffing = { enabled: true };
+    await scene.call(protocols.updateNodeProtocol, { id, settings: JSON.stringify(edited) });
+    expect(JSON.parse((await rowOf(id)).settings)).toEqual({ ...kept, sniffing: { enabled: true } });
+    expect(scene.fleet.log()).not.toContain(privateKey);
+    edited.settings = { password: "<secret>" };
+    const misplaced = { id, settings: JSON.stringify(edited) };
+    const sentence = await refused(
+      scene.call(protocols.updateNodeProtocol, misplaced),
+      Code.InvalidArgument,
+      400,
+      "SETTINGS_INVALID",
+    );
+    expect(sentence).toBe("settings: settings.password: there was no secret at this place to be kept");
+  });
+
+  test("bad creations are refused, each with its reason, and create nothing", async () => {
+    const nodeId = await makeNode();
+    const fine = { nodeId, protocol: VpnProtocol.VLESS, port: 443 };
+    await scene.call(protocols.createNodeProtocol, { ...fine, tag: "first" });
+    const published = scene.fleet.published.length;
+    const create = (more: object) => scene.call(protocols.createNodeProtocol, { ...fine, port: 444, ...more });
+    const invalid = (more: object, name = "INVALID_ARGUMENT") => refused(create(more), Code.InvalidArgument, 400, name);
+    await invalid({ nodeId: 0n });
+    await invalid({ protocol: VpnProtocol.UNSPECIFIED });
+    await invalid({ tag: "a b" });
+    await invalid({ tag: "x".repeat(65) });
+    await invalid({ remark: "x".repeat(129) });
+    await invalid({ listen: "localhost" });
+    await invalid({ port: 0 });
+    await invalid({ port: 65_536 });
+    await invalid({ settings: JSON.stringify({ sniffing: { x: "x".repeat(262_144) } }) });
+    await invalid({ linkSettings: JSON.stringify({ x: "x".repeat(65_536) }) });
+    await invalid({ tag: "API" }, "TAG_RESERVED");
+    await invalid({ protocol: VpnProtocol.WIREGUARD }, "PROTOCOL_UNSUPPORTED");
+    await invalid({ settings: "[]" }, "SETTINGS_INVALID");
+    await invalid({ linkSettings: "1" }, "SETTINGS_INVALID");
+    await invalid({ settings: '{"port":1}' }, "SETTINGS_INVALID");
+    await refused(create({ tag: "first" }), Code.AlreadyExists, 409, "TAG_TAKEN");
+    await refused(create({ tag: "direct" }), Code.AlreadyExists, 409, "TAG_TAKEN");
+    await refused(create({ port: 443 }), Code.AlreadyExists, 409, "PORT_TAKEN");
+    await refused(create({ port: 443, listen: "192.0.2.1" }), Code.AlreadyExists, 409, "PORT_TAKEN");
+    await refused(create({ nodeId: 999_999n }), Code.NotFound, 404, "NODE_UNKNOWN");
+    expect((await scene.call(protocols.listNodeProtocols, { nodeId })).nodeProtocols).toHaveLength(1);
+    expect(scene.fleet.published).toHaveLength(published);
+    const udp = {
+      protocol: VpnProtocol.HYSTERIA2,
+      port: 443,
+      settings: JSON.stringify({ streamSettings: { network: "hysteria", ...tls } }),
+    };
+    await create(udp);
+  });
+
+  test("an update changes what it names; another protocol's port and tag are refused", async () => {
+    const nodeId = await makeNode();
+    const make = async (port: number) =>
+      given(
+        (
+          await scene.call(protocols.createNodeProtocol, {
+            nodeId,
+            protocol: VpnProtocol.VMESS,
+            port,
+            listen: "192.0.2.1",
+          })
+        ).nodeProtocol,
+      );
+    const [one, other] = [await make(1), await make(2)];
+    const { id } = one;
+    const update = (more: object) => scene.call(protocols.updateNodeProtocol, { id, ...more });
+    await refused(update({ tag: other.tag }), Code.AlreadyExists, 409, "TAG_TAKEN");
+    await refused(update({ port: 2 }), Code.AlreadyExists, 409, "PORT_TAKEN");
+    await refused(update({ tag: "garrison-a" }), Code.InvalidArgument, 400, "TAG_RESERVED");
+    await refused(update({ updateMask: { paths: ["port"] } }), Code.InvalidArgument, 400, "FIELD_INVALID");
+    await refused(update({ port: 65_536 }), Code.InvalidArgument, 400, "INVALID_ARGUMENT");
+    expect((await scene.call(protocols.getNodeProtocol, { id })).nodeProtocol).toEqual(one);
+    const changed = await update({
+      tag: "main",
+      port: 3,
+      enabled: false,
+      linkSettings: '{"sni":"a.example"}',
+      updateMask: { paths: ["tag", "port", "enabled", "link_settings", "listen"] },
+    });
+    expect(changed.nodeProtocol).toMatchObject({
+      tag: "main",
+      port: 3,
+      enabled: false,
+      listen: "",
+      linkSettings: '{"sni":"a.example"}',
+    });
+    await refused(
+      scene.call(protocols.updateNodeProtocol, { id: 999_999n, port: 1 }),
+      Code.NotFound,
+      404,
+      "NODE_PROTOCOL_UNKNOWN",
+    );
+    expect(await scene.actions(`node-protocol:${id}`)).toEqual(["node-protocol.update", "node-protocol.create"]);
+  });
+
+  test("a protocol that is in use is deleted only when what uses it lets it go", async () => {
+    const nodeId = await makeNode();
+    const request = { nodeId, protocol: VpnProtocol.VLESS, port: 443, tag: "in" };
+    const { id } = given((await scene.call(protocols.createNodeProtocol, request)).nodeProtocol);
+    const routing = { nodeId, routing: JSON.stringify({ rules: [{ inboundTag: ["in"], outboundTag: "direct" }] }) };
+    await scene.call(NodeOutboundService.method.updateNodeRouting, routing);
+    await refused(
+      scene.call(protocols.deleteNodeProtocol, { id, force: true }),
+      Code.FailedPrecondition,
+      409,
+      "NODE_PROTOCOL_IN_USE",
+    );
+    await refused(
+      scene.call(protocols.updateNodeProtocol, { id, tag: "b" }),
+      Code.FailedPrecondition,
+      409,
+      "NODE_PROTOCOL_IN_USE",
+    );
+    await scene.call(NodeOutboundService.method.updateNodeRouting, { nodeId, routing: "{}" });
+    const user = given((await scene.call(UserService.method.createUser, { name: scene.unused("user") })).user);
+    const made = await scene.call(SubscriptionService.method.createSubscription, {
+      userId: user.id,
+      nodeProtocolIds: [id],
+    });
+    await refused(
+      scene.call(protocols.deleteNodeProtocol, { id }),
+      Code.FailedPrecondition,
+      409,
+      "NODE_PROTOCOL_IN_USE",
+    );
+    await scene.call(protocols.deleteNodeProtocol, { id, force: true });
+    await refused(scene.call(protocols.getNodeProtocol, { id }), Code.NotFound, 404, "NODE_PROTOCOL_UNKNOWN");
+    await refused(scene.call(protocols.deleteNodeProtocol, { id }), Code.NotFound, 404, "NODE_PROTOCOL_UNKNOWN");
+    const { subscription } = await scene.call(SubscriptionService.method.getSubscription, {
+      id: given(made.subscription).id,
+    });
+    expect(subscription).toMatchObject({ allProtocols: false, nodeProtocolIds: [] });
+  });
+});
