@@ -55,6 +55,8 @@ export async function openPlace(): Promise<Place> {
           GARRISON_DATA_DIR: dataDir,
           SERVICE_PORT: "0",
           NODE_HOST: "127.0.0.1",
+          CORE_PORT: "0",
+          CORE_HOST: "127.0.0.1",
           ...env,
         },
         stdio: ["ignore", "pipe", "pipe"],
