@@ -102,8 +102,8 @@ class TelemtEngine implements MtProtoEngine {
     this.#unwanted.abort();
     this.#unwanted = new AbortController();
     // What is under way is in vain.
-    const stopped = Promise.all(Array.from(this.#telemts.values(), (telemt) => telemt.stop()));
-    await this.#inTurn(() => stopped);
+    const stopping = Array.from(this.#telemts.values(), (telemt) => telemt.stop());
+    await Promise.all([...stopping, this.#inTurn(async () => undefined)]);
   }
 
   async close(): Promise<void> {

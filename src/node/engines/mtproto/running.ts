@@ -99,12 +99,15 @@ export async function runTelemt(launch: Launch, signal: AbortSignal): Promise<Ru
       await forgetProcess(files.record);
     },
   };
-  try {
-    const version = await untilServing(running, timeoutMs, signal);
-    // What was started by a script is another program by now.
-    await recordProcess(files.record, process, { plan: launch.inbound.config.id, version }).catch((error: unknown) =>
+  const record = (version: string) =>
+    recordProcess(files.record, process, { plan: launch.inbound.config.id, version }).catch((error: unknown) =>
       onLine(`[garrison] it cannot be noted which telemt runs: ${error}`),
     );
+  try {
+    await record("");
+    const version = await untilServing(running, timeoutMs, signal);
+    // What was started by a script is another program by now.
+    await record(version);
     return Object.assign(running, { version });
   } catch (error) {
     await running.end();
