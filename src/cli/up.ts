@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Command, WrongUsage } from "./command.ts";
 import { createSupervisor } from "./supervisor.ts";
 
-const services = ["node"];
+const services = ["core", "node"];
 const program = join(import.meta.dirname, "../main.ts");
 
 /** `garrison up` */

@@ -13,19 +13,18 @@ test("garrison up is ready when its services are, and SIGTERM ends them all", as
   expect(await up.ready()).toEqual({
     ready: true,
     service: "up",
-    services: [
-      {
-        ready: true,
-        service: "node",
-        url: expect.stringMatching(/^https:\/\/127\.0\.0\.1:\d+$/),
-        fingerprint: expect.stringMatching(/^[0-9A-F:]{95}$/),
-      },
-    ],
+    services: ["core", "node"].map((service) => ({
+      ready: true,
+      service,
+      url: expect.stringMatching(/^https:\/\/127\.0\.0\.1:\d+$/),
+      fingerprint: expect.stringMatching(/^[0-9A-F:]{95}$/),
+    })),
   });
-  const [node = 0] = await childrenOf(up.pid);
+  const services = await childrenOf(up.pid);
+  expect(services).toHaveLength(2);
   up.signal("SIGTERM");
   expect(await up.ended).toBe(0);
-  expect(await isAlive(node)).toBe(false);
+  expect(await Promise.all(services.map(isAlive))).toEqual([false, false]);
   expect(up.stdout().split("\n")).toHaveLength(2);
 });
 
@@ -47,10 +46,10 @@ test("a service that is killed is started again", async () => {
 test("services end when garrison up is killed", async () => {
   const up = place.call(["up"]);
   await up.ready();
-  const [node = 0] = await childrenOf(up.pid);
+  const services = await childrenOf(up.pid);
   up.signal("SIGKILL");
   await up.ended;
-  await vi.waitFor(async () => expect(await isAlive(node)).toBe(false), 10_000);
+  await vi.waitFor(async () => expect(await Promise.all(services.map(isAlive))).toEqual([false, false]), 10_000);
 });
 
 test("wrong settings of a service end garrison up with their message and exit code 2", async () => {
