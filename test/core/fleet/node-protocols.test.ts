@@ -177,6 +177,15 @@ describeFleet((scene) => {
     expect(await scene.actions(`node-protocol:${id}`)).toEqual(["node-protocol.update", "node-protocol.create"]);
   });
 
+  test("one port of two addresses is two protocols, whose tags are made apart", async () => {
+    const nodeId = await makeNode();
+    const make = async (listen: string) =>
+      scene.call(protocols.createNodeProtocol, { nodeId, protocol: VpnProtocol.VLESS, port: 443, listen });
+    await make("192.0.2.1");
+    expect((await make("192.0.2.2")).nodeProtocol).toMatchObject({ tag: "vless-443-2", listen: "192.0.2.2" });
+    await refused(make("192.0.2.2"), Code.AlreadyExists, 409, "PORT_TAKEN");
+  });
+
   test("a protocol that is in use is deleted only when what uses it lets it go", async () => {
     const nodeId = await makeNode();
     const request = { nodeId, protocol: VpnProtocol.VLESS, port: 443, tag: "in" };

@@ -140,7 +140,7 @@ export type CreateNodeProtocolRequest = Message<"garrison.core.v1.CreateNodeProt
   /**
    * The tag of the inbound: letters, digits, `_`, `-` and `.`, at most 64. Unique within the node, where tags of outbounds
    * count as well; `api`, `api_inbound` and tags that begin with `garrison-` are reserved, in any case. Absent: the
-   * protocol's name and the port.
+   * protocol's name and the port, with a number where that is taken.
    *
    * @generated from field: string tag = 3;
    */

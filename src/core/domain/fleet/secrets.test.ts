@@ -30,3 +30,20 @@ test("what is hidden where there was nothing is told", () => {
   expect(restoreSecrets({ a: { password: hidden }, toString: hidden }, {}).missing).toEqual(["a.password", "toString"]);
   expect(restoreSecrets({ list: [{ key: hidden }] }, { list: [] }).missing).toEqual(["list[0].key"]);
 });
+
+test("elements of lists keep their own secrets when others come and go", () => {
+  const kept = {
+    users: [
+      { user: "a", pass: "1" },
+      { user: "b", pass: "2" },
+    ],
+  };
+  const [a, b] = [
+    { user: "a", pass: hidden },
+    { user: "b", pass: hidden },
+  ];
+  expect(restoreSecrets({ users: [b] }, kept).value).toEqual({ users: [{ user: "b", pass: "2" }] });
+  expect(restoreSecrets({ users: [b, a] }, kept).value).toEqual({ users: kept.users.toReversed() });
+  expect(restoreSecrets({ users: [a, { ...b, level: 1 }] }, kept).value).toMatchObject({ users: [{}, { pass: "2" }] });
+  expect(restoreSecrets({ users: [{ ...b, level: 1 }] }, kept).missing).toEqual(["users[0].pass"]);
+});

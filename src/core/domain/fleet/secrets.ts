@@ -25,8 +25,9 @@ export function restoreSecrets(given: JsonObject, kept: JsonObject): { value: Js
       return old;
     }
     if (Array.isArray(value)) {
+      const before: unknown[] = Array.isArray(old) ? old : [];
       return value.map((element, index) =>
-        restore(element, Array.isArray(old) ? old[index] : undefined, `${path}[${index}]`),
+        restore(element, formerOf(element, index, before, value.length), `${path}[${index}]`),
       );
     }
     const object = objectIn(value);
@@ -40,6 +41,17 @@ export function restoreSecrets(given: JsonObject, kept: JsonObject): { value: Js
       ]),
     );
   return { value: members(given, kept, ""), missing };
+}
+
+/**
+ * What an element of a list was before: the one that reads the same, which may have been elsewhere; else the one at its
+ * place, unless elements have come or gone, so that it may be another one.
+ */
+function formerOf(element: unknown, index: number, before: readonly unknown[], length: number): unknown {
+  const shown = JSON.stringify(element);
+  const readsTheSame = (old: unknown) => JSON.stringify(withoutSecrets(old)) === shown;
+  if (readsTheSame(before[index])) return before[index];
+  return before.find(readsTheSame) ?? (before.length === length ? before[index] : undefined);
 }
 
 // Names under which Xray and telemt keep keys, passwords and credentials. `decryption` and `encryption` of VLESS hold keys

@@ -9,10 +9,13 @@ export function timeOf(ms: number | null): Timestamp | undefined {
   return ms === null ? undefined : timestampFromMs(ms);
 }
 
-/** A time as a row has it, in whole milliseconds; null when it is absent. */
+/** A time as a row has it, in whole milliseconds; null when it is absent. Beyond all dates it is the last one. */
 export function msOf(time: Timestamp | undefined): number | null {
-  return time === undefined ? null : Math.floor(timestampMs(time));
+  return time === undefined ? null : Math.min(Math.max(Math.floor(timestampMs(time)), -lastMs), lastMs);
 }
+
+// Of what `Date` can hold; what `Timestamp` can hold is more than fits a column.
+const lastMs = 8.64e15;
 
 /** How rows spell the values of an enum: as REST does. A word that is not known is the zero value. */
 export function wordsOf<E extends number>(desc: GenEnum<E>): { word(value: E): string; value(word: string): E } {

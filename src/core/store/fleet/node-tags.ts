@@ -8,10 +8,21 @@ import type { CoreSchema } from "../schema.ts";
 /** Throws `Taken` when an inbound or outbound of the node has the tag, and `Invalid` when it is reserved. */
 export async function claimTag(tx: Transaction<CoreSchema>, nodeId: number, tag: string): Promise<void> {
   checkTag(tag);
+  if (!(await isTaken(tx, nodeId, tag))) return;
+  throw new Taken("TAG", `the node has an inbound or outbound ${tag} already: choose another tag`);
+}
+
+/** A tag that is not taken, and begins with `base`. */
+export async function freeTag(tx: Transaction<CoreSchema>, nodeId: number, base: string): Promise<string> {
+  let tag = base;
+  for (let number = 2; await isTaken(tx, nodeId, tag); number++) tag = `${base}-${number}`;
+  return tag;
+}
+
+async function isTaken(tx: Transaction<CoreSchema>, nodeId: number, tag: string): Promise<boolean> {
   const inbound = tx.selectFrom("node_protocol").select("tag").where("node_id", "=", nodeId).where("tag", "=", tag);
   const outbound = tx.selectFrom("node_outbound").select("tag").where("node_id", "=", nodeId).where("tag", "=", tag);
-  if ((await inbound.unionAll(outbound).execute()).length === 0) return;
-  throw new Taken("TAG", `the node has an inbound or outbound ${tag} already: choose another tag`);
+  return (await inbound.unionAll(outbound).execute()).length > 0;
 }
 
 /** The tags that the node's routing may name. */

@@ -27,7 +27,7 @@ import { fieldsToChange } from "../../domain/fleet/update-mask.ts";
 import type { CoreSchema } from "../schema.ts";
 import type { MakeChange } from "./changes.ts";
 import { timeOf, wordsOf } from "./message-values.ts";
-import { claimTag, routingOf } from "./node-tags.ts";
+import { claimTag, freeTag, routingOf } from "./node-tags.ts";
 import { findNode } from "./nodes.ts";
 import { beyond, idOf } from "./sql-parts.ts";
 
@@ -58,7 +58,7 @@ export function createProtocolStore({ database: { db }, change, random }: Protoc
         }
         const { id: node_id } = await findNode(tx, request.nodeId);
         const { port, listen, remark } = request;
-        const tag = request.tag || `${protocol}-${port}`;
+        const tag = request.tag || (await freeTag(tx, node_id, `${protocol}-${port}`));
         const settings = completeSettings(protocol, objectOf("settings", request.settings), random);
         await claimTag(tx, node_id, tag);
         await claimPort(tx, { id: 0, node_id, protocol, listen, port, settings });

@@ -50,18 +50,18 @@ export interface SubscriptionStoreOptions {
 
 /** Changes subscriptions in the database. */
 export function createSubscriptionStore({ change, random }: SubscriptionStoreOptions): SubscriptionStore {
-  /** A change of one subscription that nodes are to hear of. */
+  /** A change of one subscription that nodes are to hear of, unless nothing changes: then `body` has no details. */
   const changeOne = (
     actor: string,
     id: bigint,
     action: string,
-    body: (made: Change, row: SubscriptionRow) => unknown,
+    body: (made: Change, row: SubscriptionRow) => Promise<Readonly<Record<string, unknown>> | undefined>,
   ) =>
     change(actor, async (made) => {
       const row = await find(made.tx, id);
       const details = await body(made, row);
       if (details !== undefined) {
-        await made.audit(`subscription.${action}`, `subscription:${row.id}`, details as Record<string, unknown>);
+        await made.audit(`subscription.${action}`, `subscription:${row.id}`, details);
         made.publish({ subscriptionIds: [row.id] }, `subscription ${row.id}: ${action}`);
       }
       return readSubscription(made.tx, row.id, made.at);
@@ -148,9 +148,10 @@ export function createSubscriptionStore({ change, random }: SubscriptionStoreOpt
       }),
 
     rotateLinks: (actor, id, protocols) =>
-      changeOne(actor, id, "rotate-links", async ({ tx }, row) => ({
-        protocols: await replaceLinks(tx, row.id, linkProtocols(protocols), random),
-      })),
+      changeOne(actor, id, "rotate-links", async ({ tx }, row) => {
+        const replaced = await replaceLinks(tx, row.id, linkProtocols(protocols), random);
+        return replaced.length === 0 ? undefined : { protocols: replaced };
+      }),
 
     updateLink: (actor, { id, protocol, enabled }) =>
       changeOne(actor, id, "update-link", async ({ tx }, row) => {
@@ -162,7 +163,8 @@ export function createSubscriptionStore({ change, random }: SubscriptionStoreOpt
           .where("subscription_id", "=", row.id)
           .where("protocol", "=", name)
           .executeTakeFirst();
-        if (numUpdatedRows === 0n && enabled) await addLinks(tx, row.id, [name], random);
+        if (numUpdatedRows === 0n && !enabled) return undefined;
+        if (numUpdatedRows === 0n) await addLinks(tx, row.id, [name], random);
         return { protocol: name, enabled };
       }),
 
