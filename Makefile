@@ -5,7 +5,7 @@ MACHINE_PATH := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install xray sing-box gen fmt lint test conformance bench bench-node soak run
+.PHONY: help install xray sing-box gen fmt lint test conformance bench bench-node bench-core soak run
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -54,6 +54,9 @@ bench: xray ## run the benchmarks; each prints ratios of one run
 
 bench-node: xray ## what a node costs, and what its users notice of changes
 	@node bench/node/run.ts
+
+bench-core: install ## what Core carries: reports of usage a second, on both databases
+	@node bench/core/run.ts
 
 soak: xray ## use and misuse a node at random for ten minutes; SECONDS and SEED choose otherwise
 	@node test/soak/run.ts $(or $(SECONDS),600) $(SEED)

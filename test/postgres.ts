@@ -23,9 +23,10 @@ export interface TestPostgres {
 
 /**
  * Starts a server from Debian's package `postgresql` on a Unix socket in a directory of its own: no port, no password.
- * As root, it runs as the user `postgres`, or `nobody`. It ends with the test process, however that ends.
+ * As root, it runs as the user `postgres`, or `nobody`. It ends with the test process, however that ends. `durable`: its
+ * commits survive a power cut, at the price of the disk's time.
  */
-export async function startPostgres(): Promise<TestPostgres> {
+export async function startPostgres({ durable = false } = {}): Promise<TestPostgres> {
   const programs = findPrograms();
   const owner = unprivilegedUser();
   const directory = mkdtempSync(join(tmpdir(), "garrison-postgres-"));
@@ -54,7 +55,12 @@ export async function startPostgres(): Promise<TestPostgres> {
 
   let server: ChildProcess | undefined;
   const start = async () => {
-    const settings = ["listen_addresses=", `unix_socket_directories=${directory}`, "fsync=off", "max_connections=60"];
+    const settings = [
+      "listen_addresses=",
+      `unix_socket_directories=${directory}`,
+      `fsync=${durable ? "on" : "off"}`,
+      "max_connections=60",
+    ];
     const postgres = [join(programs, "postgres"), "-D", data, ...settings.flatMap((setting) => ["-c", setting])];
     const identity = owner === undefined ? [] : [`--reuid=${owner.uid}`, `--regid=${owner.gid}`, "--clear-groups"];
     server = spawn("setpriv", ["--pdeathsig=QUIT", ...identity, ...postgres], {

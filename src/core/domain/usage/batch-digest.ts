@@ -64,15 +64,19 @@ export function digestOfSessions({ events }: ReportSessionsRequest): Uint8Array 
 /** Bytes that two reports have in common only when they are equal: integers have a fixed length, texts tell theirs. */
 class Content {
   #bytes: Buffer;
+  // Writes integers at a fraction of what a Buffer takes.
+  #view: DataView;
   #length = 0;
 
   constructor(expectedBytes: number) {
-    this.#bytes = Buffer.allocUnsafe(expectedBytes + 64);
+    this.#bytes = Buffer.allocUnsafeSlow(expectedBytes + 64);
+    this.#view = new DataView(this.#bytes.buffer);
   }
 
   integer(value: bigint): void {
     this.#reserve(8);
-    this.#length = this.#bytes.writeBigInt64LE(value, this.#length);
+    this.#view.setBigInt64(this.#length, value);
+    this.#length += 8;
   }
 
   /** Absent is not 0. */
@@ -84,7 +88,8 @@ class Content {
   /** At most 2^32 - 1. */
   count(value: number): void {
     this.#reserve(4);
-    this.#length = this.#bytes.writeUInt32LE(value >>> 0, this.#length);
+    this.#view.setUint32(this.#length, value);
+    this.#length += 4;
   }
 
   text(value: string): void {
@@ -100,8 +105,9 @@ class Content {
 
   #reserve(bytes: number): void {
     if (this.#length + bytes <= this.#bytes.length) return;
-    const larger = Buffer.allocUnsafe(2 * (this.#length + bytes));
+    const larger = Buffer.allocUnsafeSlow(2 * (this.#length + bytes));
     this.#bytes.copy(larger, 0, 0, this.#length);
     this.#bytes = larger;
+    this.#view = new DataView(larger.buffer);
   }
 }

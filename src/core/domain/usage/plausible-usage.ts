@@ -87,8 +87,10 @@ function faultOfUser({ userId, subscriptionId, linkUuid }: UsageEntry): string |
 
 /** Ids beyond 2^53 were never given. */
 function isId(id: bigint): boolean {
-  return id > 0n && id < 2n ** 53n;
+  return id > 0n && id <= highestId;
 }
+
+const highestId = BigInt(Number.MAX_SAFE_INTEGER);
 
 /** Twice what a node's network carries in one direction in so many seconds: clocks and counters are read unevenly. */
 function bytesPossible({ bitsPerSecond }: NodeTraits, seconds: number): bigint {

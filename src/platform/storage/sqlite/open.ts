@@ -88,6 +88,7 @@ function configure(database: DatabaseSync, { synchronous }: CompleteStorageOptio
     pragma synchronous = ${synchronous};
     pragma foreign_keys = off;
     pragma journal_size_limit = 67108864;
+    pragma cache_size = -32768;
   `);
 }
 

@@ -1,0 +1,27 @@
+import { migrations } from "../../src/core/store/migrations.ts";
+import { type CoreSchema, int64Columns } from "../../src/core/store/schema.ts";
+import { openDatabase } from "../../src/platform/storage/database.ts";
+import { locationOf } from "./usage-database.ts";
+
+/** The bytes in a database's rows, in both directions. Throws when the counters of subscriptions say otherwise. */
+export async function bookedBytes(database: string): Promise<bigint> {
+  const { db, close } = await openDatabase<CoreSchema>({ ...locationOf(database), migrations, int64: int64Columns });
+  try {
+    const [rows, counters] = await Promise.all(
+      (["usage_minute", "subscription"] as const).map((table) =>
+        db
+          .selectFrom(table)
+          .select(({ fn }) => [
+            fn.sum<bigint>("bytes_up").as("bytes_up"),
+            fn.sum<bigint>("bytes_down").as("bytes_down"),
+          ])
+          .executeTakeFirstOrThrow(),
+      ),
+    );
+    const total = (sums = { bytes_up: 0n, bytes_down: 0n }) => sums.bytes_up + sums.bytes_down;
+    if (total(rows) !== total(counters)) throw new Error("rows and counters do not agree");
+    return total(rows);
+  } finally {
+    await close();
+  }
+}
