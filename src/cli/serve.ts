@@ -1,6 +1,7 @@
 import { flushCompileCache } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Surroundings } from "./command.ts";
+import { giveBackMemoryWhenQuiet } from "./give-back-memory.ts";
 
 /** A service that runs. */
 export interface Running {
@@ -29,8 +30,6 @@ const closeMs = 20_000;
 const exitRestart = 75;
 // Ctrl-C reaches the service twice where its parent hands signals on.
 const sameRequestMs = 500;
-/** A service that has been ready for so long has done what belongs to its start. */
-const settledMs = 5_000;
 
 /**
  * Runs a service in the foreground until SIGTERM, SIGINT, or the end of the process that supervises it; a second signal
@@ -53,13 +52,9 @@ export async function serve(
     // Not only at the end: a service may be killed.
     flushCompileCache();
   }
-  // What was needed to start is garbage by then, and a service that nobody calls would keep it, and the room that it took.
-  const collecting = setTimeout(
-    () => globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" }),
-    settledMs,
-  );
+  const keepMemory = giveBackMemoryWhenQuiet();
   const restarts = await Promise.race([stop.first.then(() => false), running.restartWanted?.then(() => true) ?? never]);
-  clearTimeout(collecting);
+  keepMemory();
   const closed = running.close().then(() => 0);
   const code = await Promise.race([closed, sleep(closeMs, 1, { ref: false })]);
   if (code !== 0) stderr.write(`garrison ${service}: not closed after ${closeMs / 1_000} s, so it is ended\n`);
