@@ -1,4 +1,5 @@
 import type { ConfigScope } from "./configs.ts";
+import type { Pace } from "./pace.ts";
 import type { RenderedConfig } from "./render/render.ts";
 import type { LinkRow, NodeRows } from "./render/rows.ts";
 
@@ -17,8 +18,8 @@ export interface PublicationStore {
   nextDueAt(): Promise<number | undefined>;
   /** The rows of these nodes; those that are gone are left out. */
   nodes(nodeIds: readonly number[]): Promise<NodeRows[]>;
-  /** The links of these protocols with a UUID above `after`, by UUID: some of them; none: there are no more. */
-  links(protocols: readonly string[], after: string): Promise<LinkRow[]>;
+  /** The links of these protocols that may be used, by UUID. */
+  links(protocols: readonly string[], pace: Pace): Promise<LinkRow[]>;
   /**
    * Makes a revision of each that differs from what was rendered last for its node, and ends the claims. What was
    * claimed by others meanwhile is left alone.

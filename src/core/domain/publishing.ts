@@ -167,16 +167,9 @@ export class Publishing implements ConfigPublisher {
     if (rendered.length > 0) yield rendered;
   }
 
-  async #linksOf(nodes: readonly NodeRows[]): Promise<LinkRow[]> {
+  #linksOf(nodes: readonly NodeRows[]): Promise<LinkRow[]> {
     const served = nodes.flatMap(({ protocols }) => protocols.filter(({ enabled }) => enabled));
-    const kinds = [...new Set(served.map(({ protocol }) => protocol))];
-    const links: LinkRow[] = [];
-    for (;;) {
-      const more = await this.#options.store.links(kinds, links.at(-1)?.uuid ?? "");
-      if (more.length === 0) return links;
-      links.push(...more);
-      await this.#pace();
-    }
+    return this.#options.store.links([...new Set(served.map(({ protocol }) => protocol))], this.#pace);
   }
 }
 
