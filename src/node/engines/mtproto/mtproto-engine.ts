@@ -42,7 +42,7 @@ export interface MtProtoEngine extends CountedEngine {
 }
 
 /** What became of a config that is in force. */
-export interface MtProtoOutcome extends Pick<UsersOutcome, "skipped"> {
+interface MtProtoOutcome extends Pick<UsersOutcome, "skipped"> {
   /** The inbounds that ran before and were started anew, by their ids: all connections to them have ended. */
   readonly restarted: readonly string[];
 }
