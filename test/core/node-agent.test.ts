@@ -53,7 +53,9 @@ describe.each(engines)("Core on %s", (engine) => {
       expect(text).toMatch(/^\{"authKey":"nk_[\w-]{43}","nodeId":\d+\}$/);
       const { authKey, nodeId } = JSON.parse(text);
       expect(await nodeRow(nodeId)).toMatchObject({ name, ...kept, protocol_version: 0, enrolled_at: clock.now });
-      expect(await beat(authKey)).toMatchObject({ status: 200, text: '{"ok":true,"needSync":false}' });
+      const { status: taken, text: answer } = await beat(authKey);
+      expect(taken).toBe(200);
+      expect(answer).toMatch(/^\{"ok":true,"needSync":(true|false)\}$/);
     });
 
     test.each(rpcWays)("over %s, and is told more when it says that it understands it", async (way) => {
@@ -194,52 +196,55 @@ describe.each(engines)("Core on %s", (engine) => {
   });
 
   describe("a heartbeat", () => {
-    const digest = "d".repeat(64);
-    const publish = async (nodeId: number, revision: number) => {
-      await core.database.db
-        .insertInto("config_blob")
-        .values({ digest, config: "{}" })
-        .onConflict((conflict) => conflict.doNothing())
-        .execute();
-      await core.database.db
-        .insertInto("revision")
-        .values({ node_id: nodeId, revision, digest, created_at: clock.now })
-        .execute();
-      await core.database.db
-        .updateTable("node")
-        .set({ desired_revision: revision, sync_status: "synced" })
-        .where("id", "=", nodeId)
-        .execute();
+    /** Waits for the first config of a node, and takes it for applied. */
+    const published = async (nodeId: number) => {
+      await vi.waitFor(async () => {
+        clock.now += 500; // changes are collected for a while before they are published
+        expect((await nodeRow(nodeId)).desired_revision).toBeGreaterThan(0);
+      }, 20_000);
+      const { desired_revision: revision } = await nodeRow(nodeId);
+      const { digest } = await core.database.db
+        .selectFrom("revision")
+        .select("digest")
+        .where("node_id", "=", nodeId)
+        .where("revision", "=", revision)
+        .executeTakeFirstOrThrow();
+      await setStatus(nodeId, "synced");
+      return { revision, digest };
+    };
+    const setStatus = async (nodeId: number, status: string) => {
+      await core.database.db.updateTable("node").set({ sync_status: status }).where("id", "=", nodeId).execute();
       clock.now += 5_001; // what is remembered of the node is over
     };
 
     test("notes the time and the address within a second, and says whether the node is behind", async () => {
       const { nodeId, key } = await core.enrol("beat-1");
-      await publish(nodeId, 7);
-      expect(await beat(key, { ip: "198.51.100.20", revision: 6 })).toMatchObject({
+      const { revision } = await published(nodeId);
+      expect(await beat(key, { ip: "198.51.100.20", revision: revision - 1 })).toMatchObject({
         text: '{"ok":true,"needSync":true}',
       });
       expect(await beat(key)).toMatchObject({ text: '{"ok":true,"needSync":true}' });
-      expect(await beat(key, { revision: 8 })).toMatchObject({ text: '{"ok":true,"needSync":true}' });
-      expect(await beat(key, { revision: 7 })).toMatchObject({ text: '{"ok":true,"needSync":false}' });
-      expect(await beat(key, { ip: "198.51.100.21", revision: 7 })).toMatchObject({ status: 200 });
+      expect(await beat(key, { revision: revision + 1 })).toMatchObject({ text: '{"ok":true,"needSync":true}' });
+      expect(await beat(key, { revision })).toMatchObject({ text: '{"ok":true,"needSync":false}' });
+      expect(await beat(key, { ip: "198.51.100.21", revision })).toMatchObject({ status: 200 });
       await vi.waitFor(
         async () => expect(await nodeRow(nodeId)).toMatchObject({ last_seen_at: clock.now, ip: "198.51.100.21" }),
-        2_500,
+        10_000,
       );
-      await beat(key, { ip: "not an address", revision: 7 });
+      await beat(key, { ip: "not an address", revision });
       clock.now += 1;
-      await beat(key, { revision: 7 });
-      await vi.waitFor(async () => expect(await nodeRow(nodeId)).toMatchObject({ last_seen_at: clock.now }), 2_500);
+      await beat(key, { revision });
+      await vi.waitFor(async () => expect(await nodeRow(nodeId)).toMatchObject({ last_seen_at: clock.now }), 10_000);
       expect(await nodeRow(nodeId)).toMatchObject({ ip: "198.51.100.21", sync_status: "synced" });
     });
 
     test.each(rpcWays)("over %s tells all that it knows, and is told what Core wants", async (way) => {
       const { nodeId, key } = await core.enrol(`beat-${way}`);
-      await publish(nodeId, 3);
+      const { revision, digest } = await published(nodeId);
       await core.database.db.updateTable("node").set({ draining: 1, rotate_key: 1 }).where("id", "=", nodeId).execute();
+      clock.now += 5_001;
       const answer = await core.agent(way, key).heartbeat({
-        revision: 3n,
+        revision: BigInt(revision),
         digest: "e".repeat(64),
         applyState: ApplyState.SYNCED,
         agentVersion: "0.3.1",
@@ -256,7 +261,7 @@ describe.each(engines)("Core on %s", (engine) => {
       expect(answer).toMatchObject({
         ok: true,
         needSync: true,
-        desiredRevision: 3n,
+        desiredRevision: BigInt(revision),
         desiredDigest: digest,
         intervals: { heartbeatMs: 15_000 },
         limits: { maxEntries: 5_000 },
@@ -264,7 +269,7 @@ describe.each(engines)("Core on %s", (engine) => {
         rotateKey: true,
         drain: true,
       });
-      await vi.waitFor(async () => expect(await nodeRow(nodeId)).toMatchObject({ agent_version: "0.3.1" }), 2_500);
+      await vi.waitFor(async () => expect(await nodeRow(nodeId)).toMatchObject({ agent_version: "0.3.1" }), 10_000);
       const row = await nodeRow(nodeId);
       expect(row).toMatchObject({
         protocol_version: 1,
@@ -291,10 +296,10 @@ describe.each(engines)("Core on %s", (engine) => {
       [ApplyState.FAILED, "failed"],
     ])("with apply state %i makes the sync status %s", async (applyState, status) => {
       const { nodeId, key } = await core.enrol(`state-${status}`);
-      await publish(nodeId, 2);
-      await core.database.db.updateTable("node").set({ sync_status: "pending" }).where("id", "=", nodeId).execute();
-      await core.agent("grpc", key).heartbeat({ revision: 1n, applyState, protocolVersion: 1 });
-      await vi.waitFor(async () => expect(await nodeRow(nodeId)).toMatchObject({ sync_status: status }), 2_500);
+      const { revision } = await published(nodeId);
+      await setStatus(nodeId, "pending");
+      await core.agent("grpc", key).heartbeat({ revision: BigInt(revision - 1), applyState, protocolVersion: 1 });
+      await vi.waitFor(async () => expect(await nodeRow(nodeId)).toMatchObject({ sync_status: status }), 10_000);
     });
 
     test("of a copy of the node is refused while the node is there, and operators are told", async () => {
@@ -302,7 +307,7 @@ describe.each(engines)("Core on %s", (engine) => {
       expect((await beat(key, { installId: "one" })).status).toBe(200);
       const copy = await beat(key, { installId: "two" });
       expect(refusalOf(copy)).toEqual({ status: 409, code: "NODE_COPIED" });
-      await vi.waitFor(async () => expect(await nodeRow(nodeId)).toMatchObject({ install_id: "one" }), 2_500);
+      await vi.waitFor(async () => expect(await nodeRow(nodeId)).toMatchObject({ install_id: "one" }), 10_000);
       clock.now += 60_000;
       expect(refusalOf(await beat(key, { installId: "two" }, replica))).toEqual({ status: 409, code: "NODE_COPIED" });
       expect((await beat(key, { installId: "one" })).status).toBe(200);
@@ -319,11 +324,11 @@ describe.each(engines)("Core on %s", (engine) => {
     test("of an agent that was installed anew is taken once the one before is silent", async () => {
       const { nodeId, key } = await core.enrol("reinstalled");
       await beat(key, { installId: "one" });
-      await vi.waitFor(async () => expect(await nodeRow(nodeId)).toMatchObject({ install_id: "one" }), 2_500);
+      await vi.waitFor(async () => expect(await nodeRow(nodeId)).toMatchObject({ install_id: "one" }), 10_000);
       clock.now += 75_000;
       expect((await beat(key, { installId: "two" })).status).toBe(200);
       expect(refusalOf(await beat(key, { installId: "one" }))).toEqual({ status: 409, code: "NODE_COPIED" });
-      await vi.waitFor(async () => expect(await nodeRow(nodeId)).toMatchObject({ install_id: "two" }), 2_500);
+      await vi.waitFor(async () => expect(await nodeRow(nodeId)).toMatchObject({ install_id: "two" }), 10_000);
     });
 
     test("of a node that was removed is refused as one with a revoked key", async () => {
@@ -335,6 +340,76 @@ describe.each(engines)("Core on %s", (engine) => {
       expect(refusalOf(await beat(key))).toEqual({ status: 401, code: "KEY_REVOKED" });
       clock.now += 30_000;
       expect(refusalOf(await beat(key))).toEqual({ status: 401, code: "AUTH_INVALID" });
+    });
+  });
+
+  describe("what is documented of the routes", () => {
+    test("a node fetches its config, applies it, reports, and fails, as a client that knows nothing else", async () => {
+      const { nodeId, key } = await core.enrol("routes");
+      const withKey = `x-node-auth-key: ${key}`;
+      const config = await vi.waitFor(async () => {
+        clock.now += 500;
+        const answer = await core.curl("/node/config/latest", undefined, withKey);
+        expect(answer.status).toBe(200);
+        return JSON.parse(answer.text);
+      }, 20_000);
+      expect(config).toMatchObject({ revision: 1, clientMap: {}, services: {} });
+      const ok = { status: 200, text: '{"ok":true}' };
+      expect(await core.curl("/node/config/applied", '{"revision":1}', withKey)).toMatchObject(ok);
+      expect(await nodeRow(nodeId)).toMatchObject({ sync_status: "synced", reported_revision: 1 });
+      const recordedAt = new Date(clock.now).toISOString();
+      const entry = `{"userId":7,"subscriptionId":null,"nodeProtocolId":3,"bytesUp":1,"bytesDown":2,"recordedAt":"${recordedAt}"}`;
+      expect(await core.curl("/node/usage", `{"entries":[${entry}]}`, withKey)).toMatchObject(ok);
+      const item = '{"tag":"direct","bytesUp":10,"bytesDown":20}';
+      expect(await core.curl("/node/outbound-usage", `{"items":[${item}]}`, withKey)).toMatchObject(ok);
+      const event = `{"userId":7,"protocol":"vless","eventType":"online","occurredAt":"${recordedAt}","ipAddress":"198.51.100.4"}`;
+      expect(await core.curl("/node/session-events", `{"events":[${event}]}`, withKey)).toMatchObject(ok);
+      const error = '{"message":"xray exited","code":"ENGINE_CRASHED","details":{"exitCode":23}}';
+      expect(await core.curl("/node/error", error, withKey)).toMatchObject(ok);
+      expect(await nodeRow(nodeId)).toMatchObject({ in_error: 1, sync_status: "failed", error_code: "ENGINE_CRASHED" });
+    });
+
+    test("a batch that is out of order, or changed, is told by its name and changes nothing", async () => {
+      const { key } = await core.enrol("batches");
+      const send = (seq: number, tag: string) =>
+        core.curl(
+          "/node/outbound-usage",
+          `{"items":[{"tag":"${tag}","bytesUp":1,"bytesDown":1}],"batch":{"epoch":"e","seq":${seq}}}`,
+          `x-node-auth-key: ${key}`,
+        );
+      expect(refusalOf(await send(2, "a"))).toEqual({ status: 409, code: "EPOCH_UNKNOWN" });
+      expect((await send(1, "a")).text).toBe('{"ok":true,"ackedSeq":1,"quarantined":1}');
+      expect((await send(1, "a")).text).toBe('{"ok":true,"ackedSeq":1,"duplicate":true}');
+      expect(refusalOf(await send(1, "b"))).toEqual({ status: 409, code: "BATCH_MISMATCH" });
+      const gap = await send(3, "a");
+      expect(refusalOf(gap)).toEqual({ status: 409, code: "SEQUENCE_GAP" });
+      expect(JSON.parse(gap.text).details).toMatchObject([{ expected: 2 }]);
+    });
+
+    test("too many entries are refused, with what is accepted", async () => {
+      const { key } = await core.enrol("many");
+      const items = Array(5_001).fill('{"tag":"a"}').join(",");
+      const answer = await core.curl("/node/outbound-usage", `{"items":[${items}]}`, `x-node-auth-key: ${key}`);
+      expect(refusalOf(answer)).toEqual({ status: 413, code: "PAYLOAD_TOO_LARGE" });
+      expect(JSON.parse(answer.text).details).toMatchObject([
+        { maxEntries: 5_000, maxEvents: 2_000, maxBytes: 1_048_576 },
+      ]);
+    });
+
+    test("a config that was not published yet is told to be missing", async () => {
+      const key = `nk_${"u".repeat(43)}`;
+      const { id } = await core.database.db
+        .insertInto("node")
+        .values({ name: "unpublished", host: "", ip: "192.0.2.1", created_at: clock.now })
+        .returning("id")
+        .executeTakeFirstOrThrow();
+      await core.database.db
+        .insertInto("node_key")
+        .values({ node_id: id, hash: hashOf(key), created_at: clock.now })
+        .execute();
+      const failure = await core.agent("connect", key).getConfig({}).catch(ConnectError.from);
+      expect(failure).toMatchObject({ code: Code.NotFound });
+      expect(failure).toSatisfy((error: ConnectError) => error.metadata.get("garrison-code") === "CONFIG_MISSING");
     });
   });
 
@@ -429,7 +504,7 @@ describe.each(engines)("Core on %s", (engine) => {
 
     test("unknown fields are ignored", async () => {
       const { key } = await core.enrol("newer");
-      expect(await beat(key, { somethingNewer: { a: [1] } })).toMatchObject({ text: '{"ok":true,"needSync":false}' });
+      expect(await beat(key, { somethingNewer: { a: [1] } })).toMatchObject({ status: 200 });
     });
   });
 
