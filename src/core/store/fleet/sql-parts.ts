@@ -1,9 +1,12 @@
-import { type Expression, type SqlBool, sql } from "kysely";
+import { type Expression, type RawBuilder, type SqlBool, sql } from "kysely";
 
 /** One of the columns holds the text, in any case of ASCII. */
-export function anyContains(columns: readonly string[], text: string): Expression<SqlBool> {
+export function anyContains(columns: readonly (string | RawBuilder<string>)[], text: string): Expression<SqlBool> {
   const pattern = `%${text.toLowerCase().replaceAll(/[\\%_]/g, "\\$&")}%`;
-  const tests = columns.map((column) => sql<SqlBool>`lower(${sql.ref(column)}) like ${pattern} escape '\\'`);
+  const tests = columns.map((column) => {
+    const value = typeof column === "string" ? sql.ref(column) : column;
+    return sql<SqlBool>`lower(${value}) like ${pattern} escape '\\'`;
+  });
   return sql<SqlBool>`(${sql.join(tests, sql` or `)})`;
 }
 

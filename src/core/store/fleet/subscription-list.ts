@@ -14,6 +14,7 @@ import type { CoreSchema } from "../schema.ts";
 import { msOf } from "./message-values.ts";
 import { anyContains, beyond, idOf } from "./sql-parts.ts";
 import {
+  ofUser,
   readSubscription,
   type SubscriptionRow,
   subscriptionQuery,
@@ -49,7 +50,7 @@ export function createSubscriptionList({ db }: Pick<Database<CoreSchema>, "db">,
       if (request.state !== 0) query = query.where(whereState(request.state, now()));
       const before = msOf(request.expiresBefore);
       if (before !== null) query = query.where("expires_at", "<", before);
-      if (request.query !== "") query = query.where(anyContains(["subscription.name", "account.name"], request.query));
+      if (request.query !== "") query = query.where(anyContains(["name", ofUser("name")], request.query));
       const { rows, nextPageToken } = page.cut(await query.execute(), order.keyOf);
       const subscriptions = await subscriptionsOf(db, rows, now());
       return create(ListSubscriptionsResponseSchema, { subscriptions, nextPageToken });

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type Expression, type Kysely, type Selectable, type SqlBool, sql } from "kysely";
+import { type Expression, type Kysely, type RawBuilder, type Selectable, type SqlBool, sql } from "kysely";
 import {
   ResetPeriod,
   ResetPeriodSchema,
@@ -18,13 +18,14 @@ import { timeOf, wordsOf } from "./message-values.ts";
 /** A subscription as it is kept, and whether its user is enabled. */
 export type SubscriptionRow = Selectable<CoreSchema["subscription"]> & { readonly user_enabled: number };
 
-/** Subscriptions with their users. */
+/** A column of a subscription's user. Not a join: SQLite would begin with the users, and sort all of them. */
+export function ofUser<T>(column: "enabled" | "name"): RawBuilder<T> {
+  return sql<T>`(select ${sql.ref(`account.${column}`)} from account where account.id = subscription.account_id)`;
+}
+
+/** Subscriptions, and whether their users are enabled. */
 export function subscriptionQuery(db: Kysely<CoreSchema>) {
-  return db
-    .selectFrom("subscription")
-    .innerJoin("account", "account.id", "subscription.account_id")
-    .selectAll("subscription")
-    .select("account.enabled as user_enabled");
+  return db.selectFrom("subscription").selectAll("subscription").select(ofUser<number>("enabled").as("user_enabled"));
 }
 
 /** A subscription that is there, as operators see it. */
@@ -83,12 +84,13 @@ export async function subscriptionsOf(
 
 /** Subscriptions in a state: the same as their messages tell, in SQL. */
 export function whereState(state: SubscriptionState, now: number): Expression<SqlBool> {
-  const enabled = sql<SqlBool>`subscription.enabled = 1 and account.enabled = 1`;
+  const user = ofUser<number>("enabled");
+  const enabled = sql<SqlBool>`enabled = 1 and ${user} = 1`;
   const over = sql<SqlBool>`expires_at is not null and expires_at <= ${now}`;
   const used = sql<SqlBool>`quota_bytes is not null and period_bytes >= quota_bytes`;
   switch (state) {
     case SubscriptionState.DISABLED:
-      return sql<SqlBool>`(subscription.enabled = 0 or account.enabled = 0)`;
+      return sql<SqlBool>`(enabled = 0 or ${user} = 0)`;
     case SubscriptionState.EXPIRED:
       return sql<SqlBool>`${enabled} and (${over})`;
     case SubscriptionState.OVER_QUOTA:
