@@ -1514,9 +1514,10 @@ export const ErrorSeveritySchema: GenEnum<ErrorSeverity> = /*@__PURE__*/
  * What Core offers to the agents of its nodes: the private node routes, the same over gRPC, gRPC-Web and Connect, and
  * what those routes do not have.
  *
- * Every call but Register needs the node's key in the header `x-node-auth-key` (metadata in gRPC). A key that is
- * missing or unknown is answered AUTH_INVALID, a revoked one KEY_REVOKED (both Unauthenticated; REST 401): the agent
- * stops sending, keeps what it has counted, and its engines serve on.
+ * Every call but Register needs the node's key in the header `x-node-auth-key` (metadata in gRPC); where there is none,
+ * as `Authorization: Bearer`. A key that is missing or unknown is answered AUTH_INVALID, a revoked one KEY_REVOKED (both
+ * Unauthenticated; REST 401): the agent stops sending, keeps what it has counted, and its engines serve on. Who fails
+ * too often, by address, is answered RATE_LIMITED (ResourceExhausted; REST 429), with `Retry-After`; a valid key passes.
  *
  * The routes are plain JSON: unknown fields are ignored, 64-bit integers are numbers, success is 200, and an error is
  * `{"ok":false,"error":<sentence>,"code":<name>,"request_id":<id>}`; the names in upper case below are such codes. A
@@ -1531,7 +1532,9 @@ export const NodeAgentService: GenService<{
    * Makes a new node, or a known one again, of an enrolment code, and hands out its key. The only call without a key;
    * rate limited by address. Codes are single-use: one that is unknown, expired or used is answered CODE_INVALID
    * (PermissionDenied; REST 403), without saying which. An agent whose answer was lost calls again with the same code
-   * and `installId` within 10 minutes, gets another key, and the first one, unused so far, is void.
+   * and `installId` within 10 minutes, gets another key, and the first one, unused so far, is void. A code that makes a
+   * new node does not take the name of another one: that is NAME_TAKEN (AlreadyExists; REST 409), and the code can
+   * still be used.
    *
    * @generated from rpc garrison.core.v1.NodeAgentService.Register
    */
@@ -1542,7 +1545,9 @@ export const NodeAgentService: GenService<{
   },
   /**
    * Says that the node is alive, and what it runs. Core notes the time as `lastSeenAt` and answers whether the node is
-   * behind: then the agent calls GetConfig.
+   * behind: then the agent calls GetConfig. While the node is there, a call with its key and another `installId` is that
+   * of a copy: NODE_COPIED (Aborted; REST 409), and operators are told. Once the node has missed five heartbeats, who
+   * has another `installId` takes its place.
    *
    * @generated from rpc garrison.core.v1.NodeAgentService.Heartbeat
    */
