@@ -1,10 +1,14 @@
+import { constants } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Registry } from "prom-client";
 import { removeJournal } from "../platform/files/journal.ts";
+import { isFile } from "../platform/is-file.ts";
 import type { ApiDescription } from "../platform/rest/openapi/openapi.ts";
 import type { Gate } from "../platform/rpc/gate.ts";
 import type { ServedService } from "../platform/rpc/served-service.ts";
 import type { Logger } from "../platform/telemetry/log.ts";
+import type { Agent, AgentOptions } from "./agent/agent.ts";
 import { loadApiKey } from "./api/api-key.ts";
 import { createConnectionService } from "./api/connection-service.ts";
 import { describeNode } from "./api/description.ts";
@@ -13,11 +17,14 @@ import { createNodeService } from "./api/node-service.ts";
 import { createCutCounter } from "./cut-counter.ts";
 import { createDebug } from "./debug.ts";
 import { createEngineCallCounter } from "./engine-call-counter.ts";
+import type { Engine } from "./engines/engine.ts";
 import { type ConnectionCutter, createConnectionCutter } from "./engines/sockets/connection-cutter.ts";
 import { createXrayEngine } from "./engines/xray/xray-engine.ts";
 import { programToUse } from "./maintenance/kept-core.ts";
 import type { Maintenance } from "./maintenance/maintenance.ts";
+import { openMtProto } from "./open-mtproto.ts";
 import { systemClock } from "./runtime/clock.ts";
+import { drivenByCore } from "./runtime/driven-by-core.ts";
 import { openCounterKeeper } from "./runtime/kept-counters.ts";
 import { createLogRing } from "./runtime/log-ring.ts";
 import { createRuntime } from "./runtime/runtime.ts";
@@ -67,6 +74,9 @@ export async function createNode(
     | "generatedConfigDir"
     | "kick"
     | "maintenance"
+    | "core"
+    | "telemt"
+    | "port"
   >,
   { dataDir, version, env, restart, registry, log }: NodeDependencies,
 ): Promise<Node> {
@@ -75,23 +85,29 @@ export async function createNode(
   const program = await programToUse(keptCore, settings.xray);
   const debug = settings.generatedConfigDir === undefined ? undefined : createDebug(settings.generatedConfigDir, log);
   const kept = { engine: join(dataDir, "xray-state"), counters: join(dataDir, "counters") };
+  const lines = createLogRing({ maxLines: settings.logBufferLines });
+  const system = createSystemStats({ clock: systemClock });
+  const agent = await openAgentIfAny(settings, { dataDir, version, registry, log, system });
+  const resume = settings.resume ?? agent !== undefined;
   // What is kept no longer is not to be found by a node that keeps it again.
-  if (!settings.resume) for (const path of Object.values(kept)) await removeJournal(path);
-  const counterKeeper = settings.resume
+  if (!resume) for (const path of Object.values(kept)) await removeJournal(path);
+  const counterKeeper = resume
     ? await openCounterKeeper(kept.counters, (err) => log.error({ err }, "the counters cannot be kept"))
     : undefined;
   const cutter = settings.kick ? await openCutter(env, log) : undefined;
+  const created: { xray?: Engine } = {};
   const runtime = createRuntime({
     clock: systemClock,
-    lines: createLogRing({ maxLines: settings.logBufferLines }),
-    system: createSystemStats({ clock: systemClock }),
-    keepAliveGraceMs: settings.keepAliveGraceMs,
+    lines,
+    system,
+    keepAliveGraceMs: agent === undefined ? settings.keepAliveGraceMs : Number.POSITIVE_INFINITY,
     counterKeeper,
     onCut: settings.kick ? createCutCounter(registry) : undefined,
     onSkipped: createSkipCounter(registry),
     log,
-    createEngine: (events) =>
-      createXrayEngine({
+    createEngine(own) {
+      const events = agent?.hear("xray", own) ?? own;
+      const xray = createXrayEngine({
         ...program,
         env,
         runDir: join(dataDir, "run"),
@@ -99,12 +115,20 @@ export async function createNode(
         onConfig: debug?.config,
         onCall: createEngineCallCounter(registry),
         startupLogLines: settings.startupLogLines,
-        stateFile: settings.resume ? kept.engine : undefined,
+        stateFile: resume ? kept.engine : undefined,
         cutter,
-      }),
+        countOnline: agent !== undefined,
+      });
+      created.xray = xray;
+      return xray;
+    },
   });
   // Whoever calls meanwhile need not wait: only a change of the engine does.
   void runtime.recover().catch((err: unknown) => log.error({ err }, "what the last run has left cannot be taken up"));
+  if (agent !== undefined && created.xray !== undefined) {
+    const mtproto = () => openMtProto(settings.telemt, { dataDir, env, agent, lines, log });
+    agent.drive({ xray: created.xray, mtproto });
+  }
   const gate = createNodeGate({ key, now: systemClock.now });
   const describe = () => describeNode(version);
   const maintenance =
@@ -125,15 +149,28 @@ export async function createNode(
     });
   return {
     services: [
-      createNodeService({ runtime, nodeVersion: version }),
+      createNodeService({ runtime: agent === undefined ? runtime : drivenByCore(runtime), nodeVersion: version }),
       createConnectionService({ runtime, enabled: settings.kick }),
     ],
     gate,
     describe,
     madeApiKey: made,
     maintenance,
-    close: () => runtime.close(),
+    close: () => (agent === undefined ? runtime.close() : agent.close(() => runtime.close())),
   };
+}
+
+/** The agent, when Core is to drive this node, or does already. Loaded only then, for the sake of memory. */
+async function openAgentIfAny(
+  { core, telemt, port }: Pick<NodeSettings, "core" | "telemt" | "port">,
+  { dataDir, ...rest }: Pick<AgentOptions, "version" | "registry" | "log" | "system"> & { dataDir: string },
+): Promise<Agent | undefined> {
+  const directory = join(dataDir, "agent");
+  if (core === undefined && !(await isFile(join(directory, "identity.json"), constants.R_OK))) return undefined;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const { openAgent } = await import("./agent/agent.ts");
+  const capabilities = telemt === undefined ? ["xray"] : ["xray", "mtproto"];
+  return openAgent({ ...rest, settings: core, directory, port, capabilities });
 }
 
 async function openCutter(env: NodeJS.ProcessEnv, log: Logger): Promise<ConnectionCutter> {

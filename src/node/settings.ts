@@ -27,6 +27,7 @@ import {
 } from "../platform/config/variables.ts";
 import type { CertificateFiles } from "../platform/identity/certificate-files.ts";
 import { isFile } from "../platform/is-file.ts";
+import { type AgentSettings, agentSettings, agentVariables } from "./agent/agent-variables.ts";
 import { parseUuid } from "./api/api-key.ts";
 import { installVariables } from "./engines/install/install-variables.ts";
 import { findTelemt, findXray, findXrayAssets, usualXrayAssets, usualXrayPath } from "./engines/install/locate.ts";
@@ -111,10 +112,11 @@ export const nodeVariables = {
     about: "When a silent caller's backend is stopped: so many seconds later than `keep_alive` of its Start, or never.",
     absent: "as `keep_alive` says",
   }),
-  GARRISON_RESUME: variable(onOff, {
+  ...agentVariables,
+  GARRISON_RESUME: optional(onOff, {
     about:
       "On: the engine runs on when the node ends, and the next node takes it over; after a reboot it is started again as it was.",
-    default: "off",
+    absent: "off, and on while Core drives the node",
   }),
   GARRISON_KICK: variable(onOff, {
     about:
@@ -148,8 +150,10 @@ export interface NodeSettings extends CommonSettings {
   readonly startupLogLines: number;
   /** How much longer a silent caller's backend runs than `keep_alive` says; infinite: it is never stopped for that. */
   readonly keepAliveGraceMs: number;
-  /** The engine outlives the node, and what was in force the system. */
-  readonly resume: boolean;
+  /** How the node finds Core. Absent: nothing says so; a node that is enrolled is driven by Core all the same. */
+  readonly core: AgentSettings | undefined;
+  /** The engine outlives the node, and what was in force the system. Absent: only while Core drives the node. */
+  readonly resume: boolean | undefined;
   /** Live connections of users who lose an inbound are cut, where the machine can. */
   readonly kick: boolean;
   /** Absent: the maintenance API is not served. */
@@ -191,6 +195,7 @@ export async function readNodeSettings(env: Env, owner: ProcessOwner): Promise<N
     logBufferLines: values.LOG_BUFFER_SIZE,
     startupLogLines: values.STARTUP_LOG_TAIL_SIZE,
     keepAliveGraceMs: values.GARRISON_KEEP_ALIVE ?? 0,
+    core: agentSettings(values),
     resume: values.GARRISON_RESUME,
     kick: values.GARRISON_KICK,
     maintenance: maintenanceSettings(values),

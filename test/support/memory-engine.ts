@@ -148,6 +148,10 @@ export function createMemoryEngine(events: EngineEvents): MemoryEngine {
       running();
       return engine.connected.get(email);
     },
+    async onlineNames() {
+      running();
+      return new Set(engine.connected.keys());
+    },
     async latencies() {
       running();
       return engine.measured;

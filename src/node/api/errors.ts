@@ -8,6 +8,7 @@ import { ChunksTooLarge, IncompleteChunks } from "../runtime/chunks.ts";
 import {
   BackendNotInitialized,
   CoreNotStarted,
+  DrivenByCore,
   EmailMissing,
   KickUnavailable,
   LatencyUnavailable,
@@ -65,6 +66,7 @@ const answers: readonly (readonly [situation: new (...args: never[]) => Error, c
   [OutboundUnknown, Code.NotFound, 404],
   [RoutingRefused, Code.Unknown, 500],
   [KickUnavailable, Code.FailedPrecondition, 412],
+  [DrivenByCore, Code.FailedPrecondition, 412],
   [InboundUnknown, Code.NotFound, 404],
 ];
 

@@ -68,6 +68,12 @@ export interface Engine extends CountedEngine {
   /** Like {@link updateUsers}, and users that are not among these are removed. */
   replaceUsers(users: readonly User[]): Promise<UsersOutcome>;
 
+  /**
+   * The e-mails of all users who are connected. Undefined where the engine or its config does not count them. Throws like
+   * {@link sysStats}.
+   */
+  onlineNames(): Promise<ReadonlySet<string> | undefined>;
+
   /** Whether the config or the user set has this inbound, outbound or user. */
   knows(kind: TrafficKind, name: string): boolean;
   /** Measures of the engine's process. Throws {@link EngineNotRunning} or {@link EngineUnreachable}. */

@@ -79,3 +79,11 @@ export class RoutingUnsupported extends Error {
   override readonly name = "RoutingUnsupported";
   override readonly message = "routing is only supported by the xray backend";
 }
+
+/** The call changes what the engines run, and Core says what that is. */
+export class DrivenByCore extends Error {
+  override readonly name = "DrivenByCore";
+  override readonly message =
+    "Core drives this node: change its config there. A node whose CORE_URL, CORE_ENROLMENT_CODE and directory " +
+    "`agent` are gone is driven by this API again";
+}

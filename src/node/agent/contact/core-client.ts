@@ -1,5 +1,5 @@
 import { type CallOptions, type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
+import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { NodeAgentService } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
 import { asAuthorityMismatch, pinnedTls } from "../../../platform/identity/pinned-tls.ts";
 import { machineCodeHeader } from "../../../platform/rpc/public-error.ts";
@@ -11,7 +11,18 @@ export interface CoreClient {
    * {@link CoreAway} when none answers, {@link CoreRefused} when Core has answered with an error, and `AuthorityMismatch`
    * when somebody answers who is not Core.
    */
-  call<T>(make: (client: Client<typeof NodeAgentService>, options: CallOptions) => Promise<T>): Promise<T>;
+  call<T>(make: CoreCall<T>, bounds?: CallBounds): Promise<T>;
+}
+
+/** One call. The options are to be handed on with it. */
+type CoreCall<T> = (client: Client<typeof NodeAgentService>, options: CallOptions) => Promise<T>;
+
+/** What bounds a call. */
+interface CallBounds {
+  /** How long it may take; 0: as long as it likes. Default: 30,000. */
+  readonly timeoutMs?: number;
+  /** Aborts it. It is aborted as well when all calls are. */
+  readonly signal?: AbortSignal;
 }
 
 /** Core does not answer, or cannot at the moment: the same call again, later. */
@@ -48,22 +59,26 @@ export interface CoreClientOptions {
   readonly authority: string | undefined;
   /** The node's key; undefined: none yet. */
   readonly authKey: () => string | undefined;
-  /** Aborts all calls. */
+  /** Aborts all calls, and closes all connections. */
   readonly signal: AbortSignal;
-  /** How long a call may take. Default: 30,000. */
-  readonly timeoutMs?: number;
 }
 
 /** Makes a client; nothing is called yet. */
 export function createCoreClient(options: CoreClientOptions): CoreClient {
-  const { authority, authKey, signal, timeoutMs = 30_000 } = options;
+  const { authority, authKey } = options;
   const tls = authority === undefined ? {} : pinnedTls(authority);
-  const clients = options.urls.map((baseUrl) =>
-    createClient(NodeAgentService, createConnectTransport({ baseUrl, httpVersion: "2", nodeOptions: tls })),
-  );
+  const clients = options.urls.map((baseUrl) => {
+    const sessionManager = new Http2SessionManager(baseUrl, pings, tls);
+    options.signal.addEventListener("abort", () => sessionManager.abort(), { once: true });
+    return createClient(
+      NodeAgentService,
+      createConnectTransport({ baseUrl, httpVersion: "2", sessionManager, readMaxBytes: largestConfigBytes }),
+    );
+  });
   let last = 0;
   return {
-    async call(make) {
+    async call(make, { timeoutMs = 30_000, signal: own } = {}) {
+      const signal = own === undefined ? options.signal : AbortSignal.any([own, options.signal]);
       const key = authKey();
       const headers: Record<string, string> = key === undefined ? {} : { "x-node-auth-key": key };
       let away: CoreAway | undefined;
@@ -85,6 +100,10 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
     },
   };
 }
+
+const largestConfigBytes = 64 << 20;
+/** A connection that has died without a word is found out while it is used, and ends when it is not. */
+const pings = { pingIntervalMs: 20_000, pingTimeoutMs: 10_000, idleConnectionTimeoutMs: 300_000 };
 
 /** Codes with which Core, or what is in front of it, says that it cannot answer now. */
 const awayCodes = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.Internal, Code.Unknown, Code.Canceled]);

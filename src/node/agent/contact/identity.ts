@@ -17,7 +17,7 @@ export interface CoreIdentity {
 }
 
 /** The kept identity cannot be used. The message says where it is, and what to do. */
-export class IdentityUnusable extends Error {
+class IdentityUnusable extends Error {
   override readonly name = "IdentityUnusable";
 }
 

@@ -21,7 +21,8 @@ export async function createCounting(database: Database<SpoolSchema>): Promise<C
       if (subscription_id === 0) continue;
       bySubscription.set(subscription_id, (bySubscription.get(subscription_id) ?? 0n) + bytes_up + bytes_down);
     }
-    if (!isNew && grown.length === 0) return { bySubscription };
+    const grownUsers = ofKind(grown, "user").map(({ name }) => name);
+    if (!isNew && grown.length === 0) return { bySubscription, grownUsers };
     await database.transaction(async (tx) => {
       if (isNew) await statements.forget.run({ engine }, tx);
       const { incarnation } = reading;
@@ -50,7 +51,7 @@ export async function createCounting(database: Database<SpoolSchema>): Promise<C
     const after = isNew ? new EngineBaselines(reading.incarnation) : known;
     for (const { baseline } of grown) after.set(baseline);
     baselines.set(engine, after);
-    return { bySubscription };
+    return { bySubscription, grownUsers };
   };
 }
 

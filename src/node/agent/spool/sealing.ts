@@ -110,14 +110,18 @@ export async function createSealing(database: Database<SpoolSchema>, clock: Spoo
       const states: SpoolState[] = [];
       for (const kind of kinds) {
         const stream = await db.selectFrom("stream").selectAll().where("kind", "=", kind).executeTakeFirstOrThrow();
-        const sealed = await db.selectFrom("sealed").select("sealed_at").where("kind", "=", kind).executeTakeFirst();
+        const sealed = await db
+          .selectFrom("sealed")
+          .select(["sealed_at", "request"])
+          .where("kind", "=", kind)
+          .executeTakeFirst();
         const { count } = await db
           .selectFrom(formats[kind].table)
           .select((eb) => eb.fn.countAll<number>().as("count"))
           .executeTakeFirstOrThrow();
         states.push({
           ...{ kind, epoch: stream.epoch, lastSeq: stream.last_seq, waitingEntries: count },
-          ...{ isSealed: sealed !== undefined, sealedAt: sealed?.sealed_at },
+          ...{ isSealed: sealed !== undefined, sealedAt: sealed?.sealed_at, sealedBytes: sealed?.request.length ?? 0 },
         });
       }
       return states;

@@ -241,6 +241,40 @@ describe("a batch", () => {
   });
 });
 
+describe("a batch that Core refuses as it is", () => {
+  test("is taken apart, and its entries are in batches that take its number", async () => {
+    for (let link = 0; link < 4; link++) await spool.count(reading(`${link}`, { [nameOf(link)]: [1, 2] }), counting());
+    await spool.count(reading("i", { in: [5, 6] }, "inbound"), counting());
+    expect((await spool.next("usage", everything()))?.request.entries).toHaveLength(4);
+    expect([...(await spool.unacknowledged())].sort()).toEqual([201, 202, 203].map((id) => [id, 3n]));
+    await spool.unseal("usage", "wait");
+    const half = await spool.next("usage", { ...everything(), maxEntries: 2 });
+    expect([half?.seq, half?.request.entries.length, half?.request.inbounds[0]?.bytesDown]).toEqual([1, 2, 6n]);
+    await spool.acknowledge("usage", 1);
+    expect((await spool.next("usage", everything()))?.request.entries).toHaveLength(2);
+  });
+
+  test("of session events keeps their order", async () => {
+    const event = (id: number) => create(SessionEventEntrySchema, { userId: BigInt(id) });
+    await spool.note([event(1), event(2)]);
+    await spool.next("sessions", everything());
+    await spool.note([event(3)]);
+    await spool.unseal("sessions", "wait");
+    const batch = await spool.next("sessions", everything());
+    expect(batch?.request.events.map(({ userId }) => Number(userId))).toEqual([1, 2, 3]);
+  });
+
+  test("may be forgotten, and the next one takes its number", async () => {
+    await spool.count(reading("a", { direct: [5, 6] }, "outbound"), counting());
+    await spool.next("outbound_usage", everything());
+    await spool.unseal("outbound_usage", "are forgotten");
+    expect(await spool.next("outbound_usage", everything())).toBeUndefined();
+    await spool.count(reading("a", { direct: [6, 6] }, "outbound"), counting());
+    const next = await spool.next("outbound_usage", everything());
+    expect([next?.seq, next?.request.items[0]?.bytesUp]).toEqual([1, 1n]);
+  });
+});
+
 test("a file that has grown too large is made of hours, and no byte is lost", async () => {
   await reopen(200_000);
   let up = 0;

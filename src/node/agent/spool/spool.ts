@@ -10,6 +10,8 @@ import { createCoalescing } from "./coalescing.ts";
 import { createCounting } from "./counting.ts";
 import { int64Columns, migrations, type SpoolSchema } from "./schema.ts";
 import { createSealing } from "./sealing.ts";
+import { unacknowledgedOf } from "./unacknowledged.ts";
+import { unseal } from "./unsealing.ts";
 
 /** The kinds of report that are sent in numbered batches, as Core spells them. */
 export type ReportKind = "usage" | "outbound_usage" | "sessions";
@@ -55,6 +57,8 @@ export interface Counting {
 export interface Counted {
   /** Bytes in both directions, by subscription. */
   readonly bySubscription: ReadonlyMap<number, bigint>;
+  /** The names of users that have grown. */
+  readonly grownUsers: readonly string[];
 }
 
 /** When batches are sealed, by clocks that come in as arguments. */
@@ -97,6 +101,13 @@ export interface Spool {
   beginEpoch(kind: ReportKind): Promise<void>;
   /** Core expects a batch that is gone. What it did not get before the next one is lost. */
   declareLost(kind: ReportKind, from: number): Promise<void>;
+  /**
+   * Core has refused the batch that waits, and booked nothing of it: its number is free again. Its entries wait to be
+   * in another batch, unless they are to be forgotten.
+   */
+  unseal(kind: ReportKind, entries: "wait" | "are forgotten"): Promise<void>;
+  /** Bytes in both directions that Core has not acknowledged, by subscription. */
+  unacknowledged(): Promise<ReadonlyMap<number, bigint>>;
   /** What waits, by kind. */
   status(): Promise<readonly SpoolState[]>;
   close(): Promise<void>;
@@ -121,6 +132,8 @@ export interface SpoolState {
   readonly isSealed: boolean;
   /** When it was sealed, in milliseconds since 1970. */
   readonly sealedAt: number | undefined;
+  /** How large it is; 0 when there is none. */
+  readonly sealedBytes: number;
 }
 
 /** Opens a spool, and makes it when it is missing. */
@@ -148,6 +161,8 @@ export async function openSpool({ file, clock, maxBytes = 256 << 20 }: SpoolOpti
     acknowledge: (kind, seq) => inTurn(() => sealing.acknowledge(kind, seq)),
     beginEpoch: (kind) => inTurn(() => sealing.beginEpoch(kind)),
     declareLost: (kind, from) => inTurn(() => sealing.declareLost(kind, from)),
+    unseal: (kind, entries) => inTurn(() => unseal(database, kind, entries)),
+    unacknowledged: () => inTurn(() => unacknowledgedOf(database)),
     status: () => inTurn(() => sealing.status()),
     async close() {
       await last;

@@ -30,7 +30,7 @@ import { createXrayConnections, type XrayConnections } from "./connections.ts";
 import { readLatencies } from "./latency.ts";
 import { prepareLiveChange } from "./live-change.ts";
 import { lossesBy, lossesByChange } from "./losses.ts";
-import { readOnline } from "./online.ts";
+import { readAllOnline, readOnline } from "./online.ts";
 import type { Plan } from "./plan.ts";
 import type { XrayProgram } from "./process.ts";
 import { createXrayRouting, restoreOverrides } from "./routing.ts";
@@ -45,6 +45,8 @@ import type { AccountChange } from "./users-diff.ts";
 export interface XrayEngineOptions extends SupervisionOptions {
   /** Cuts the connections of users who lose an inbound. Absent: they live on. */
   readonly cutter?: ConnectionCutter | undefined;
+  /** Xray counts who is online, whatever its config says: so it does where there is a cutter. Default: no. */
+  readonly countOnline?: boolean | undefined;
 }
 
 /** Makes an engine that runs Xray; nothing runs before its first start. */
@@ -63,6 +65,7 @@ class XrayEngine implements Engine {
   readonly #xray: Supervision;
   readonly #apiSocket: string;
   readonly #outlives: boolean;
+  readonly #countOnline: boolean;
   // What is started from now on; what runs may be another one.
   #program: XrayProgram;
 
@@ -78,6 +81,7 @@ class XrayEngine implements Engine {
     this.#xray = new Supervision(options, apiSocket, (source, routing) => this.#readConfig(source, routing));
     this.#program = { executable: options.executable, assets: options.assets, env: options.env };
     this.#outlives = options.stateFile !== undefined;
+    this.#countOnline = options.countOnline === true || options.cutter !== undefined;
     this.#apiSocket = apiSocket;
     this.connections = options.cutter && createXrayConnections(options.cutter, () => this.#requirePlan());
   }
@@ -162,6 +166,10 @@ class XrayEngine implements Engine {
     return readOnline(this.#requireRunning().api, email);
   }
 
+  async onlineNames(): Promise<ReadonlySet<string> | undefined> {
+    return readAllOnline(this.#requireRunning().api);
+  }
+
   async latencies(): Promise<Latency[] | undefined> {
     const { api } = this.#requireRunning();
     return this.#xray.plan && readLatencies(api, this.#xray.plan.config);
@@ -183,7 +191,7 @@ class XrayEngine implements Engine {
   }
 
   #readConfig({ text, excludeInbounds }: XrayConfig["source"], routing?: RoutingState): XrayConfig {
-    const options = { apiSocket: this.#apiSocket, countOnline: this.connections !== undefined };
+    const options = { apiSocket: this.#apiSocket, countOnline: this.#countOnline };
     return readXrayConfig(text, { ...options, excludeInbounds, ...(routing && { routing }) });
   }
 

@@ -1,0 +1,258 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  type EngineApplied,
+  EngineAppliedSchema,
+  type NodeFault,
+  NodeFaultSchema,
+  type ReportAppliedRequest,
+  ReportAppliedRequestSchema,
+} from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
+import type { NodeConfig } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
+import { ApplyState } from "../../../../gen/garrison/core/v1/node_status_pb.ts";
+import type { Logger } from "../../../platform/telemetry/log.ts";
+import type { Contact } from "../contact/contact.ts";
+import { CoreRefused } from "../contact/core-client.ts";
+import type { FaultReports } from "../contact/fault-reports.ts";
+import type { DrivenEngine } from "../engines/driven-engine.ts";
+import { contentOf, digestOf } from "./config-content.ts";
+import { codeOf, DigestMismatch } from "./failure.ts";
+import { type GoodConfig, keepConfig, readKeptConfig } from "./kept-config.ts";
+import { linksOf } from "./links.ts";
+
+/** A config that Core has announced. */
+export interface Announced {
+  readonly revision: number;
+  readonly digest: string;
+}
+
+/** Has the engines run what Core wants. */
+export interface ConfigSync {
+  /** What runs, or is to come back. Undefined: nothing was ever applied. */
+  readonly current: GoodConfig | undefined;
+  readonly state: ApplyState;
+  /** Why the newest config does not run. */
+  readonly fault: NodeFault | undefined;
+  /** Runs the last good config that is kept, before Core is asked for anything. Never rejects. */
+  restore(): Promise<void>;
+  /** Fetches the newest config and applies it, unless it runs, or has failed a moment ago. Throws what calls throw. */
+  sync(announced?: Announced): Promise<void>;
+  /** Applies what runs again: other links are refused now. Never rejects. */
+  enforce(): Promise<void>;
+  /** Waits for what is under way. */
+  settled(): Promise<void>;
+}
+
+/** Options of {@link createConfigSync}. */
+export interface ConfigSyncOptions {
+  readonly contact: Pick<Contact, "call">;
+  /** In the order in which they are changed. */
+  readonly engines: readonly DrivenEngine[];
+  /** Where the last good config is kept; its directory exists. */
+  readonly file: string;
+  /** Whether a link is refused, by the terms of its subscription. */
+  readonly isRefused: (linkUuid: string) => boolean;
+  /** Another config runs from now on. */
+  readonly changed: (config: GoodConfig) => void;
+  /** A config was applied, or could not be. */
+  readonly counted: (outcome: "applied" | "failed") => void;
+  readonly faults: Pick<FaultReports, "report">;
+  /** The engines are about to be ended: nothing is applied any more. */
+  readonly signal: AbortSignal;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly log: Logger;
+}
+
+const minuteMs = 60_000;
+/** A config that has failed is tried again after so long, unless there is another one by then. */
+const retryAfterMs = [1, 5, 15, 60].map((minutes) => minutes * minuteMs);
+const fetchTimeoutMs = 120_000;
+
+/** Makes it; nothing is applied yet. */
+export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
+  const { contact, engines, file, isRefused, changed, counted, faults, signal, now, log } = options;
+  let current: GoodConfig | undefined;
+  let state: ApplyState = ApplyState.EMPTY;
+  let fault: NodeFault | undefined;
+  let failed: { readonly digest: string; readonly times: number; readonly notBefore: number } | undefined;
+  let untold: ReportAppliedRequest | undefined;
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const turn = last.then(work);
+    last = turn.catch(() => undefined);
+    return turn;
+  };
+  const isHeldBack = (digest: string) => failed?.digest === digest && now() < failed.notBefore;
+
+  async function applyAll(config: NodeConfig): Promise<EngineApplied[]> {
+    const applied: EngineApplied[] = [];
+    for (const engine of engines) {
+      signal.throwIfAborted();
+      const began = performance.now();
+      const { mode, users, leftOut } = await engine.apply(config.services, isRefused);
+      if (leftOut.length > 0) tellLeftOut(leftOut, Number(config.revision));
+      if (users === undefined) continue;
+      const durationMs = BigInt(Math.round(performance.now() - began));
+      applied.push(create(EngineAppliedSchema, { kind: engine.kind, mode, users: BigInt(users), durationMs }));
+    }
+    return applied;
+  }
+
+  function tellLeftOut(leftOut: readonly { readonly email: string; readonly reason: string }[], revision: number) {
+    const named = leftOut.slice(0, 5).map(({ email, reason }) => `${email}: ${reason}`);
+    const rest = leftOut.length > named.length ? `, and ${leftOut.length - named.length} more` : "";
+    const message = `users of revision ${revision} whom the engine does not take: ${named.join("; ")}${rest}`;
+    faults.report({ code: "CONFIG_INVALID", message, severity: "warning", details: { users: leftOut.length } });
+  }
+
+  /** Tells Core what runs. When that is not heard, it is told again by the next call of `sync`. */
+  async function tellApplied(): Promise<void> {
+    const report = untold;
+    if (report === undefined) return;
+    try {
+      await contact.call((core, call) => core.reportApplied(report, call));
+    } catch (error) {
+      if (!(error instanceof CoreRefused)) throw error;
+      log.warn(
+        { code: error.code, revision: Number(report.revision) },
+        `Core does not note the revision: ${error.message}`,
+      );
+    }
+    if (untold === report) untold = undefined;
+  }
+
+  /** The same content under another number. */
+  async function renumber(revision: number): Promise<void> {
+    if (current === undefined || current.revision === revision) return;
+    current = { ...current, revision };
+    await keepConfig(file, current);
+    untold = create(ReportAppliedRequestSchema, { revision: BigInt(revision), digest: current.digest });
+  }
+
+  async function fetchAndApply(announced: Announced | undefined): Promise<void> {
+    if (announced !== undefined && announced.digest !== "") {
+      if (announced.digest === current?.digest) {
+        settle();
+        await renumber(announced.revision);
+        return tellApplied();
+      }
+      if (isHeldBack(announced.digest)) return;
+    }
+    const began = performance.now();
+    const known = current?.digest ?? "";
+    const answer = await contact
+      .call((core, call) => core.getConfig({ digest: known }, call), { timeoutMs: fetchTimeoutMs })
+      .catch((error: unknown) => {
+        if (error instanceof CoreRefused && error.code === "CONFIG_MISSING") return undefined;
+        throw error;
+      });
+    if (answer?.config === undefined || isHeldBack(answer.config.digest)) return;
+    await apply(answer.config, began);
+  }
+
+  /** What runs is what Core wants. */
+  function settle(): void {
+    failed = undefined;
+    fault = undefined;
+    state = ApplyState.SYNCED;
+  }
+
+  async function apply(config: NodeConfig, began: number): Promise<void> {
+    const revision = Number(config.revision);
+    const before = { state, current };
+    state = ApplyState.APPLYING;
+    let applied: EngineApplied[];
+    try {
+      const content = contentOf(config);
+      const digest = digestOf(content);
+      if (digest !== config.digest) throw new DigestMismatch(config.digest, digest);
+      const links = linksOf(config, current?.links ?? { owners: new Map(), former: new Map() }, now());
+      const good = { revision, digest, content, config, links };
+      // Whom they belong to has to be known before the first bytes come, and whom to refuse before they are let in.
+      changed(good);
+      applied = await applyAll(config);
+      await keepConfig(file, good);
+      current = good;
+    } catch (error) {
+      if (before.current !== undefined) changed(before.current);
+      await refuse(config, error);
+      return;
+    }
+    settle();
+    counted("applied");
+    const durationMs = performance.now() - began;
+    log.info({ revision, digest: config.digest.slice(0, 12), durationMs: Math.round(durationMs) }, "config applied");
+    untold = create(ReportAppliedRequestSchema, {
+      ...{ revision: config.revision, digest: config.digest, engines: applied },
+      durationMs: BigInt(Math.round(durationMs)),
+    });
+    await tellApplied();
+  }
+
+  async function refuse({ revision, digest }: NodeConfig, error: unknown): Promise<void> {
+    signal.throwIfAborted();
+    counted("failed");
+    const times = failed?.digest === digest ? failed.times + 1 : 1;
+    const waitMs = retryAfterMs[Math.min(times, retryAfterMs.length) - 1] ?? minuteMs;
+    failed = { digest, times, notBefore: now() + waitMs };
+    const isBack = await bringBack();
+    state = isBack ? ApplyState.ROLLED_BACK : current === undefined ? ApplyState.EMPTY : ApplyState.FAILED;
+    const reason = error instanceof Error ? error.message : String(error);
+    const outcome = isBack
+      ? `revision ${current?.revision} runs on`
+      : current === undefined
+        ? "nothing runs, as before"
+        : `revision ${current.revision} does not run either`;
+    fault = create(NodeFaultSchema, { code: codeOf(error), message: reason });
+    faults.report({
+      ...{ code: codeOf(error), severity: "error", revision: Number(revision) },
+      message: `revision ${revision} cannot be applied, ${outcome}: ${reason}`,
+      details: { digest, tries: times, ...(current !== undefined && { runs: current.revision }) },
+    });
+  }
+
+  /** Has the last good config run on all engines, some of which may run the one that failed. */
+  async function bringBack(): Promise<boolean> {
+    if (current === undefined) return false;
+    try {
+      await applyAll(current.config);
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      log.error({ err: error, revision: current.revision }, "the last good config does not run");
+      return false;
+    }
+  }
+
+  return {
+    get current() {
+      return current;
+    },
+    get state() {
+      return state;
+    },
+    get fault() {
+      return fault;
+    },
+    restore: () =>
+      inTurn(async () => {
+        const kept = await readKeptConfig(file, now()).catch((error: unknown) => {
+          log.error({ err: error }, "the last good config cannot be read: the node waits for Core");
+          return undefined;
+        });
+        if (kept === undefined) return;
+        log.info({ revision: kept.revision }, "brings back the last good config");
+        current = kept;
+        changed(kept);
+        state = (await bringBack()) ? ApplyState.SYNCED : ApplyState.FAILED;
+      }),
+    sync: (announced) => inTurn(() => fetchAndApply(announced)),
+    enforce: () =>
+      inTurn(async () => {
+        if (current !== undefined && !(await bringBack())) state = ApplyState.FAILED;
+      }),
+    async settled() {
+      await last;
+    },
+  };
+}

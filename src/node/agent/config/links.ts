@@ -1,0 +1,88 @@
+import type { ClientRef, NodeConfig } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
+import { VpnProtocol } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
+
+/** To whom a link belongs. */
+export interface Owner {
+  readonly userId: number;
+  readonly subscriptionId: number | undefined;
+}
+
+/** To whom a link belonged that the config had once, and until when it is remembered, in milliseconds since 1970. */
+export interface FormerLink extends Owner {
+  readonly until: number;
+}
+
+/** What a config says of links and protocols. */
+export interface Links {
+  /** Those that it has, by UUID. */
+  readonly owners: ReadonlyMap<string, Owner>;
+  /** Those that it had. */
+  readonly former: ReadonlyMap<string, FormerLink>;
+  /** The node protocols that inbounds of Xray serve, by tag. */
+  readonly protocols: ReadonlyMap<string, number>;
+  /** What kind of protocol a node protocol is. */
+  readonly kinds: ReadonlyMap<number, VpnProtocol>;
+}
+
+/** Users of engines are named `<nodeProtocolId>.<link UUID>`. */
+const userName = /^(\d{1,15})\.([0-9a-f-]{36})$/;
+
+/** What such a name says; undefined for any other. */
+export function readUserName(name: string): { readonly nodeProtocolId: number; readonly uuid: string } | undefined {
+  const [, protocol, uuid] = userName.exec(name) ?? [];
+  return protocol === undefined || uuid === undefined ? undefined : { nodeProtocolId: Number(protocol), uuid };
+}
+
+// Connections of users who were removed may live on for long, and are counted.
+const rememberedMs = 7 * 86_400_000;
+
+/** Reads them of a config. Links that were there before and are gone are remembered for a week. */
+export function linksOf(config: NodeConfig, before: Pick<Links, "owners" | "former">, now: number): Links {
+  const clients = Object.entries({ ...config.mtprotoClientMap, ...config.clientMap });
+  const owners = new Map(clients.map(([uuid, client]) => [uuid, ownerOf(client)]));
+  const former = new Map<string, FormerLink>();
+  for (const [uuid, link] of before.former) if (!owners.has(uuid) && link.until > now) former.set(uuid, link);
+  for (const [uuid, owner] of before.owners)
+    if (!owners.has(uuid)) former.set(uuid, { ...owner, until: now + rememberedMs });
+  return { owners, former, ...protocolsOf(config) };
+}
+
+/** To whom a link belongs, or did until it was removed. */
+export function ownerIn({ owners, former }: Pick<Links, "owners" | "former">, uuid: string): Owner | undefined {
+  return owners.get(uuid) ?? former.get(uuid);
+}
+
+function ownerOf({ userId, subscriptionId }: ClientRef): Owner {
+  return { userId: Number(userId), subscriptionId: subscriptionId === undefined ? undefined : Number(subscriptionId) };
+}
+
+const kindsByName: Readonly<Record<string, VpnProtocol>> = {
+  vless: VpnProtocol.VLESS,
+  vmess: VpnProtocol.VMESS,
+  trojan: VpnProtocol.TROJAN,
+  shadowsocks: VpnProtocol.SHADOWSOCKS,
+  hysteria: VpnProtocol.HYSTERIA2,
+  wireguard: VpnProtocol.WIREGUARD,
+};
+
+/** An inbound is known by its users: their names begin with the id of the node protocol. */
+function protocolsOf({ services }: NodeConfig): Pick<Links, "protocols" | "kinds"> {
+  const protocols = new Map<string, number>();
+  const kinds = new Map<number, VpnProtocol>();
+  const inbounds: readonly XrayInbound[] = services?.xray === undefined ? [] : JSON.parse(services.xray.inbounds);
+  for (const { tag = "", protocol = "", settings } of inbounds) {
+    const read = readUserName(settings?.clients?.[0]?.email ?? "");
+    if (read === undefined) continue;
+    protocols.set(tag, read.nodeProtocolId);
+    kinds.set(read.nodeProtocolId, kindsByName[protocol] ?? VpnProtocol.UNSPECIFIED);
+  }
+  for (const { nodeProtocolId } of services?.mtproto?.inbounds ?? [])
+    kinds.set(Number(nodeProtocolId), VpnProtocol.MTPROTO);
+  return { protocols, kinds };
+}
+
+interface XrayInbound {
+  readonly tag?: string;
+  readonly protocol?: string;
+  readonly settings?: { readonly clients?: readonly { readonly email?: string }[] };
+}

@@ -1,0 +1,66 @@
+import { Code } from "@connectrpc/connect";
+import { pause } from "../../../platform/pause.ts";
+import type { Logger } from "../../../platform/telemetry/log.ts";
+import { createBackoff } from "../contact/backoff.ts";
+import type { Contact } from "../contact/contact.ts";
+import { CoreRefused } from "../contact/core-client.ts";
+import type { Announced } from "./config-sync.ts";
+
+/** Options of {@link watchConfigs}. */
+export interface WatchOptions {
+  readonly contact: Pick<Contact, "call">;
+  /** What the node runs. */
+  readonly current: () => Announced | undefined;
+  /** Core has told of a config. Returns at once. */
+  readonly announced: (config: Announced) => void;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+  /** After so long without an event the stream is dead. Default: 75 s. */
+  readonly silentMs?: number;
+}
+
+/** A Core that does not know the call is asked again so seldom. */
+const unsupportedMs = 600_000;
+/** Streams end every half an hour; those of a fleet do not come back at once. */
+const mostPauseMs = 1_000;
+
+/** Listens for newer configs, on one stream after another, until the signal aborts. Never rejects. */
+export async function watchConfigs(options: WatchOptions): Promise<void> {
+  const { signal, log } = options;
+  const backoff = createBackoff();
+  while (!signal.aborted) {
+    let waitMs = Math.random() * mostPauseMs;
+    try {
+      await listen(options, backoff.reset);
+    } catch (error) {
+      if (signal.aborted) return;
+      const isUnsupported = error instanceof CoreRefused && error.error.code === Code.Unimplemented;
+      waitMs = isUnsupported ? unsupportedMs : backoff.after(error);
+      log.debug({ waitMs, reason: error instanceof Error ? error.message : error }, "no stream of configs");
+    }
+    await pause(waitMs, signal);
+  }
+}
+
+async function listen(options: WatchOptions, heard: () => void): Promise<void> {
+  const { contact, current, announced, signal, silentMs = 75_000 } = options;
+  const silence = new AbortController();
+  const timer = setTimeout(() => silence.abort(), silentMs).unref();
+  try {
+    await contact.call(
+      async (core, call) => {
+        const { revision, digest } = current() ?? {};
+        const request = revision === undefined ? {} : { revision: BigInt(revision), digest: digest ?? "" };
+        for await (const { event } of core.watchConfig(request, call)) {
+          timer.refresh();
+          heard();
+          if (event.case !== "announcement") continue;
+          announced({ revision: Number(event.value.revision), digest: event.value.digest });
+        }
+      },
+      { timeoutMs: 0, signal: AbortSignal.any([signal, silence.signal]) },
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,33 @@
+import { CoreAway } from "./core-client.ts";
+
+/** How long to wait before the next try. */
+export interface Backoff {
+  /** Milliseconds until the next try after this failure: up to twice as many each time, and what Core asks for. */
+  after(error: unknown): number;
+  /** It went well. */
+  reset(): void;
+}
+
+const leastMs = 500;
+const mostMs = 60_000;
+
+/** Makes one. All of each wait is random, so that a fleet does not come back at once. */
+export function createBackoff(random: () => number = Math.random): Backoff {
+  let failures = 0;
+  return {
+    after(error) {
+      const ceiling = Math.min(mostMs, leastMs * 2 ** failures);
+      failures = Math.min(failures + 1, 16);
+      const askedMs = error instanceof CoreAway ? (error.retryAfterMs ?? 0) : 0;
+      return askedMs + random() * ceiling;
+    },
+    reset() {
+      failures = 0;
+    },
+  };
+}
+
+/** A period with up to 10 percent more or less. */
+export function jittered(periodMs: number, random: () => number = Math.random): number {
+  return periodMs * (0.9 + 0.2 * random());
+}

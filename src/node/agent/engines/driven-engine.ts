@@ -1,0 +1,33 @@
+import type { ApplyMode } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
+import type { NodeServices } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
+import type { EngineKind } from "../../../../gen/garrison/core/v1/node_status_pb.ts";
+import type { CountedEngine, OnlineAddresses, SkippedUser } from "../../engines/engine.ts";
+
+/** An engine as Core's configs drive it. */
+export interface DrivenEngine {
+  readonly kind: EngineKind;
+  /** Its baselines in the spool go by it. */
+  readonly name: "xray" | "mtproto";
+  /** Undefined: it was never needed. */
+  readonly counted: CountedEngine | undefined;
+  /**
+   * Runs what the services say of this engine, without the links that are refused; nothing when they say nothing. It
+   * tests before it touches anything, changes what runs live where it can, and brings back what ran before when it fails.
+   *
+   * Throws `ConfigInvalid`, and what engines throw.
+   */
+  apply(services: NodeServices | undefined, isRefused: (linkUuid: string) => boolean): Promise<EngineChange>;
+  /** The names of users who are connected. Undefined: the engine does not tell. Throws what engines throw. */
+  onlineNames(): Promise<ReadonlySet<string> | undefined>;
+  /** Where one of them is connected from. */
+  addresses(name: string): Promise<OnlineAddresses | undefined>;
+}
+
+/** What became of a change. */
+interface EngineChange {
+  readonly mode: ApplyMode;
+  /** Users on the engine; undefined: it does not run. */
+  readonly users: number | undefined;
+  /** Users whom the engine does not take. */
+  readonly leftOut: readonly SkippedUser[];
+}

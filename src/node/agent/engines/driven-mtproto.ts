@@ -1,0 +1,42 @@
+import { clone } from "@bufbuild/protobuf";
+import { ApplyMode } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
+import { MtProtoServiceConfigSchema } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
+import { EngineKind } from "../../../../gen/garrison/core/v1/node_status_pb.ts";
+import { StartFailed } from "../../engines/engine-error.ts";
+import type { MtProtoEngine } from "../../engines/mtproto/mtproto-engine.ts";
+import type { DrivenEngine } from "./driven-engine.ts";
+
+/** Drives MTProto. The engine is made when a config first asks for it; `make` gives none where telemt is not installed. */
+export function createDrivenMtproto(make: () => Promise<MtProtoEngine | undefined>, lives: () => number): DrivenEngine {
+  let engine: MtProtoEngine | undefined;
+  return {
+    kind: EngineKind.MTPROTO,
+    name: "mtproto",
+    get counted() {
+      return engine;
+    },
+    async apply(services, isRefused) {
+      const wanted = services?.mtproto;
+      if (wanted === undefined || wanted.inbounds.length === 0) {
+        if (engine === undefined || engine.state === "stopped")
+          return { mode: ApplyMode.ADOPTED, users: undefined, leftOut: [] };
+        await engine.stop();
+        return { mode: ApplyMode.RESTARTED, users: undefined, leftOut: [] };
+      }
+      engine ??= await make();
+      if (engine === undefined)
+        throw new StartFailed("telemt is not installed on this node: put it in the PATH, or name it in TELEMT_PATH");
+      const config = clone(MtProtoServiceConfigSchema, wanted);
+      let users = 0;
+      for (const inbound of config.inbounds) {
+        inbound.users = inbound.users.filter(({ linkUuid }) => !isRefused(linkUuid));
+        users += inbound.users.length;
+      }
+      const before = lives();
+      const { skipped } = await engine.apply(config);
+      return { mode: lives() === before ? ApplyMode.LIVE : ApplyMode.RESTARTED, users, leftOut: skipped };
+    },
+    onlineNames: async () => engine && new Set((await engine.onlineUsers()).keys()),
+    addresses: async (name) => engine?.online(name),
+  };
+}

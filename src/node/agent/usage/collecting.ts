@@ -1,0 +1,125 @@
+import type { EngineExit, TrafficReading } from "../../engines/engine.ts";
+import type { Links } from "../config/links.ts";
+import { jittered } from "../contact/backoff.ts";
+import type { FaultReports } from "../contact/fault-reports.ts";
+import type { DrivenEngine } from "../engines/driven-engine.ts";
+import type { Sleeper } from "../sleeper.ts";
+import type { Spool } from "../spool/spool.ts";
+import { createSampler } from "./sampler.ts";
+import type { Sessions } from "./sessions.ts";
+import type { Terms } from "./terms.ts";
+
+/** Reads what the engines count into the spool, again and again, and finds out who is online and who is to be refused. */
+export interface Collecting {
+  /** An engine has told the last reading of an incarnation. */
+  drained(name: DrivenEngine["name"], reading: TrafficReading): void;
+  /** An engine has ended unasked. */
+  exited(name: DrivenEngine["name"], exit: EngineExit): void;
+  /** Reads everything now. Never rejects. */
+  collect(): Promise<void>;
+  /** Waits for what is being counted. */
+  settled(): Promise<void>;
+}
+
+/** Options of {@link createCollecting}. */
+export interface CollectingOptions {
+  readonly engines: readonly DrivenEngine[];
+  readonly spool: Pick<Spool, "count" | "note">;
+  readonly sessions: Sessions;
+  readonly terms: Terms;
+  readonly links: () => Links | undefined;
+  /** Other links are to be refused now. */
+  readonly refusedChanged: () => void;
+  /** Core should hear at once what was counted. */
+  readonly urgent: () => void;
+  readonly faults: Pick<FaultReports, "report">;
+  /** Milliseconds since 1970, by Core's clock. */
+  readonly now: () => number;
+  /** Milliseconds that only grow. */
+  readonly uptime: () => number;
+}
+
+/** Makes it; nothing is read yet. */
+export function createCollecting(options: CollectingOptions): Collecting {
+  const { engines, spool, sessions, terms, links, faults, uptime } = options;
+  const failed = (error: unknown) => {
+    const isFull = error instanceof Error && /disk is full|ENOSPC|database or disk/i.test(error.message);
+    const message = `what the engines count cannot be kept: ${error instanceof Error ? error.message : error}`;
+    faults.report({ code: isFull ? "DISK_FULL" : "SPOOL_FAILED", message, severity: "error" });
+  };
+  const samplers = new Map(
+    engines.map((engine) => {
+      const { now } = options;
+      return [engine.name, createSampler({ engine, spool, links, now, uptime, carried: terms.carried, failed })];
+    }),
+  );
+
+  async function noteSessions(): Promise<void> {
+    const known = links();
+    if (known === undefined) return;
+    const engineOf = new Map<string, DrivenEngine>();
+    for (const engine of engines) {
+      for (const name of samplers.get(engine.name)?.takeActive() ?? []) engineOf.set(name, engine);
+      if (engine.counted?.state !== "running") continue;
+      const online = await engine.onlineNames().catch(() => undefined); // it is asked again soon
+      for (const name of online ?? []) engineOf.set(name, engine);
+    }
+    const addressOf = async (name: string) => {
+      const addresses = await engineOf
+        .get(name)
+        ?.addresses(name)
+        .catch(() => undefined);
+      const [newest] = Object.entries(addresses ?? {}).sort(([, one], [, other]) => Number(other - one));
+      return newest?.[0];
+    };
+    const events = await sessions.seen(engineOf.keys(), known, addressOf);
+    await spool.note(events);
+    await sessions.keep();
+  }
+
+  return {
+    drained: (name, reading) => samplers.get(name)?.drained(reading),
+    exited(name, { code, signal, lastLines }) {
+      const sampledAt = samplers.get(name)?.sampledAt;
+      const lostMs = sampledAt === undefined ? undefined : Math.round(uptime() - sampledAt);
+      const ended = signal === null ? `with code ${code}` : `by ${signal}`;
+      const since = lostMs === undefined ? "since it started" : `in the ${lostMs} ms before`;
+      faults.report({
+        ...{ code: "USAGE_GAP", severity: "warning" },
+        message: `${name} has ended ${ended}, and is started again: what it carried ${since} is not counted`,
+        details: { engine: name, lastWords: lastLines.slice(-5).join("\n"), ...(lostMs !== undefined && { lostMs }) },
+      });
+    },
+    async collect() {
+      await Promise.all([...samplers.values()].map((sampler) => sampler.sample()));
+      await noteSessions().catch(failed);
+      if (terms.review()) options.refusedChanged();
+      if (terms.isUrgent) options.urgent();
+    },
+    async settled() {
+      await Promise.all([...samplers.values()].map((sampler) => sampler.settled()));
+    },
+  };
+}
+
+/** Options of {@link runCollecting}. */
+export interface RunOptions {
+  readonly collecting: Pick<Collecting, "collect">;
+  readonly terms: Pick<Terms, "nextEnd">;
+  readonly periodMs: () => number;
+  /** Milliseconds since 1970, by Core's clock. */
+  readonly now: () => number;
+  /** Woken when the pace or the terms have changed. */
+  readonly sleeper: Pick<Sleeper, "sleep">;
+  readonly signal: AbortSignal;
+}
+
+/** Collects until the signal aborts: when it is time, and when a subscription ends. Never rejects. */
+export async function runCollecting(options: RunOptions): Promise<void> {
+  const { collecting, terms, periodMs, now, sleeper, signal } = options;
+  while (!signal.aborted) {
+    await collecting.collect();
+    const untilEndMs = (terms.nextEnd() ?? Number.POSITIVE_INFINITY) - now();
+    await sleeper.sleep(Math.max(1, Math.min(jittered(periodMs()), untilEndMs)));
+  }
+}
