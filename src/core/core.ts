@@ -15,6 +15,7 @@ import { createHeartbeats } from "./domain/heartbeats.ts";
 import { createNodeKeys } from "./domain/node-keys.ts";
 import { nodeLimits, usualIntervals } from "./domain/node-terms.ts";
 import { createOperatorKeys } from "./domain/operator-keys.ts";
+import { UsageRetention } from "./domain/usage/retention.ts";
 import { createUsageBooking } from "./domain/usage/usage-booking.ts";
 import { openConfigs } from "./open-configs.ts";
 import { onPublished } from "./store/config-heads.ts";
@@ -24,6 +25,7 @@ import { createNodeKeyStore } from "./store/node-keys.ts";
 import { createOperatorKeyStore } from "./store/operator-keys.ts";
 import type { CoreSchema } from "./store/schema.ts";
 import { topics } from "./store/topics.ts";
+import { createRetentionStore } from "./store/usage/retention.ts";
 import { createUsageStore } from "./store/usage/usage-store.ts";
 
 /** What Core stands on. */
@@ -77,6 +79,7 @@ export function createCore(options: CoreOptions): Core {
   });
   const limits = nodeLimits;
   const usage = createUsageBooking({ store: createUsageStore(database), configs: publisher, limits, now });
+  const retention = new UsageRetention({ store: createRetentionStore(database), now, log });
   const subscriptions: Pick<Subscription, "close">[] = [
     listen(database, topics.nodeKeys, (nodeId) => nodeKeys.changed(nodeId)),
     listen(database, topics.nodes, (nodeId) => heartbeats.changed(nodeId === undefined ? undefined : [nodeId])),
@@ -101,6 +104,7 @@ export function createCore(options: CoreOptions): Core {
     async close() {
       for (const subscription of subscriptions) subscription.close();
       await heartbeats.close();
+      await retention.close();
       await closeConfigs();
     },
   };

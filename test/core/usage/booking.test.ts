@@ -359,6 +359,10 @@ describe.each(engines)("usage on %s", (engine) => {
       expect(await subscription(0)).toMatchObject({ refused: "quota", period_bytes: 5000n });
       expect(await leases(usageReport([entryOf(fleet, 0)], batch(2)))).toEqual([[fleet.subscriptionIds[0], 0n]]);
       expect(booking.published).toEqual([{ subscriptionIds: [fleet.subscriptionIds[0]] }]);
+      // With the refusal, so that nodes are told even when this process is not there any more.
+      const noted = await database.db.selectFrom("node_publication").select(["node_id", "reason"]).execute();
+      expect(noted.map((row) => row.node_id).sort()).toEqual([...fleet.nodeIds].sort());
+      expect(noted.map((row) => row.reason)).toEqual(["quota", "quota"]);
       expect(await subscription(1)).toMatchObject({ refused: "" });
     });
 

@@ -43,7 +43,9 @@ export async function bookUsage(
   await booking.addInbounds(nodeId, now - (now % dayMs), totals.plausible);
   const kept = [...judged.aside, ...aside, ...totals.aside];
   await booking.keepAside(nodeId, "usage", kept, now);
-  return { quarantined: kept.length, leases, refusalsChanged: [...periods.refusalsChanged, ...refused] };
+  const refusalsChanged = [...periods.refusalsChanged, ...refused];
+  if (refusalsChanged.length > 0) await booking.noteNews(refusalsChanged, now);
+  return { quarantined: kept.length, leases, refusalsChanged };
 }
 
 /** Begins the periods that are due, and tells how their subscriptions are then. */

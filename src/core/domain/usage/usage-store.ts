@@ -37,6 +37,8 @@ export interface Booking {
   /** Begins periods, with nothing used. */
   beginPeriods(periods: readonly BegunPeriod[]): Promise<void>;
   refuse(subscriptionIds: readonly number[], reason: "quota"): Promise<void>;
+  /** Notes that nodes have to be told of these subscriptions, whatever becomes of this process. */
+  noteNews(subscriptionIds: readonly number[], now: number): Promise<void>;
   /** Adds to the counters of subscriptions. Counters that are full stay full. */
   addToSubscriptions(claims: readonly Claim[]): Promise<void>;
   /** Adds to the rows per minute. No two rows are of the same minute, protocol, account, subscription and link. */

@@ -1,6 +1,7 @@
 import type { Transaction } from "kysely";
 import type { Database } from "../../../platform/storage/database.ts";
 import type { Booking, UsageStore } from "../../domain/usage/usage-store.ts";
+import { markNodes, usualDebounce } from "../publications.ts";
 import type { CoreSchema } from "../schema.ts";
 import { asideText } from "./aside-text.ts";
 import { createCounters } from "./counters.ts";
@@ -24,6 +25,7 @@ export function createUsageStore(database: Database<CoreSchema>): UsageStore {
     outboundTags: (nodeId) => lookups.outboundTags(nodeId, tx),
     beginPeriods: (periods) => counters.beginPeriods(periods, tx),
     refuse: (ids, reason) => counters.refuse(ids, reason, tx),
+    noteNews: (subscriptionIds, now) => markNodes(tx, { subscriptionIds }, "quota", now, usualDebounce),
     addToSubscriptions: (claims) => counters.addToSubscriptions(claims, tx),
     addToOutbounds: (nodeId, items) => counters.addToOutbounds(nodeId, items, tx),
     addRows: (nodeId, added) => rows.addUsage(nodeId, added, tx),
