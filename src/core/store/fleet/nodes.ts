@@ -14,16 +14,17 @@ import {
   UpdateNodeRequestSchema,
 } from "../../../../gen/garrison/core/v1/nodes_pb.ts";
 import type { Database } from "../../../platform/storage/database.ts";
-import { UniqueViolation } from "../../../platform/storage/errors.ts";
 import { silenceLimits } from "../../domain/fleet/node-state.ts";
 import { pageOf } from "../../domain/fleet/page.ts";
-import { Invalid, NotNow, Taken, Unknown } from "../../domain/fleet/situations.ts";
+import { Invalid, NotNow, Unknown } from "../../domain/fleet/situations.ts";
 import { fieldsToChange } from "../../domain/fleet/update-mask.ts";
 import type { CoreSchema } from "../schema.ts";
 import { topics } from "../topics.ts";
+import { changedColumns } from "./changed-columns.ts";
 import type { MakeChange } from "./changes.ts";
 import type { EnrolmentCodeStore } from "./enrolment-codes.ts";
 import { wordsOf } from "./message-values.ts";
+import { nameTaken } from "./name-taken.ts";
 import { type NodeRow, nodeOf, whereState } from "./node-message.ts";
 import { anyContains, beyond, idOf } from "./sql-parts.ts";
 
@@ -78,7 +79,7 @@ export function createNodeStore({ database: { db }, change, codes, heartbeatMs, 
           })
           .returningAll()
           .executeTakeFirstOrThrow()
-          .catch(nameTaken(name));
+          .catch(nameTaken("node", name));
         const config = JSON.stringify({ protocol: "freedom" });
         await made.tx
           .insertInto("node_outbound")
@@ -116,11 +117,14 @@ export function createNodeStore({ database: { db }, change, codes, heartbeatMs, 
       change(actor, async ({ tx, audit, publish, announce }) => {
         const before = await findNode(tx, request.id);
         const next = columnsOf(request, before);
-        const changed = Object.entries(next).flatMap(([name, value]) =>
-          value === before[name as keyof typeof next] ? [] : [name],
-        );
+        const changed = changedColumns(before, next);
         if (changed.length === 0) return show(before);
-        await tx.updateTable("node").set(next).where("id", "=", before.id).execute().catch(nameTaken(next.name));
+        await tx
+          .updateTable("node")
+          .set(next)
+          .where("id", "=", before.id)
+          .execute()
+          .catch(nameTaken("node", next.name));
         await audit("node.update", `node:${before.id}`, { changed });
         await announce(topics.nodes, `${before.id}`);
         if (next.disabled !== before.disabled) {
@@ -196,10 +200,3 @@ function columnsOf(request: UpdateNodeRequest, before: NodeRow) {
 }
 
 const syncWords = wordsOf(SyncStatusSchema);
-
-function nameTaken(name: string) {
-  return (cause: unknown): never => {
-    if (!(cause instanceof UniqueViolation)) throw cause;
-    throw new Taken("NAME", `there is a node named ${JSON.stringify(name)} already: choose another name`);
-  };
-}

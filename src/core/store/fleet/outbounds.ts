@@ -21,6 +21,7 @@ import { restoreSecrets, withoutSecrets } from "../../domain/fleet/secrets.ts";
 import { Invalid, NotNow, Unknown } from "../../domain/fleet/situations.ts";
 import { fieldsToChange } from "../../domain/fleet/update-mask.ts";
 import type { CoreSchema } from "../schema.ts";
+import { changedColumns } from "./changed-columns.ts";
 import type { MakeChange } from "./changes.ts";
 import { claimTag, routingOf } from "./node-tags.ts";
 import { findNode } from "./nodes.ts";
@@ -87,9 +88,7 @@ export function createOutboundStore({ db }: Pick<Database<CoreSchema>, "db">, ch
       change(actor, async ({ tx, audit, publish }) => {
         const before = await find(tx, request.id);
         const next = columnsOf(request, before);
-        const changed = Object.entries(next).flatMap(([name, value]) =>
-          value === before[name as keyof typeof next] ? [] : [name],
-        );
+        const changed = changedColumns(before, next);
         if (changed.length === 0) return outboundOf(before);
         if (changed.includes("tag") || (changed.includes("enabled") && next.enabled === 0))
           await refuseIfRouted(tx, before);

@@ -25,6 +25,7 @@ import { restoreSecrets, withoutSecrets } from "../../domain/fleet/secrets.ts";
 import { Invalid, NotNow, Taken, Unknown } from "../../domain/fleet/situations.ts";
 import { fieldsToChange } from "../../domain/fleet/update-mask.ts";
 import type { CoreSchema } from "../schema.ts";
+import { changedColumns } from "./changed-columns.ts";
 import type { MakeChange } from "./changes.ts";
 import { timeOf, wordsOf } from "./message-values.ts";
 import { claimTag, freeTag, routingOf } from "./node-tags.ts";
@@ -108,9 +109,7 @@ export function createProtocolStore({ database: { db }, change, random }: Protoc
       change(actor, async ({ tx, audit, publish }) => {
         const before = await find(tx, request.id);
         const next = columnsOf(request, before, random);
-        const changed = Object.entries(next).flatMap(([name, value]) =>
-          value === before[name as keyof typeof next] ? [] : [name],
-        );
+        const changed = changedColumns(before, next);
         if (changed.length === 0) return protocolOf(before);
         const row = { ...before, ...next };
         if (changed.includes("tag")) {

@@ -14,13 +14,14 @@ import {
   UserSchema,
 } from "../../../../gen/garrison/core/v1/users_pb.ts";
 import type { Database } from "../../../platform/storage/database.ts";
-import { UniqueViolation } from "../../../platform/storage/errors.ts";
 import { pageOf } from "../../domain/fleet/page.ts";
-import { Invalid, NotNow, Taken, Unknown } from "../../domain/fleet/situations.ts";
+import { Invalid, NotNow, Unknown } from "../../domain/fleet/situations.ts";
 import { fieldsToChange } from "../../domain/fleet/update-mask.ts";
 import type { CoreSchema } from "../schema.ts";
+import { changedColumns } from "./changed-columns.ts";
 import type { MakeChange } from "./changes.ts";
 import { timeOf } from "./message-values.ts";
+import { nameTaken } from "./name-taken.ts";
 import { anyContains, beyond, idOf } from "./sql-parts.ts";
 
 /** The users of the fleet. */
@@ -42,7 +43,7 @@ export function createUserStore({ db }: Pick<Database<CoreSchema>, "db">, change
           .values({ name, note, enabled: disabled ? 0 : 1, created_at: at })
           .returningAll()
           .executeTakeFirstOrThrow()
-          .catch(nameTaken(name));
+          .catch(nameTaken("user", name));
         await audit("user.create", `user:${row.id}`, { name, enabled: !disabled });
         return userOf(row);
       }),
@@ -54,7 +55,7 @@ export function createUserStore({ db }: Pick<Database<CoreSchema>, "db">, change
     },
 
     async list(request) {
-      const order = orders[request.order] ?? orders[UserOrder.ID];
+      const order = orders.get(request.order) ?? byId;
       const page = pageOf(ListUsersRequestSchema, request, [order.column === "name" ? "string" : "number"]);
       let query = db
         .selectFrom("account")
@@ -78,11 +79,14 @@ export function createUserStore({ db }: Pick<Database<CoreSchema>, "db">, change
           note: fields.has("note") ? (request.note ?? "") : before.note,
           enabled: fields.has("enabled") ? Number(request.enabled ?? false) : before.enabled,
         };
-        const changed = [...fields].filter(
-          (name) => next[name as keyof typeof next] !== before[name as keyof typeof next],
-        );
+        const changed = changedColumns(before, next);
         if (changed.length === 0) return userOf(before);
-        await tx.updateTable("account").set(next).where("id", "=", before.id).execute().catch(nameTaken(next.name));
+        await tx
+          .updateTable("account")
+          .set(next)
+          .where("id", "=", before.id)
+          .execute()
+          .catch(nameTaken("user", next.name));
         await audit("user.update", `user:${before.id}`, { changed, enabled: next.enabled === 1 });
         if (next.enabled !== before.enabled) {
           publish(
@@ -129,21 +133,18 @@ async function find(tx: Transaction<CoreSchema>, id: bigint): Promise<AccountRow
 
 type AccountRow = Selectable<CoreSchema["account"]>;
 
-const orders: Readonly<Record<number, { column: "id" | "name"; direction: "asc" | "desc" }>> & {
-  readonly [UserOrder.ID]: { column: "id" | "name"; direction: "asc" | "desc" };
-} = {
-  [UserOrder.ID]: { column: "id", direction: "asc" },
-  [UserOrder.ID_DESC]: { column: "id", direction: "desc" },
-  [UserOrder.NAME]: { column: "name", direction: "asc" },
-};
+interface Order {
+  readonly column: "id" | "name";
+  readonly direction: "asc" | "desc";
+}
+
+const byId: Order = { column: "id", direction: "asc" };
+const orders: ReadonlyMap<UserOrder, Order> = new Map([
+  [UserOrder.ID, byId],
+  [UserOrder.ID_DESC, { column: "id", direction: "desc" }],
+  [UserOrder.NAME, { column: "name", direction: "asc" }],
+]);
 
 function userOf({ id, name, note, enabled, created_at }: AccountRow): User {
   return create(UserSchema, { id: BigInt(id), name, note, enabled: enabled === 1, createdAt: timeOf(created_at) });
-}
-
-function nameTaken(name: string) {
-  return (cause: unknown): never => {
-    if (!(cause instanceof UniqueViolation)) throw cause;
-    throw new Taken("NAME", `there is a user named ${JSON.stringify(name)} already: choose another name`);
-  };
 }
