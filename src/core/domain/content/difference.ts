@@ -9,8 +9,9 @@ import {
 } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
 import type { Pace } from "../pace.ts";
 import { readClientRef, readMtproto, readTerms, readXray } from "./config-message.ts";
-import { type InboundParts, inboundParts } from "./inbound.ts";
+import { byEmail, type InboundParts, inboundParts } from "./inbound.ts";
 import { elementsOf, membersOf } from "./json-spans.ts";
+import { unlikePart } from "./unlike-part.ts";
 
 /** What makes `to` of `from`, two contents of configs, step by step. No steps: they are equal. */
 export async function difference(from: string, to: string, pace: Pace): Promise<ConfigOperation[]> {
@@ -20,8 +21,8 @@ export async function difference(from: string, to: string, pace: Pace): Promise<
   const steps = [
     ...(await xraySteps(before.xray, after.xray, pace)),
     ...mtprotoSteps(before.mtproto, after.mtproto),
-    ...(await entrySteps(before.links, after.links, pace, putLink, (uuid) => ({ case: "removeLink", value: uuid }))),
-    ...(await entrySteps(before.terms, after.terms, pace, putTerms, (id) => ({
+    ...(await linkSteps(before, after, pace)),
+    ...(await entrySteps(...unlikeMembers(before.terms, after.terms), pace, putTerms, (id) => ({
       case: "removeSubscriptionTerms",
       value: BigInt(id),
     }))),
@@ -34,25 +35,39 @@ type Step = Exclude<ConfigOperation["operation"], { case: undefined }>;
 /** The members of a content, as texts. */
 function partsOf(content: string) {
   const members = membersOf(content);
-  const map = (name: string) => membersOf(members.get(name) ?? "{}");
-  const mtprotoLinks = map("mtprotoClientMap");
-  const services = map("services");
+  const services = membersOf(members.get("services") ?? "{}");
   return {
     xray: services.get("xray"),
     mtproto: services.get("mtproto"),
-    // What is put before the entry says whether it is one of MTProto.
-    links: new Map(
-      [...map("clientMap")].map(([uuid, client]) => [uuid, `${mtprotoLinks.has(uuid) ? "+" : "-"}${client}`]),
-    ),
-    terms: map("subscriptionTerms"),
+    links: members.get("clientMap") ?? "{}",
+    mtprotoLinks: members.get("mtprotoClientMap") ?? "{}",
+    terms: members.get("subscriptionTerms") ?? "{}",
   };
 }
 
-function putLink(uuid: string, entry: string): Step {
-  return {
+type Parts = ReturnType<typeof partsOf>;
+
+/** The entries of two maps, as texts, without most of those that are the same. */
+function unlikeMembers(before: string, after: string): [Map<string, string>, Map<string, string>] {
+  const [from, to] = unlikePart(before, after, '"');
+  return [membersOf(from), membersOf(to)];
+}
+
+function linkSteps(before: Parts, after: Parts, pace: Pace): Promise<Step[]> {
+  const sameMtproto = before.mtprotoLinks === after.mtprotoLinks;
+  const [from, to] = sameMtproto ? unlikeMembers(before.links, after.links) : [before, after].map(withMtproto);
+  const mtproto = membersOf(after.mtprotoLinks);
+  const put = (uuid: string, client: string): Step => ({
     case: "putLink",
-    value: create(LinkSchema, { uuid, mtproto: entry.startsWith("+"), client: readClientRef(entry.slice(1)) }),
-  };
+    value: create(LinkSchema, { uuid, mtproto: mtproto.has(uuid), client: readClientRef(client.trimStart()) }),
+  });
+  return entrySteps(from ?? new Map(), to ?? new Map(), pace, put, (uuid) => ({ case: "removeLink", value: uuid }));
+}
+
+/** All links; those of MTProto are told from others by white space. */
+function withMtproto({ links, mtprotoLinks }: Parts): Map<string, string> {
+  const mtproto = membersOf(mtprotoLinks);
+  return new Map([...membersOf(links)].map(([uuid, client]) => [uuid, mtproto.has(uuid) ? ` ${client}` : client]));
 }
 
 function putTerms(id: string, terms: string): Step {
@@ -128,13 +143,10 @@ function byTag(inbound: InboundParts): [string, InboundParts] {
 }
 
 async function clientSteps(inboundTag: string, before: InboundParts, after: InboundParts, pace: Pace): Promise<Step[]> {
-  const from = before.clients();
-  await pace();
-  const to = after.clients();
-  await pace();
+  const [from, to] = unlikePart(before.clients, after.clients, '{"');
   return entrySteps(
-    from,
-    to,
+    byEmail(from),
+    byEmail(to),
     pace,
     (_, client) => ({ case: "putXrayClient", value: create(XrayClientSchema, { inboundTag, client }) }),
     (email) => ({ case: "removeXrayClient", value: create(XrayClientKeySchema, { inboundTag, email }) }),

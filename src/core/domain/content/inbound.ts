@@ -6,11 +6,11 @@ export interface InboundParts {
   readonly text: string;
   /** All but its users, to be compared. */
   readonly shell: string;
-  /** Each user as its text, by `email`. */
-  clients(): Map<string, string>;
+  /** Its users, an array. */
+  readonly clients: string;
 }
 
-/** Takes an inbound apart. Its users are read only when they are asked for. */
+/** Takes an inbound apart. */
 export function inboundParts(text: string): InboundParts {
   const { settings = "{}", ...rest } = Object.fromEntries(membersOf(text));
   const { clients = "[]", ...others } = Object.fromEntries(membersOf(settings));
@@ -18,11 +18,11 @@ export function inboundParts(text: string): InboundParts {
     tag: JSON.parse(rest.tag ?? '""'),
     text,
     shell: JSON.stringify([rest, others]),
-    clients: () => new Map(elementsOf(clients).map((client) => [emailOf(client), client])),
+    clients,
   };
 }
 
-/** The `email` of a user of an inbound. */
-export function emailOf(client: string): string {
-  return (JSON.parse(client) as { email: string }).email;
+/** Users of an inbound, each as its text, by `email`. */
+export function byEmail(clients: string): Map<string, string> {
+  return new Map(elementsOf(clients).map((client) => [(JSON.parse(client) as { email: string }).email, client]));
 }
