@@ -7,8 +7,8 @@ import { guessedUrls, namesWith } from "../core/public-urls.ts";
 import { openServerCertificate, type ServerCertificate } from "../core/server-certificate.ts";
 import { type CoreSettings, coreVariables, readCoreSettings } from "../core/settings.ts";
 import { createAuthorityStore } from "../core/store/authority.ts";
+import { createFirstOperatorStore } from "../core/store/first-operator.ts";
 import { openCoreDatabase } from "../core/store/open.ts";
-import { createOperatorKeyStore } from "../core/store/operator-keys.ts";
 import { processOwner } from "../platform/config/common.ts";
 import { openServiceDir } from "../platform/config/data-dir.ts";
 import { variablesAsText } from "../platform/config/variables.ts";
@@ -80,7 +80,7 @@ async function startCore(settings: CoreSettings, dataDir: string, adminKeyFile: 
     const isOwnAuthority = settings.tls && settings.certificate === undefined;
     const authority = isOwnAuthority ? await openAuthority(createAuthorityStore(database), now) : undefined;
     if (authority !== undefined) await replaceFile(join(dataDir, "ca.pem"), authority.cert);
-    const store = createOperatorKeyStore(database);
+    const store = createFirstOperatorStore(database);
     const madeAdminKey = await ensureFirstOperator({ store, file: adminKeyFile, now });
 
     let server: Server | undefined;

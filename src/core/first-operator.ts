@@ -2,17 +2,24 @@ import { readFile, unlink } from "node:fs/promises";
 import { wrongValue } from "../platform/config/variables.ts";
 import { isErrno } from "../platform/errno.ts";
 import { keepFirst } from "../platform/files/keep-first.ts";
-import { isCredential, makeCredential } from "./domain/hashed-secret.ts";
-import { firstOperatorKey, type OperatorKeyStore } from "./domain/operator-keys.ts";
+import { hashOf, isCredential, makeCredential } from "./domain/hashed-secret.ts";
 
 /** The file of the first operator's key holds something else. The message names the file and what would be right. */
 class UnusableAdminKey extends Error {
   override readonly name = "UnusableAdminKey";
 }
 
+/** What is asked of a store, which all replicas share. */
+export interface FirstOperatorStore {
+  /** There is an operator's key, or was. */
+  hasOperator(): Promise<boolean>;
+  /** Adds a key that may do everything, by its hash, only if there was never one. False when there was. */
+  addFirst(hash: Uint8Array, at: number): Promise<boolean>;
+}
+
 /** Options of {@link ensureFirstOperator}. */
 export interface FirstOperatorOptions {
-  store: OperatorKeyStore;
+  store: FirstOperatorStore;
   /** Where the key is, or is kept: mode 0600. */
   file: string;
   /** Milliseconds since 1970. */
@@ -27,11 +34,11 @@ export interface FirstOperatorOptions {
  * @throws UnusableAdminKey
  */
 export async function ensureFirstOperator({ store, file, now }: FirstOperatorOptions): Promise<string | undefined> {
-  if ((await store.list()).length > 0) return undefined;
+  if (await store.hasOperator()) return undefined;
   const { text } = makeCredential("ok_");
   const made = await keepFirst(file, text);
   const key = made ? text : await readKey(file);
-  const isFirst = await store.addFirst(firstOperatorKey(key, now()));
+  const isFirst = await store.addFirst(hashOf(key), now());
   if (made && !isFirst) await forget(file); // another replica was faster, and this key opens nothing
   return made && isFirst ? text : undefined;
 }

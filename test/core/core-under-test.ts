@@ -5,7 +5,7 @@ import { type Client, createClient, type Interceptor, type Transport } from "@co
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { NodeAgentService } from "../../gen/garrison/core/v1/node_agent_pb.ts";
 import { type Core, createCore } from "../../src/core/core.ts";
-import { hashOf, makeCredential } from "../../src/core/domain/hashed-secret.ts";
+import { hashOf } from "../../src/core/domain/hashed-secret.ts";
 import type { OperatorScope } from "../../src/core/domain/operator-keys.ts";
 import type { CoreSchema } from "../../src/core/store/schema.ts";
 import { makeEnrolmentSecret, writeEnrolmentCode } from "../../src/platform/identity/enrolment-code.ts";
@@ -13,6 +13,7 @@ import { createServer, type Server } from "../../src/platform/server/server.ts";
 import type { Database } from "../../src/platform/storage/database.ts";
 import { createLog } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
+import { addOperatorKey } from "./operator-key.ts";
 import type { SharedDatabase } from "./shared-database.ts";
 
 /** Ways to call by RPC, which must do the same. */
@@ -98,12 +99,7 @@ export async function serveCore(shared: SharedDatabase, clock: { now: number }):
       return { nodeId: Number(nodeId), key: authKey };
     },
     async operator(...scopes) {
-      const { text, hash } = makeCredential("ok_");
-      await database.db
-        .insertInto("operator_key")
-        .values({ name: "test", hash, scopes: JSON.stringify(scopes), created_at: clock.now })
-        .execute();
-      return text;
+      return (await addOperatorKey(database, scopes)).key;
     },
     async close() {
       await server.close();

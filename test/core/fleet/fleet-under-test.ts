@@ -13,6 +13,7 @@ import { createServer } from "../../../src/platform/server/server.ts";
 import type { Database } from "../../../src/platform/storage/database.ts";
 import { createLog } from "../../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../../src/platform/telemetry/metrics.ts";
+import { addOperatorKey } from "../operator-key.ts";
 import { type SharedDatabase, shareDatabase } from "../shared-database.ts";
 import { type CallRpc, createCaller, type Way } from "./ways.ts";
 
@@ -69,7 +70,7 @@ export async function serveFleetUnderTest(engine: "sqlite" | "postgres"): Promis
     log: () => log,
     time: Date.parse("2026-11-21T12:00:00Z"),
     async caller(way, ...scopes) {
-      const { id, key } = await operators.create({ name: "test", scopes, expiresAt: null });
+      const { id, key } = await addOperatorKey(database, scopes, { now: under.time });
       return { call: createCaller(way, server.url, key), key, id };
     },
     async close() {
