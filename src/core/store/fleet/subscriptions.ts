@@ -215,16 +215,19 @@ function refusalNow(expiresAt: number | null, quotaBytes: bigint | null, periodB
 
 async function setNodeProtocols(tx: Transaction<CoreSchema>, id: number, given: readonly bigint[]): Promise<void> {
   await tx.deleteFrom("subscription_protocol").where("subscription_id", "=", id).execute();
-  for (const protocolId of given) {
-    const known = await tx
-      .selectFrom("node_protocol")
-      .select("id")
-      .where("id", "=", idOf(protocolId))
-      .executeTakeFirst();
-    if (known === undefined) throw new Unknown("NODE_PROTOCOL", protocolId);
-    await tx.insertInto("subscription_protocol").values({ subscription_id: id, node_protocol_id: known.id }).execute();
+  for (let at = 0; at < given.length; at += rowsAtOnce) {
+    const some = given.slice(at, at + rowsAtOnce);
+    const known = await tx.selectFrom("node_protocol").select("id").where("id", "in", some.map(idOf)).execute();
+    const ids = new Set(known.map((row) => row.id));
+    const missing = some.find((each) => !ids.has(idOf(each)));
+    if (missing !== undefined) throw new Unknown("NODE_PROTOCOL", missing);
+    const rows = known.map((row) => ({ subscription_id: id, node_protocol_id: row.id }));
+    await tx.insertInto("subscription_protocol").values(rows).execute();
   }
 }
+
+// A statement takes only so many values.
+const rowsAtOnce = 500;
 
 function columnsOf(
   request: UpdateSubscriptionRequest,

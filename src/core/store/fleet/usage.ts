@@ -13,6 +13,7 @@ import type { Database } from "../../../platform/storage/database.ts";
 import { pageOf } from "../../domain/fleet/page.ts";
 import { Invalid } from "../../domain/fleet/situations.ts";
 import type { CoreSchema } from "../schema.ts";
+import { nodesWithUsage } from "../usage/nodes-with-usage.ts";
 import { msOf, timeOf } from "./message-values.ts";
 import { idOf } from "./sql-parts.ts";
 
@@ -50,6 +51,10 @@ export function createQueryUsage({ db }: Pick<Database<CoreSchema>, "db">, now: 
     for (const key of keys) query = query.groupBy(key).orderBy(key);
     for (const { column, id } of filters) {
       if (id(request) !== 0n) query = query.where(column, "=", idOf(id(request)));
+    }
+    if (request.userId === 0n && request.nodeId === 0n) {
+      // Neither the index by user nor the key, which begins with the node, knows times alone.
+      query = query.where(sql<SqlBool>`node_id in (select id from ${nodesWithUsage} as used)`);
     }
     if (page.after !== undefined && keys.length > 0) {
       query = query.where(sql<SqlBool>`(${sql.join(keys)}) > (${sql.join(page.after.map((value) => sql.val(value)))})`);
