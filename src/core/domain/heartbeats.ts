@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import {
   type HeartbeatRequest,
@@ -8,6 +9,7 @@ import type { Intervals, Limits } from "../../../gen/garrison/core/v1/node_statu
 import { pause } from "../../platform/pause.ts";
 import { type HeartbeatNote, isBehind, isCopy, type NodeStanding, noteOf } from "./heartbeat.ts";
 import { createMemory } from "./memory.ts";
+import { createPace } from "./pace.ts";
 import { together } from "./together.ts";
 
 /** What heartbeats ask of a store. */
@@ -95,7 +97,7 @@ export function createHeartbeats({ store, intervals, limits, now, onProblem }: H
     taken = new Map();
     if (written.size === 0) return;
     try {
-      const notes = [...written.values()].map(({ standing, request, at }) => noteOf(standing, request, at));
+      const notes = await notesOf(written.values());
       await store.write(notes.toSorted((one, other) => one.nodeId - other.nodeId));
       const moved = notes.filter(({ nodeId, installId, syncStatus }) => {
         const { standing } = written.get(nodeId) ?? {};
@@ -155,6 +157,21 @@ export function createHeartbeats({ store, intervals, limits, now, onProblem }: H
       await writing;
     },
   };
+}
+
+/** Those of thousands of nodes take long enough to let others have a turn. */
+async function notesOf(taken: Iterable<Taken>): Promise<HeartbeatNote[]> {
+  const pace = createPace(
+    () => setImmediate(),
+    () => performance.now(),
+  );
+  const notes: HeartbeatNote[] = [];
+  for (const { standing, request, at } of taken) {
+    notes.push(noteOf(standing, request, at));
+    const rest = pace();
+    if (rest !== undefined) await rest;
+  }
+  return notes;
 }
 
 /** A heartbeat that is not written down yet. */
