@@ -5,7 +5,9 @@ import {
   ReportSessionsRequestSchema,
   ReportUsageRequestSchema,
   type SessionEventEntrySchema,
+  SessionEventType,
 } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
+import { VpnProtocol } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
 import { digestOfOutboundUsage, digestOfSessions, digestOfUsage } from "./batch-digest.ts";
 
 const usage = (...reports: MessageInitShape<typeof ReportUsageRequestSchema>[]) =>
@@ -42,14 +44,21 @@ test("reports of usage that differ in anything but their name have different dig
 
 test("so have those of outbounds and of sessions", () => {
   const items = [[], [{ tag: "a" }], [{ tag: "b" }], [{ tag: "a", bytesUp: 1n }], [{ tag: "a", bytesDown: 1n }]];
-  const event = { userId: 1n, occurredAt: "a" };
-  const events: MessageInitShape<typeof SessionEventEntrySchema>[][] = [
-    ...[{}, { userId: 2n }, { protocol: 1 }, { eventType: 1 }, { occurredAt: "b" }, { ipAddress: "a" }],
-    ...[{ sessionId: "a" }, { nodeProtocolId: 1n }, { subscriptionId: 1n }, { subscriptionId: 0n }],
-  ].map((more) => [{ ...event, ...more }]);
+  const others: MessageInitShape<typeof SessionEventEntrySchema>[] = [
+    {},
+    { userId: 2n },
+    { protocol: VpnProtocol.VLESS },
+    { eventType: SessionEventType.ONLINE },
+    { occurredAt: "b" },
+    { ipAddress: "a" },
+    { sessionId: "a" },
+    { nodeProtocolId: 1n },
+    { subscriptionId: 1n },
+    { subscriptionId: 0n },
+  ];
   const digests = [
     ...items.map((of) => digestOfOutboundUsage(create(ReportOutboundUsageRequestSchema, { items: of }))),
-    ...events.map((of) => digestOfSessions(create(ReportSessionsRequestSchema, { events: of }))),
+    ...others.map((event) => digestOfSessions(create(ReportSessionsRequestSchema, { events: [event] }))),
   ].map((digest) => Buffer.from(digest).toString("hex"));
   expect(new Set(digests).size).toBe(digests.length);
 });
