@@ -15,6 +15,8 @@ export interface Load {
   clients: number;
   /** Requests that each client has under way at once. */
   parallel: number;
+  /** The answer that is meant. Default: `2xx`. */
+  answer?: "2xx" | "3xx";
   /** How long, or how many. */
   amount: { seconds: number } | { requests: number };
 }
@@ -33,8 +35,9 @@ export async function requestsPerSecond(load: Load): Promise<number> {
   const { stdout } = await run("taskset", ["-c", String(loadCore), "h2load", ...args]);
   const [, rate] = /finished in [^,]*, ([\d.]+) req\/s/.exec(stdout) ?? [];
   const [, failed] = /(\d+) failed/.exec(stdout) ?? [];
-  const [, others] = /status codes: \d+ 2xx, (.*)/.exec(stdout) ?? [];
-  if (rate === undefined || failed !== "0" || /[1-9]/.test(others?.replaceAll(/\dxx/g, "") ?? "1")) {
+  const [, answers = ""] = /status codes: (.*)/.exec(stdout) ?? [];
+  const others = answers.split(", ").filter((count) => !count.endsWith(load.answer ?? "2xx"));
+  if (rate === undefined || failed !== "0" || others.length !== 3 || others.some((count) => !count.startsWith("0 "))) {
     throw new Error(`h2load ${load.path}: ${stdout}`);
   }
   return Number(rate);

@@ -7,6 +7,8 @@ import { startPostgres } from "../../test/postgres.ts";
 import { moveToLoadCore } from "../child-server.ts";
 import { compare } from "../rounds.ts";
 import { bookedBytes } from "./booked-bytes.ts";
+import { measureFanOut, measureUnchanged } from "./configs.ts";
+import { measureRendering } from "./rendering.ts";
 import { startUsageServer } from "./usage.ts";
 import { bytesPerMinute } from "./usage-bodies.ts";
 
@@ -26,6 +28,8 @@ for (const target of targets) {
   const about = `usage entries, ${target.engine}, ${target.entries} a batch`;
   if (about.includes(only)) await usage(about, target);
 }
+const ofConfigs = { rendering: measureRendering, unchanged: measureUnchanged, watching: measureFanOut };
+for (const [name, measure] of Object.entries(ofConfigs)) if (`configs, ${name}`.includes(only)) await measure();
 
 async function usage(about: string, { engine, entries, rate, ratio }: (typeof targets)[number]): Promise<void> {
   const postgres = engine === "PostgreSQL" ? await startPostgres({ durable: true }) : undefined;

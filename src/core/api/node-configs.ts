@@ -30,12 +30,15 @@ export function createConfigHandlers(configs: Configs): Pick<ServiceImpl<typeof 
   };
 }
 
+const never = new AbortController().signal;
+
 /** In REST the ETag names what the caller has, and the config is always whole, written and compressed once for all. */
 async function getOverRest(configs: Configs, nodeId: number, wait: number, context: HandlerContext) {
   const { requestHeader, responseHeader, values } = context;
   const ifNoneMatch = requestHeader.get("if-none-match") ?? undefined;
   const known = (etag: string) => isKnown(ifNoneMatch, etag);
-  const latest = await configs.latest(nodeId, { digest: "", wait }, context.signal, known);
+  // The signal of a call is made when it is asked for, at a price.
+  const latest = await configs.latest(nodeId, { digest: "", wait }, wait > 0 ? context.signal : never, known);
   responseHeader.set("etag", latest.etag);
   if ("config" in latest) values.set(kReadyBody, await bodyOf(latest.config, context));
   return {};

@@ -8,6 +8,7 @@ export function etagOf(body: string | Uint8Array): string {
 /** An `If-None-Match` header names this ETag; whether it is weak makes no difference (RFC 9110 §13.1.2). */
 export function isKnown(ifNoneMatch: string | undefined, etag: string): boolean {
   if (ifNoneMatch === undefined) return false;
+  if (ifNoneMatch === etag) return true;
   const strong = (text: string) => text.trim().replace(/^W\//, "");
   return ifNoneMatch.trim() === "*" || ifNoneMatch.split(",").some((known) => strong(known) === strong(etag));
 }

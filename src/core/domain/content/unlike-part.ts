@@ -17,14 +17,15 @@ export function unlikePart(before: string, after: string, begin: '"' | '{"'): [b
 
 /** How many characters two texts begin with in common. */
 function commonStart(one: string, other: string): number {
-  return greatest(Math.min(one.length, other.length), (length) => one.startsWith(other.slice(0, length)));
+  return greatest(Math.min(one.length, other.length), (length) => one.slice(0, length) === other.slice(0, length));
 }
 
 /** How many characters two texts end with in common, `most` at most. */
 function commonEnd(one: string, other: string, most: number): number {
-  return greatest(most, (length) => length === 0 || one.endsWith(other.slice(-length)));
+  return greatest(most, (length) => length === 0 || one.slice(-length) === other.slice(-length));
 }
 
+// Whether texts are equal is found by far faster than whether one starts with the other.
 /** The greatest number up to `most` for which something holds that holds for all below it. */
 function greatest(most: number, holds: (value: number) => boolean): number {
   let [least, above] = [0, most + 1];
