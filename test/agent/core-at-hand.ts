@@ -11,9 +11,7 @@ import { SubscriptionService } from "../../gen/garrison/core/v1/subscriptions_pb
 import { UserService } from "../../gen/garrison/core/v1/users_pb.ts";
 import { VpnProtocol } from "../../gen/garrison/core/v1/vpn_protocol_pb.ts";
 import { createCore } from "../../src/core/core.ts";
-import { createOperatorKeys } from "../../src/core/domain/operator-keys.ts";
 import { openCoreDatabase } from "../../src/core/store/open.ts";
-import { createOperatorKeyStore } from "../../src/core/store/operator-keys.ts";
 import type { CoreSchema } from "../../src/core/store/schema.ts";
 import {
   type AuthorityKeyPair,
@@ -26,6 +24,7 @@ import { createServer } from "../../src/platform/server/server.ts";
 import type { Database } from "../../src/platform/storage/database.ts";
 import { createLog } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
+import { addOperatorKey } from "../core/operator-key.ts";
 import { freePorts } from "../support/ports.ts";
 
 /** A user with one link. */
@@ -80,8 +79,7 @@ export async function startCore(): Promise<CoreAtHand> {
   };
   let end = await serve(first);
 
-  const operators = createOperatorKeys({ store: createOperatorKeyStore(database), now: Date.now });
-  const { key } = await operators.create({ name: "test", scopes: ["*"], expiresAt: null });
+  const { key } = await addOperatorKey(database, ["*"]);
   const transport = createConnectTransport({
     baseUrl: url,
     httpVersion: "1.1",

@@ -69,8 +69,7 @@ const kindsByName: Readonly<Record<string, VpnProtocol>> = {
 function protocolsOf({ services }: NodeConfig): Pick<Links, "protocols" | "kinds"> {
   const protocols = new Map<string, number>();
   const kinds = new Map<number, VpnProtocol>();
-  const inbounds: readonly XrayInbound[] = services?.xray === undefined ? [] : JSON.parse(services.xray.inbounds);
-  for (const { tag = "", protocol = "", settings } of inbounds) {
+  for (const { tag = "", protocol = "", settings } of inboundsIn(services?.xray?.inbounds ?? "[]")) {
     const read = readUserName(settings?.clients?.[0]?.email ?? "");
     if (read === undefined) continue;
     protocols.set(tag, read.nodeProtocolId);
@@ -79,6 +78,16 @@ function protocolsOf({ services }: NodeConfig): Pick<Links, "protocols" | "kinds
   for (const { nodeProtocolId } of services?.mtproto?.inbounds ?? [])
     kinds.set(Number(nodeProtocolId), VpnProtocol.MTPROTO);
   return { protocols, kinds };
+}
+
+/** What is none is left out: whoever runs the config says what is wrong with it. */
+function inboundsIn(text: string): XrayInbound[] {
+  try {
+    const inbounds: unknown = JSON.parse(text);
+    return Array.isArray(inbounds) ? inbounds.filter((inbound) => typeof inbound === "object" && inbound !== null) : [];
+  } catch {
+    return [];
+  }
 }
 
 interface XrayInbound {
