@@ -14,7 +14,7 @@ export interface Debounce {
 }
 
 /** What operators and traffic change comes in bursts, and shall be seen within a second. */
-export const usualDebounce: Debounce = { quietMs: 250, mostMs: 2_000 };
+export const usualDebounce: Debounce = { quietMs: 200, mostMs: 2_000 };
 
 /** Keeps what is to be published in the database, so that a change is published whatever dies. */
 export function createPublicationStore(
