@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
@@ -192,6 +192,17 @@ test("whoever has another authority is not Core: nothing is sent, the engines se
   await again();
   await until("all is booked", async () => (await booked()) === (await countedByEngine()), 90_000);
 }, 120_000);
+
+test("a node takes another key when an operator wants it to, and keeps it", async () => {
+  const kept = async () => JSON.parse(await readFile(join(node.dataDir, "agent/identity.json"), "utf8")).authKey;
+  const before = await kept();
+  await core.operate(Fleet).rotateNodeKey({ id: BigInt(nodeId) });
+  await until("it has another key", async () => (await kept()) !== before, 20_000);
+  await until("it is used", async () => (await nodes())[0]?.keyRotationPending === false, 20_000);
+  await node.stop();
+  await node.start({});
+  await until("it is used by the next one", () => node.log().split('"Core answers"').length > 2, 20_000);
+});
 
 test("a code that was used is refused with what to do about it", async () => {
   const code = await core.code();
