@@ -193,6 +193,27 @@ test("whoever has another authority is not Core: nothing is sent, the engines se
   await until("all is booked", async () => (await booked()) === (await countedByEngine()), 90_000);
 }, 120_000);
 
+test("an engine that dies is back by itself, what it took along is told as a gap, and the rest is booked", async () => {
+  await core.addVless(nodeId, port);
+  const link = await core.addUser();
+  await untilAdmittedTo(link);
+  await carry(port, link.id, target, 10_000, 20_000);
+  await until("it is booked", async () => (await booked()) > 30_000, 20_000);
+  const before = await booked();
+  process.kill(await xrayPid(), "SIGKILL");
+  const lastError = async () => (await nodes())[0]?.lastError?.code;
+  await until("Core is told", async () => (await lastError()) === "USAGE_GAP", 20_000);
+  await untilAdmittedTo(link);
+  await carry(port, link.id, target, 1_000, 2_000);
+  await until("it is booked", async () => (await booked()) > before + 3_000, 20_000);
+  expect((await nodes())[0]?.syncStatus).toBe(SyncStatus.SYNCED);
+});
+
+/** The process of this node's Xray. */
+async function xrayPid(): Promise<number> {
+  return JSON.parse(await readFile(join(node.dataDir, "run/xray.json"), "utf8")).pid;
+}
+
 test("a node takes another key when an operator wants it to, and keeps it", async () => {
   const kept = async () => JSON.parse(await readFile(join(node.dataDir, "agent/identity.json"), "utf8")).authKey;
   const before = await kept();
