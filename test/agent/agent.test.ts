@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { EngineKind, EngineState } from "../../gen/garrison/core/v1/node_status_pb.ts";
 import { NodeService as Fleet, SyncStatus } from "../../gen/garrison/core/v1/nodes_pb.ts";
 import { SubscriptionService } from "../../gen/garrison/core/v1/subscriptions_pb.ts";
 import { NodeService } from "../../gen/service/node_pb.ts";
@@ -93,6 +94,10 @@ test("a node enrols itself, runs what Core says, and what users carry is booked 
     const events = await core.database.db.selectFrom("session_event").selectAll().execute();
     return events.length === 1;
   });
+  await until("Core knows the engine", async () => (await nodes())[0]?.observed?.engines[0]?.ports[0] === port);
+  const { observed } = (await nodes())[0] ?? {};
+  expect(observed?.engines[0]).toMatchObject({ kind: EngineKind.XRAY, state: EngineState.RUNNING, restarts: 0 });
+  expect(observed?.host?.memoryTotalBytes).toBeGreaterThan(0n);
   expect((await stat(join(node.dataDir, "agent/identity.json"))).mode & 0o077).toBe(0);
   expect(await node.metrics()).toContain('garrison_agent_contact{state="reached",garrison_service="node"} 1');
 });

@@ -30,7 +30,7 @@ export async function runHeartbeats(options: HeartbeatOptions): Promise<void> {
   const { contact, clock, uptime, signal, log } = options;
   const backoff = createBackoff();
   while (!signal.aborted) {
-    let waitMs = jittered(options.periodMs());
+    let waitMs: number;
     try {
       const described = await options.describe();
       const offsetMs = clock.offsetMs();
@@ -52,9 +52,10 @@ export async function runHeartbeats(options: HeartbeatOptions): Promise<void> {
       );
       backoff.reset();
       await options.answered(answer);
+      waitMs = jittered(options.periodMs()); // which the answer may have changed
     } catch (error) {
       // A Core that comes back hears from its nodes soon, but not from all at once.
-      waitMs = Math.min(waitMs, backoff.after(error));
+      waitMs = Math.min(jittered(options.periodMs()), backoff.after(error));
       if (!signal.aborted) log.debug({ reason: error instanceof Error ? error.message : error }, "no heartbeat");
     }
     await pause(waitMs, signal);
