@@ -42,13 +42,19 @@ describe("help", () => {
 
 describe("a wrong command line ends with exit code 2, and says what is wrong and where help is", () => {
   test.each([
-    [["nod"], "garrison: there is no command 'nod'; there are node, up, engines, cert, version\nSee garrison --help\n"],
-    [["constructor"], "garrison: there is no command 'constructor'; there are node, up, engines, cert, version\n"],
+    [
+      ["nod"],
+      "garrison: there is no command 'nod'; there are node, core, up, engines, cert, version\nSee garrison --help\n",
+    ],
+    [
+      ["constructor"],
+      "garrison: there is no command 'constructor'; there are node, core, up, engines, cert, version\n",
+    ],
     [["node", "--port", "1"], "garrison node: Unknown option '--port'\nSee garrison node --help\n"],
     [["node", "start"], "garrison node: unexpected argument 'start'\n"],
     [["node", "--examples=yes"], "garrison node: Option '--examples' does not take an argument\n"],
     [["node", "--data-dir"], "garrison node: Option '--data-dir <value>' argument missing\n"],
-    [["up", "core"], "garrison up: there is no service 'core'; there are node\n"],
+    [["up", "auth"], "garrison up: there is no service 'auth'; there are core, node\n"],
     [["engines"], "garrison engines: install or list?\n"],
     [["engines", "remove"], "garrison engines: there is no 'engines remove'\n"],
     [["engines", "install"], "garrison engines: which engine? there are xray, sing-box\n"],

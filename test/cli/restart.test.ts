@@ -22,7 +22,7 @@ function hardReset(port: number | undefined): string {
 
 test("garrison up starts a node again that wants to be, and its end is still noticed by the new one", async () => {
   const [port] = await freePorts(1);
-  const up = place.call(["up"], { API_KEY: key, API_PORT: `${port}` });
+  const up = place.call(["up", "node"], { API_KEY: key, API_PORT: `${port}` });
   await up.ready();
   const [first = 0] = await childrenOf(up.pid);
   expect(hardReset(port)).toBe("200");
