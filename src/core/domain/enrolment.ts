@@ -3,7 +3,7 @@ import { secretOf, writeEnrolmentCode } from "../../platform/identity/enrolment-
 import { hashOf, makeCredential } from "./hashed-secret.ts";
 
 /** A node that has just registered. */
-export interface RegisteredNode {
+interface RegisteredNode {
   readonly nodeId: number;
   /** Shown this once. */
   readonly key: string;

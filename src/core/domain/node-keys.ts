@@ -8,7 +8,7 @@ export interface NodeCaller {
 }
 
 /** A key that replaces another one. */
-export interface RotatedKey {
+interface RotatedKey {
   readonly key: string;
   /** When the old one ends unless the new one was used before, in milliseconds since 1970. */
   readonly oldKeyEndsAt: number;
@@ -31,7 +31,7 @@ export interface NodeKeys {
 }
 
 /** A key as it is kept. Times are milliseconds since 1970. */
-export interface StoredNodeKey extends NodeCaller {
+interface StoredNodeKey extends NodeCaller {
   /** Null: nobody has called with it yet. */
   readonly firstUsedAt: number | null;
   /** Null: it does not expire. */

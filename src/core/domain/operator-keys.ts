@@ -45,7 +45,7 @@ export interface OperatorKeys extends OperatorVerifier {
 }
 
 /** A key as it is kept. Times are milliseconds since 1970. */
-export interface StoredOperatorKey {
+interface StoredOperatorKey {
   readonly id: number;
   readonly scopes: readonly OperatorScope[];
   /** Null: never. */

@@ -18,7 +18,7 @@ export interface PublishingOptions {
 }
 
 /** Where problems go that no caller waits for. */
-export interface PublishingLog {
+interface PublishingLog {
   warn(details: object, message: string): void;
 }
 

@@ -7,7 +7,7 @@ export interface Watches {
 }
 
 /** A stream that is open. */
-export interface Watch {
+interface Watch {
   /** Aborts when the node has opened another one. */
   readonly superseded: AbortSignal;
   close(): void;

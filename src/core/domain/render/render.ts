@@ -45,7 +45,7 @@ export async function renderConfig(rows: NodeRows, links: readonly LinkRow[], pa
 }
 
 /** The digest of a config's content. */
-export async function digestOf(content: string, pace: Pace): Promise<string> {
+async function digestOf(content: string, pace: Pace): Promise<string> {
   const bytes = Buffer.from(content);
   const hash = createHash("sha256");
   for (let at = 0; at < bytes.length; at += hashedAtOnce) {

@@ -25,7 +25,7 @@ export interface ProtocolRow {
 }
 
 /** A way out of a node. */
-export interface OutboundRow {
+interface OutboundRow {
   readonly tag: string;
   readonly position: number;
   readonly enabled: boolean;

@@ -14,7 +14,7 @@ interface XrayProtocol {
 }
 
 /** `settings` of an inbound. */
-export type Settings = Readonly<Record<string, unknown>>;
+type Settings = Readonly<Record<string, unknown>>;
 
 /** By the spelling of `VpnProtocol`. The members of users are sorted by name, as canonical JSON wants them. */
 export const xrayProtocols: ReadonlyMap<string, XrayProtocol> = new Map<string, XrayProtocol>([
