@@ -14,7 +14,7 @@ import { type DrivenEngines, type Driving, startDriving } from "./driving.ts";
 import { enrol, identityFile } from "./enrolment.ts";
 import { ownAddress } from "./own-address.ts";
 import { createPace } from "./pace.ts";
-import { openSpool } from "./spool/spool.ts";
+import { openSpool } from "./spool/open-spool.ts";
 import { openSessions } from "./usage/sessions.ts";
 
 /** What Core is to this node: it says what the engines run, and is told what they carry. */

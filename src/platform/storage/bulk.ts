@@ -1,8 +1,6 @@
 import type { QueryExecutorProvider, Transaction } from "kysely";
+import type { BulkText } from "./bulk-text.ts";
 import { onConnection } from "./statements.ts";
-
-/** What a column of a bulk statement holds; null fits all. */
-export type BulkType = "integer" | "text";
 
 /**
  * A statement that joins, inserts or updates by a table of values that the caller brings: for thousands of rows it costs
@@ -17,18 +15,6 @@ export interface BulkStatement<S, Row> {
   all(values: readonly unknown[], tx: Transaction<S>): Promise<Row[]>;
   /** How many rows were inserted, updated or deleted. As `all` otherwise. */
   run(values: readonly unknown[], tx: Transaction<S>): Promise<number>;
-}
-
-/** The text of a bulk statement. */
-export interface BulkText {
-  /** The columns of the values, by name, in their order. */
-  readonly columns: Readonly<Record<string, BulkType>>;
-  /**
-   * The SQL. `rows` is a table expression for a `from` clause, which calls the values `v`: `insert into line select v.id,
-   * v.text from ${rows} where true on conflict …`. It has no other parameters. A statement that may be executed for some
-   * of the rows and then for others: no totals over all of them.
-   */
-  text(rows: string): string;
 }
 
 /** Makes a bulk statement of its text. `Row` is what it finds. Call it at start, not per request. */

@@ -1,5 +1,5 @@
 import type { DatabaseConnection, Dialect } from "kysely";
-import type { BulkText } from "./bulk.ts";
+import type { BulkText } from "./bulk-text.ts";
 import type { EventBus } from "./event-bus.ts";
 
 /** The engines that a service runs on. */

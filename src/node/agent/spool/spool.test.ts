@@ -6,7 +6,8 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { SessionEventEntrySchema } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
 import type { TrafficKind, TrafficReading } from "../../engines/engine.ts";
-import { type Counting, openSpool, type Spool } from "./spool.ts";
+import { openSpool } from "./open-spool.ts";
+import type { Counting, Spool } from "./spool.ts";
 
 const minuteMs = 60_000;
 const links = Array.from({ length: 6 }, (_, index) => `${index}0000000-0000-4000-8000-000000000000`);

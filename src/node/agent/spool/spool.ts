@@ -4,14 +4,7 @@ import type {
   ReportUsageRequest,
   SessionEventEntry,
 } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
-import { openDatabase } from "../../../platform/storage/database.ts";
 import type { TrafficReading } from "../../engines/engine.ts";
-import { createCoalescing } from "./coalescing.ts";
-import { createCounting } from "./counting.ts";
-import { int64Columns, migrations, type SpoolSchema } from "./schema.ts";
-import { createSealing } from "./sealing.ts";
-import { unacknowledgedOf } from "./unacknowledged.ts";
-import { unseal } from "./unsealing.ts";
 
 /** The kinds of report that are sent in numbered batches, as Core spells them. */
 export type ReportKind = "usage" | "outbound_usage" | "sessions";
@@ -71,7 +64,7 @@ export interface SpoolClock {
   readonly bootId: string;
 }
 
-/** Options of {@link openSpool}. */
+/** Where a spool is, and how large it may be. */
 export interface SpoolOptions {
   /** The SQLite file; its directory exists. */
   readonly file: string;
@@ -134,39 +127,4 @@ export interface SpoolState {
   readonly sealedAt: number | undefined;
   /** How large it is; 0 when there is none. */
   readonly sealedBytes: number;
-}
-
-/** Opens a spool, and makes it when it is missing. */
-export async function openSpool({ file, clock, maxBytes = 256 << 20 }: SpoolOptions): Promise<Spool> {
-  const database = await openDatabase<SpoolSchema>({ file, migrations, int64: int64Columns });
-  const counting = await createCounting(database);
-  const sealing = await createSealing(database, clock);
-  const coalesce = createCoalescing(database, clock.now, maxBytes);
-  let last: Promise<unknown> = Promise.resolve();
-  // One thing at a time: what is counted and what is sealed are the same rows.
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const turn = last.then(work);
-    last = turn.catch(() => undefined);
-    return turn;
-  };
-  return {
-    count: (reading, how) =>
-      inTurn(async () => {
-        const counted = await counting(reading, how);
-        await coalesce();
-        return counted;
-      }),
-    note: (events) => inTurn(() => sealing.note(events)),
-    next: (kind, options) => inTurn(() => sealing.next(kind, options)),
-    acknowledge: (kind, seq) => inTurn(() => sealing.acknowledge(kind, seq)),
-    beginEpoch: (kind) => inTurn(() => sealing.beginEpoch(kind)),
-    declareLost: (kind, from) => inTurn(() => sealing.declareLost(kind, from)),
-    unseal: (kind, entries) => inTurn(() => unseal(database, kind, entries)),
-    unacknowledged: () => inTurn(() => unacknowledgedOf(database)),
-    status: () => inTurn(() => sealing.status()),
-    async close() {
-      await last;
-      await database.close();
-    },
-  };
 }

@@ -1,4 +1,4 @@
-import type { BulkText, BulkType } from "../bulk.ts";
+import type { BulkText, BulkType } from "../bulk-text.ts";
 import { toPostgres } from "./types.ts";
 
 /** A bulk statement as PostgreSQL takes it: one parameter for each column, with the array of its values. */

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { AbortedTransactionError, type CompiledQuery, type QueryResult, type TransactionSettings } from "kysely";
 import type { QueryResult as PgResult, PoolClient } from "pg";
-import type { BulkText } from "../bulk.ts";
+import type { BulkText } from "../bulk-text.ts";
 import type { StatementResult, StoreConnection } from "../connection.ts";
 import { ConnectionLost, TransactionAborted, TransactionMisuse } from "../errors.ts";
 import { readInteger } from "../integers.ts";

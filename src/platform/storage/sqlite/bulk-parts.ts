@@ -1,4 +1,4 @@
-import type { BulkText } from "../bulk.ts";
+import type { BulkText } from "../bulk-text.ts";
 
 /** One execution of a bulk statement, for some of its rows. */
 export interface BulkPart {

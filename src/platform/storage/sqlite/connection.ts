@@ -1,7 +1,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { setImmediate } from "node:timers/promises";
 import type { CompiledQuery, QueryResult } from "kysely";
-import type { BulkText } from "../bulk.ts";
+import type { BulkText } from "../bulk-text.ts";
 import type { StatementResult, StoreConnection } from "../connection.ts";
 import { TransactionAborted, TransactionMisuse } from "../errors.ts";
 import { readInteger } from "../integers.ts";

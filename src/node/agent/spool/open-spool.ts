@@ -1,0 +1,43 @@
+import { openDatabase } from "../../../platform/storage/database.ts";
+import { createCoalescing } from "./coalescing.ts";
+import { createCounting } from "./counting.ts";
+import { int64Columns, migrations, type SpoolSchema } from "./schema.ts";
+import { createSealing } from "./sealing.ts";
+import type { Spool, SpoolOptions } from "./spool.ts";
+import { unacknowledgedOf } from "./unacknowledged.ts";
+import { unseal } from "./unsealing.ts";
+
+/** Opens a spool, and makes it when it is missing. */
+export async function openSpool({ file, clock, maxBytes = 256 << 20 }: SpoolOptions): Promise<Spool> {
+  const database = await openDatabase<SpoolSchema>({ file, migrations, int64: int64Columns });
+  const counting = await createCounting(database);
+  const sealing = await createSealing(database, clock);
+  const coalesce = createCoalescing(database, clock.now, maxBytes);
+  let last: Promise<unknown> = Promise.resolve();
+  // One thing at a time: what is counted and what is sealed are the same rows.
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const turn = last.then(work);
+    last = turn.catch(() => undefined);
+    return turn;
+  };
+  return {
+    count: (reading, how) =>
+      inTurn(async () => {
+        const counted = await counting(reading, how);
+        await coalesce();
+        return counted;
+      }),
+    note: (events) => inTurn(() => sealing.note(events)),
+    next: (kind, options) => inTurn(() => sealing.next(kind, options)),
+    acknowledge: (kind, seq) => inTurn(() => sealing.acknowledge(kind, seq)),
+    beginEpoch: (kind) => inTurn(() => sealing.beginEpoch(kind)),
+    declareLost: (kind, from) => inTurn(() => sealing.declareLost(kind, from)),
+    unseal: (kind, entries) => inTurn(() => unseal(database, kind, entries)),
+    unacknowledged: () => inTurn(() => unacknowledgedOf(database)),
+    status: () => inTurn(() => sealing.status()),
+    async close() {
+      await last;
+      await database.close();
+    },
+  };
+}
