@@ -150,6 +150,20 @@ describe("an engine that was left", () => {
     expect([await xray.pid(), xray.engine.state]).toEqual([pid, "running"]);
   });
 
+  test("is left alone when its process ends in the middle of a change that needs a restart", async () => {
+    const first = await open();
+    await first.engine.start(request([userOf("a", "vless")]));
+    const pid = await first.pid();
+    const dns = changed((config) => Object.assign(config, { dns: { servers: ["127.0.0.1"] } }));
+    const starting = first.engine.start(request([userOf("a", "vless")], dns)).catch((error: unknown) => error);
+    const closing = first.close();
+    expect(String(await starting)).toContain("stopped while xray was starting");
+    await closing;
+    expect(await isAlive(pid)).toBe(true);
+    const { xray } = await leaveAndFind();
+    expect([await xray.pid(), await xray.usersOn("vless")]).toEqual([pid, ["a"]]);
+  });
+
   test("that hangs is ended, and started again", async () => {
     const first = await open();
     await first.engine.start(request([userOf("a", "vless")]));

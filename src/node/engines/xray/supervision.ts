@@ -1,5 +1,6 @@
 import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.ts";
 import type { EngineState, TrafficKind, TrafficReading } from "../engine.ts";
+import { StartFailed } from "../engine-error.ts";
 import type { ProcessEnd } from "../process/engine-process.ts";
 import { type HealthPace, usualHealthPace, watchHealth } from "../process/health-watch.ts";
 import { forgetProcess } from "../process/process-record.ts";
@@ -180,7 +181,8 @@ export class Supervision {
 
   /** Starts the plan in force again, unless Xray went away by itself, and comes back anyway. */
   async startAgain(running: RunningXray): Promise<void> {
-    if (this.#running !== running) return;
+    // Whoever comes after this process finds what was begun, and starts it again.
+    if (this.#running !== running || this.#unwanted.signal.reason === leaving) return;
     this.enter("restarting");
     await this.#end();
     await this.#bringBack();
@@ -189,6 +191,7 @@ export class Supervision {
   /** Runs a plan instead of the one before, which comes back when the new one does not run. */
   async replace(plan: Plan): Promise<void> {
     if (this.#running !== undefined) await this.test(plan);
+    if (this.#unwanted.signal.aborted) throw new StartFailed("stopped while xray was starting");
     clearTimeout(this.#restart);
     if (this.plan !== undefined) this.enter("restarting");
     await this.#end();

@@ -46,7 +46,8 @@ export async function readTypedConfig(
     // A process that ends before it has read everything says why.
     pipeline(Readable.from(document), child.stdin).catch(() => undefined);
     const [bytes] = await Promise.all([buffer(child.stdout), closed]);
-    if (lines.at(-1) !== done) throw new Error(lines.at(-1) ?? "xray did not read the config");
+    const last = lines.findLast((line) => line !== "");
+    if (last !== done) throw new Error(last ?? "xray did not read the config");
     return index(bytes);
   } catch (error) {
     throw new ConfigRefused(error instanceof Error ? error.message : String(error));
