@@ -150,7 +150,8 @@ async function untilAnswers(
   const waiting = new AbortController();
   try {
     await Promise.race([
-      untilReady(api, waiting.signal),
+      // Its API may answer a moment before Xray finds that something else cannot be started, and ends.
+      untilReady(api, waiting.signal).then(() => sleep(settleMs)),
       process.ended.then(({ code, signal }) => {
         throw new StartFailed(whyItEnded(process.lastLines(), `exit ${signal ?? code}`));
       }),
@@ -195,6 +196,7 @@ async function takeSockets({ sockets, apiSocket }: Launch): Promise<void> {
 const socketGraceMs = 1_000;
 /** Xray ends within milliseconds of SIGTERM; one that hangs is killed. */
 export const terminationGraceMs = 5_000;
+const settleMs = 10;
 /** How often a starting Xray is asked whether it answers. */
 const probeIntervalMs = 20;
 
