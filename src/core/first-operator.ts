@@ -1,6 +1,5 @@
-import { readFile, unlink } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { wrongValue } from "../platform/config/variables.ts";
-import { isErrno } from "../platform/errno.ts";
 import { keepFirst } from "../platform/files/keep-first.ts";
 import { hashOf, isCredential, makeCredential } from "./domain/hashed-secret.ts";
 
@@ -39,7 +38,7 @@ export async function ensureFirstOperator({ store, file, now }: FirstOperatorOpt
   const made = await keepFirst(file, text);
   const key = made ? text : await readKey(file);
   const isFirst = await store.addFirst(hashOf(key), now());
-  if (made && !isFirst) await forget(file); // another replica was faster, and this key opens nothing
+  if (made && !isFirst) await rm(file, { force: true }); // another replica was faster, and this key opens nothing
   return made && isFirst ? text : undefined;
 }
 
@@ -49,10 +48,4 @@ async function readKey(file: string): Promise<string> {
   throw new UnusableAdminKey(
     wrongValue(file, text, "must hold an API key, `ok_` and 43 characters; or remove it and Core makes one", true),
   );
-}
-
-async function forget(file: string): Promise<void> {
-  await unlink(file).catch((error: unknown) => {
-    if (!isErrno(error, "ENOENT")) throw error;
-  });
 }

@@ -5,6 +5,7 @@ import { ScopeSchema, scope } from "../../../gen/garrison/core/v1/scope_pb.ts";
 import { value } from "../../../gen/garrison/rest/v1/rest_pb.ts";
 import { createFailureLimiter } from "../../platform/identity/failure-limiter.ts";
 import { kPeer } from "../../platform/rpc/call-context.ts";
+import { bearerOf, firstValue } from "../../platform/rpc/credential-header.ts";
 import type { Caller, Gate } from "../../platform/rpc/gate.ts";
 import { ScopeMissing } from "../domain/fleet/situations.ts";
 import { type NodeCaller, NodeKeyRevoked, type NodeKeys, NodeKeyUnknown } from "../domain/node-keys.ts";
@@ -96,13 +97,4 @@ function scopeOf(method: DescMethod): OperatorScope | undefined {
   const needed = getOption(method, scope);
   const spelling = ScopeSchema.value[needed] && getOption(ScopeSchema.value[needed], value).spelling;
   return operatorScopes.find((known) => known === spelling);
-}
-
-function bearerOf(authorization: string | null): string {
-  return /^bearer +(.*)$/i.exec(authorization ?? "")?.[1]?.trim() ?? "";
-}
-
-// Repeated headers arrive joined.
-function firstValue(header: string | null): string {
-  return header?.split(",", 1)[0]?.trim() ?? "";
 }

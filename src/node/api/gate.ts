@@ -2,6 +2,7 @@ import { timingSafeEqual } from "node:crypto";
 import { Code } from "@connectrpc/connect";
 import { createFailureLimiter } from "../../platform/identity/failure-limiter.ts";
 import { kPeer } from "../../platform/rpc/call-context.ts";
+import { bearerOf, firstValue } from "../../platform/rpc/credential-header.ts";
 import type { Caller, Gate } from "../../platform/rpc/gate.ts";
 import { PublicError } from "../../platform/rpc/public-error.ts";
 import { type ApiKey, parseUuid } from "./api-key.ts";
@@ -29,6 +30,7 @@ export function createNodeGate(options: NodeGateOptions): Gate {
 }
 
 function judge(caller: Caller, key: ApiKey): PublicError | undefined {
+  // The original looks at the first one only.
   const apiKey = firstValue(caller.header.get("x-api-key"));
   if (apiKey !== "") return judgeApiKey(apiKey, key);
   const authorization = caller.header.get("authorization");
@@ -45,14 +47,9 @@ function judgeApiKey(text: string, key: ApiKey): PublicError | undefined {
 }
 
 function judgeBearer(authorization: string, key: ApiKey): PublicError | undefined {
-  const given = parseUuid(/^bearer +(.*)$/i.exec(authorization)?.[1]?.trim() ?? "");
+  const given = parseUuid(bearerOf(authorization));
   if (given !== undefined && timingSafeEqual(given, key)) return undefined;
   return new PublicError("authorization must be Bearer and the node's API key", Code.Unauthenticated);
-}
-
-// Repeated headers arrive joined, and the original looks at the first one only.
-function firstValue(header: string | null): string {
-  return header?.split(",", 1)[0]?.trim() ?? "";
 }
 
 function tooManyFailures(waitMs: number): PublicError {

@@ -1,7 +1,6 @@
 import { constants } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { isErrno } from "../../platform/errno.ts";
+import { readText } from "../../platform/files/read-text.ts";
 import { replaceFile } from "../../platform/files/replace-file.ts";
 import { isFile } from "../../platform/is-file.ts";
 import type { EngineProgram } from "../engines/engine.ts";
@@ -17,7 +16,7 @@ export async function keepCore(path: string, executable: string, insteadOf: stri
  * is gone; else what the settings name.
  */
 export async function programToUse(path: string, configured: EngineProgram): Promise<EngineProgram> {
-  const kept = readKept(await textOf(path));
+  const kept = readKept((await readText(path)) ?? "");
   if (kept === undefined || kept.insteadOf !== configured.executable) return configured;
   if (!(await isFile(kept.executable, constants.X_OK))) return configured;
   return withExecutable(configured, kept.executable);
@@ -34,15 +33,6 @@ interface KeptCore {
   readonly executable: string;
   /** The executable that the settings named then. */
   readonly insteadOf: string;
-}
-
-async function textOf(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return "";
-    throw error;
-  }
 }
 
 function readKept(text: string): KeptCore | undefined {

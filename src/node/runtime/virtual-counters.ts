@@ -1,4 +1,5 @@
 import type { Incarnation, TrafficCounter, TrafficKind, TrafficReading } from "../engines/engine.ts";
+import { growth } from "../engines/growth.ts";
 
 /**
  * Counters that callers may reset, over counters of the engine that are never reset. All callers share them. Who wants a
@@ -136,11 +137,6 @@ function record(ledger: Ledger, counter: TrafficCounter): void {
   entry.seenUp = counter.uplinkBytes;
   entry.seenDown = counter.downlinkBytes;
   entry.live = true;
-}
-
-// A counter that went down was reset behind our back: what it shows was counted since.
-function growth(bytes: bigint, seen: bigint): bigint {
-  return bytes >= seen ? bytes - seen : bytes;
 }
 
 function restore(ledger: Ledger, { seenUp, seenDown, unreadUp, unreadDown, live, ...counter }: CounterState): void {

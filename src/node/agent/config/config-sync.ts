@@ -9,6 +9,7 @@ import {
 } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
 import type { NodeConfig } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
 import { ApplyState } from "../../../../gen/garrison/core/v1/node_status_pb.ts";
+import { createInTurn } from "../../../platform/in-turn.ts";
 import type { Logger } from "../../../platform/telemetry/log.ts";
 import type { Contact } from "../contact/contact.ts";
 import { CoreRefused } from "../contact/core-client.ts";
@@ -76,12 +77,7 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
   let fault: NodeFault | undefined;
   let failed: { readonly digest: string; readonly times: number; readonly notBefore: number } | undefined;
   let untold: ReportAppliedRequest | undefined;
-  let last: Promise<unknown> = Promise.resolve();
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const turn = last.then(work);
-    last = turn.catch(() => undefined);
-    return turn;
-  };
+  const inTurn = createInTurn();
   const isHeldBack = (digest: string) => failed?.digest === digest && now() < failed.notBefore;
 
   async function applyAll(config: NodeConfig): Promise<EngineApplied[]> {
@@ -251,8 +247,6 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
       inTurn(async () => {
         if (current !== undefined && !(await bringBack())) state = ApplyState.FAILED;
       }),
-    async settled() {
-      await last;
-    },
+    settled: () => inTurn(async () => undefined),
   };
 }

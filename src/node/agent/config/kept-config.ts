@@ -1,6 +1,5 @@
-import { readFile } from "node:fs/promises";
 import type { NodeConfig } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
-import { isErrno } from "../../../platform/errno.ts";
+import { readText } from "../../../platform/files/read-text.ts";
 import { replaceFile } from "../../../platform/files/replace-file.ts";
 import { configOf, digestOf } from "./config-content.ts";
 import { type FormerLink, type Links, linksOf } from "./links.ts";
@@ -17,8 +16,10 @@ export interface GoodConfig {
 
 /** The last good config that is kept in a file; undefined when there is none, or none that is whole. */
 export async function readKeptConfig(path: string, now: number): Promise<GoodConfig | undefined> {
+  const text = await readText(path);
+  if (text === undefined) return undefined;
   try {
-    const { format, revision, digest, content, former }: Kept = JSON.parse(await readFile(path, "utf8"));
+    const { format, revision, digest, content, former }: Kept = JSON.parse(text);
     if (format !== 1 || digestOf(content) !== digest) return undefined;
     const config = configOf(content);
     return {
@@ -29,7 +30,7 @@ export async function readKeptConfig(path: string, now: number): Promise<GoodCon
       links: linksOf(config, { owners: new Map(), former: new Map(former) }, now),
     };
   } catch (error) {
-    if (isErrno(error, "ENOENT") || error instanceof SyntaxError) return undefined;
+    if (error instanceof SyntaxError) return undefined;
     throw error;
   }
 }

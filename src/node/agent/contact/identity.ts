@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { isErrno } from "../../../platform/errno.ts";
+import { readText } from "../../../platform/files/read-text.ts";
 import { replaceFile } from "../../../platform/files/replace-file.ts";
 
 /** What this node is to Core, and Core to it. It holds the node's key. */
@@ -23,7 +22,7 @@ class IdentityUnusable extends Error {
 
 /** The identity that is kept in a file; undefined when the node has none. Throws {@link IdentityUnusable}. */
 export async function readIdentity(path: string): Promise<CoreIdentity | undefined> {
-  const text = await textOf(path);
+  const text = await readText(path);
   if (text === undefined) return undefined;
   const identity = parse(text);
   if (identity !== undefined) return identity;
@@ -40,20 +39,11 @@ export function keepIdentity(path: string, identity: CoreIdentity): Promise<void
  * call whose answer was lost can be made again.
  */
 export async function installIdAt(path: string): Promise<string> {
-  const kept = (await textOf(path))?.trim();
+  const kept = (await readText(path))?.trim();
   if (kept) return kept;
   const made = randomUUID();
   await replaceFile(path, `${made}\n`);
   return made;
-}
-
-async function textOf(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
 }
 
 function parse(text: string): CoreIdentity | undefined {

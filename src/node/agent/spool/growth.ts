@@ -1,4 +1,5 @@
 import type { Incarnation, TrafficCounter, TrafficKind, TrafficReading } from "../../engines/engine.ts";
+import { growth } from "../../engines/growth.ts";
 
 /** What a counter of an engine has counted since the last reading. */
 export interface Growth {
@@ -39,8 +40,4 @@ export function growthSince(baselines: Baselines, { incarnation, counters }: Tra
     if (isChanged) grown.push({ kind, name, link, upBytes, downBytes, baseline });
   }
   return grown;
-}
-
-function growth(bytes: bigint, before: bigint): bigint {
-  return bytes >= before ? bytes - before : bytes;
 }

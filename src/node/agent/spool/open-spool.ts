@@ -1,3 +1,4 @@
+import { createInTurn } from "../../../platform/in-turn.ts";
 import { openDatabase } from "../../../platform/storage/database.ts";
 import { createCoalescing } from "./coalescing.ts";
 import { createCounting } from "./counting.ts";
@@ -13,13 +14,8 @@ export async function openSpool({ file, clock, maxBytes = 256 << 20 }: SpoolOpti
   const counting = await createCounting(database);
   const sealing = await createSealing(database, clock);
   const coalesce = createCoalescing(database, clock.now, maxBytes);
-  let last: Promise<unknown> = Promise.resolve();
   // One thing at a time: what is counted and what is sealed are the same rows.
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const turn = last.then(work);
-    last = turn.catch(() => undefined);
-    return turn;
-  };
+  const inTurn = createInTurn();
   return {
     count: (reading, how) =>
       inTurn(async () => {
@@ -35,9 +31,6 @@ export async function openSpool({ file, clock, maxBytes = 256 << 20 }: SpoolOpti
     unseal: (kind, entries) => inTurn(() => unseal(database, kind, entries)),
     unacknowledged: () => inTurn(() => unacknowledgedOf(database)),
     status: () => inTurn(() => sealing.status()),
-    async close() {
-      await last;
-      await database.close();
-    },
+    close: () => inTurn(() => database.close()),
   };
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { MtProtoServiceConfig } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
+import { createInTurn } from "../../../platform/in-turn.ts";
 import { bootId, startTicks } from "../../../platform/proc.ts";
 import type {
   CountedEngine,
@@ -66,7 +67,7 @@ class TelemtEngine implements MtProtoEngine {
   readonly #telemts = new Map<string, Supervision>();
   #toldState: EngineState = "stopped";
   #recovered = false;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #inTurn = createInTurn();
   #unwanted = new AbortController();
 
   constructor(options: MtProtoEngineOptions) {
@@ -200,12 +201,6 @@ class TelemtEngine implements MtProtoEngine {
       await endRecorded(left, leftoverGraceMs);
     }
     this.#recovered = true;
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(work);
-    this.#last = turn.catch(() => undefined);
-    return turn;
   }
 
   #tellState(): void {

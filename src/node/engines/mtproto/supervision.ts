@@ -1,3 +1,4 @@
+import { createInTurn } from "../../../platform/in-turn.ts";
 import type { EngineEvents, EngineState, OnlineAddresses } from "../engine.ts";
 import { ApplyTimedOut, EngineNotRunning } from "../engine-error.ts";
 import type { ProcessEnd } from "../process/engine-process.ts";
@@ -61,7 +62,7 @@ export class Supervision {
   #stopHealthWatch = () => {};
   #unwanted = new AbortController();
   // Whatever changes telemt waits for what came before.
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #inTurn = createInTurn();
 
   constructor(id: string, options: SupervisionOptions) {
     this.#id = id;
@@ -305,12 +306,6 @@ export class Supervision {
     return this.#held;
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(work);
-    this.#last = turn.catch(() => undefined);
-    return turn;
-  }
-
   #enter(state: EngineState): void {
     if (this.#state === state) return;
     this.#state = state;
@@ -320,15 +315,13 @@ export class Supervision {
 
 /** Takes samples one after the other: one that was taken before another must not be counted after it. */
 function inOrder(read: () => Promise<TrafficSample>, counted: CountedProcess): () => Promise<TrafficSample> {
-  let last: Promise<unknown> = Promise.resolve();
-  return () => {
-    const sample = last.then(read).then((taken) => {
+  const inTurn = createInTurn();
+  return () =>
+    inTurn(async () => {
+      const taken = await read();
       counted.observe(taken);
       return taken;
     });
-    last = sample.catch(() => undefined);
-    return sample;
-  };
 }
 
 /** As long as telemt may take to follow and to end connections; one that hangs is not waited for longer. */

@@ -1,6 +1,6 @@
-import { readFile, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { isErrno } from "../../../platform/errno.ts";
+import { readText } from "../../../platform/files/read-text.ts";
 import { replaceFile } from "../../../platform/files/replace-file.ts";
 import { bootId, executableOf, isRunning } from "../../../platform/proc.ts";
 import type { EngineProcess } from "./engine-process.ts";
@@ -34,7 +34,7 @@ export async function recordProcess(
  * program.
  */
 export async function recordedProcess(path: string): Promise<ProcessRecord | undefined> {
-  const record = parse(await textOf(path));
+  const record = parse((await readText(path)) ?? "");
   return record !== undefined && stillRuns(record) ? record : undefined;
 }
 
@@ -61,15 +61,6 @@ function stillRuns({ bootId: boot, pid, startTicks, executable }: ProcessRecord)
     return boot === bootId() && isRunning(pid, startTicks) && executableOf(pid) === executable;
   } catch {
     return false; // it went away just now, or is not this user's
-  }
-}
-
-async function textOf(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return "";
-    throw error;
   }
 }
 

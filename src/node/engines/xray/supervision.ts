@@ -1,4 +1,5 @@
 import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.ts";
+import { createInTurn, type InTurn } from "../../../platform/in-turn.ts";
 import type { EngineState, TrafficKind, TrafficReading } from "../engine.ts";
 import { StartFailed } from "../engine-error.ts";
 import type { ProcessEnd } from "../process/engine-process.ts";
@@ -36,6 +37,8 @@ export interface SupervisionOptions extends XrayProgram, LaunchOptions {
  */
 export class Supervision {
   readonly #options: SupervisionOptions;
+  /** Whatever changes the engine waits for what came before. */
+  readonly inTurn: InTurn = createInTurn();
   /** What is in force, and how it is changed without a restart. */
   readonly inForce: PlanInForce;
   readonly #logFiles: LogFiles;
@@ -46,8 +49,6 @@ export class Supervision {
   #version = "";
   #running: RunningXray | undefined;
   #restart: NodeJS.Timeout | undefined;
-  // Whatever changes the engine waits for what came before.
-  #last: Promise<unknown> = Promise.resolve();
   // A stop need not wait for what it makes vain: it aborts this, and there is a new one when the last stop is done.
   #unwanted = new AbortController();
   #stopsWaiting = 0;
@@ -107,13 +108,6 @@ export class Supervision {
   /** Says something of the running among Xray's lines. */
   say(note: string): void {
     this.#options.events.line(`[garrison] ${note}`);
-  }
-
-  /** Runs some work once all that was asked for before is done. */
-  inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(work);
-    this.#last = turn.catch(() => undefined);
-    return turn;
   }
 
   /** Has Xray read a plan without running it. Throws `ConfigRefused` with its own words. */
