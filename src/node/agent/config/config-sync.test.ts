@@ -9,7 +9,12 @@ import {
   NodeAgentService,
   type ReportAppliedRequest,
 } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
-import { type NodeConfig, NodeConfigSchema } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
+import {
+  type ConfigDelta,
+  ConfigDeltaSchema,
+  type NodeConfig,
+  NodeConfigSchema,
+} from "../../../../gen/garrison/core/v1/node_config_pb.ts";
 import { ApplyState } from "../../../../gen/garrison/core/v1/node_status_pb.ts";
 import { createMemoryEngine, type MemoryEngine } from "../../../../test/support/memory-engine.ts";
 import { createLog } from "../../../platform/telemetry/log.ts";
@@ -25,6 +30,7 @@ let directory: string;
 let now: number;
 let engine: MemoryEngine;
 let published: NodeConfig | undefined;
+let delta: ConfigDelta | undefined;
 let isAway: boolean;
 let fetched: number;
 let applied: ReportAppliedRequest[];
@@ -35,6 +41,7 @@ let sync: ConfigSync;
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "garrison-sync-"));
   now = 1_000_000;
+  delta = undefined;
   [isAway, fetched, applied, reported, refused] = [false, 0, [], [], new Set()];
   open();
 });
@@ -72,9 +79,10 @@ const core = createClient(
   NodeAgentService,
   createRouterTransport(({ service }) => {
     service(NodeAgentService, {
-      getConfig({ digest }) {
+      getConfig({ digest, since }) {
         fetched += 1;
-        return published === undefined || digest === published.digest ? { unchanged: true } : { config: published };
+        if (published === undefined || digest === published.digest) return { unchanged: true };
+        return since !== undefined && delta !== undefined ? { delta } : { config: published };
       },
       reportApplied(request) {
         applied.push(request);
@@ -104,6 +112,49 @@ function publish(revision: number, users: readonly number[], { digest, xray }: C
 
 const users = () => [...engine.users.keys()].map((email) => Number(email[2]));
 const told = () => applied.map(({ revision, engines }) => [Number(revision), ...engines.map(({ mode }) => mode)]);
+
+/** The way to a config with one user more. */
+function addUser(user: number, from: { readonly digest: string }, to: ReturnType<typeof publish>): ConfigDelta {
+  const client = JSON.stringify({ email: `7.${uuid(user)}`, id: uuid(user) });
+  return create(ConfigDeltaSchema, {
+    ...{ baseDigest: from.digest, revision: BigInt(to.revision), digest: to.digest },
+    operations: [
+      { operation: { case: "putXrayClient", value: { inboundTag: "in", client } } },
+      {
+        operation: {
+          case: "putLink",
+          value: { uuid: uuid(user), client: { userId: BigInt(user), subscriptionId: 5n } },
+        },
+      },
+    ],
+  });
+}
+
+test("the way to a config is taken where Core tells it, be it announced or answered", async () => {
+  const first = publish(1, [1]);
+  await sync.sync(first);
+  const second = publish(2, [1, 2]);
+  await sync.sync({ ...second, delta: addUser(2, first, second) });
+  expect([fetched, users(), sync.current?.digest]).toEqual([1, [1, 2], second.digest]);
+  const third = publish(3, [1, 2, 3]);
+  delta = addUser(3, second, third);
+  await sync.sync(third);
+  expect([fetched, users(), sync.current?.digest]).toEqual([2, [1, 2, 3], third.digest]);
+  expect(told().map(([revision]) => revision)).toEqual([1, 2, 3]);
+});
+
+test("a way that starts elsewhere, or does not lead to the config, is left for the whole config", async () => {
+  const first = publish(1, [1]);
+  await sync.sync(first);
+  const second = publish(2, [1, 2]);
+  await sync.sync({ ...second, delta: addUser(2, { digest: "other" }, second) });
+  expect([fetched, users()]).toEqual([2, [1, 2]]);
+  const third = publish(3, [1, 2, 4]);
+  delta = addUser(3, second, third);
+  await sync.sync({ ...third, delta });
+  expect([fetched, users(), sync.current?.revision]).toEqual([4, [1, 2, 4], 3]);
+  expect(reported).toEqual([]);
+});
 
 test("a config is fetched, applied, kept and told, and not fetched again", async () => {
   const announced = publish(1, [1, 2]);

@@ -1,13 +1,14 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type EngineApplied,
   EngineAppliedSchema,
+  type GetConfigRequestSchema,
   type NodeFault,
   NodeFaultSchema,
   type ReportAppliedRequest,
   ReportAppliedRequestSchema,
 } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
-import type { NodeConfig } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
+import type { ConfigDelta, NodeConfig } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
 import { ApplyState } from "../../../../gen/garrison/core/v1/node_status_pb.ts";
 import { createInTurn } from "../../../platform/in-turn.ts";
 import type { Logger } from "../../../platform/telemetry/log.ts";
@@ -16,6 +17,7 @@ import { CoreRefused } from "../contact/core-client.ts";
 import type { FaultReports } from "../contact/fault-reports.ts";
 import type { DrivenEngine } from "../engines/driven-engine.ts";
 import { contentOf, digestOf } from "./config-content.ts";
+import { afterDelta } from "./config-delta.ts";
 import { codeOf, DigestMismatch } from "./failure.ts";
 import { type GoodConfig, keepConfig, readKeptConfig } from "./kept-config.ts";
 import { linksOf } from "./links.ts";
@@ -24,6 +26,8 @@ import { linksOf } from "./links.ts";
 export interface Announced {
   readonly revision: number;
   readonly digest: string;
+  /** The way to it. Undefined: it is to be fetched. */
+  readonly delta?: ConfigDelta;
 }
 
 /** Has the engines run what Core wants. */
@@ -62,6 +66,13 @@ export interface ConfigSyncOptions {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly log: Logger;
+}
+
+/** A config that Core has sent. */
+interface FetchedConfig {
+  readonly config: NodeConfig;
+  /** What its digest is over. Undefined: not known yet. */
+  readonly content?: string;
 }
 
 const minuteMs = 60_000;
@@ -135,15 +146,39 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
       if (isHeldBack(announced.digest)) return;
     }
     const began = performance.now();
-    const known = current?.digest ?? "";
-    const answer = await contact
-      .call((core, call) => core.getConfig({ digest: known }, call), { timeoutMs: fetchTimeoutMs })
-      .catch((error: unknown) => {
-        if (error instanceof CoreRefused && error.code === "CONFIG_MISSING") return undefined;
-        throw error;
-      });
-    if (answer?.config === undefined || isHeldBack(answer.config.digest)) return;
-    await apply(answer.config, began);
+    const read = (announced?.delta && afterDeltaOfCurrent(announced.delta)) ?? (await fetch());
+    if (read === undefined || isHeldBack(read.config.digest)) return;
+    await apply(read, began);
+  }
+
+  /** The newest config. Undefined: there is none, or it is the one that runs. */
+  async function fetch(): Promise<FetchedConfig | undefined> {
+    const since = current && { digest: current.digest, since: BigInt(current.revision) };
+    const answer = await ask(since ?? {});
+    if (answer?.config !== undefined) return { config: answer.config };
+    if (answer?.delta === undefined) return undefined;
+    const read = afterDeltaOfCurrent(answer.delta);
+    if (read !== undefined) return read;
+    const whole = await ask({ digest: current?.digest ?? "" });
+    return whole?.config && { config: whole.config };
+  }
+
+  async function ask(request: MessageInitShape<typeof GetConfigRequestSchema>) {
+    try {
+      return await contact.call((core, call) => core.getConfig(request, call), { timeoutMs: fetchTimeoutMs });
+    } catch (error) {
+      if (error instanceof CoreRefused && error.code === "CONFIG_MISSING") return undefined;
+      throw error;
+    }
+  }
+
+  /** Undefined: the delta is from another config, or does not lead where it says. */
+  function afterDeltaOfCurrent(delta: ConfigDelta): FetchedConfig | undefined {
+    if (current === undefined || delta.baseDigest !== current.digest) return undefined;
+    const read = afterDelta(current.content, delta);
+    if (read === undefined)
+      log.warn({ revision: Number(delta.revision) }, "a delta of Core does not lead to its digest");
+    return read;
   }
 
   /** What runs is what Core wants. */
@@ -153,13 +188,13 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
     state = ApplyState.SYNCED;
   }
 
-  async function apply(config: NodeConfig, began: number): Promise<void> {
+  async function apply({ config, content: known }: FetchedConfig, began: number): Promise<void> {
     const revision = Number(config.revision);
     const before = { state, current };
     state = ApplyState.APPLYING;
     let applied: EngineApplied[];
     try {
-      const content = contentOf(config);
+      const content = known ?? contentOf(config);
       const digest = digestOf(content);
       if (digest !== config.digest) throw new DigestMismatch(config.digest, digest);
       const links = linksOf(config, current?.links ?? { owners: new Map(), former: new Map() }, now());

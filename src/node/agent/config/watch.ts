@@ -50,12 +50,15 @@ async function listen(options: WatchOptions, heard: () => void): Promise<void> {
     await contact.call(
       async (core, call) => {
         const { revision, digest } = current() ?? {};
-        const request = revision === undefined ? {} : { revision: BigInt(revision), digest: digest ?? "" };
-        for await (const { event } of core.watchConfig(request, call)) {
+        const running = revision === undefined ? {} : { revision: BigInt(revision), digest: digest ?? "" };
+        for await (const { event } of core.watchConfig({ ...running, deltas: true }, call)) {
           timer.refresh();
           heard();
-          if (event.case !== "announcement") continue;
-          announced({ revision: Number(event.value.revision), digest: event.value.digest });
+          if (event.case !== "announcement" && event.case !== "delta") continue;
+          announced({
+            ...{ revision: Number(event.value.revision), digest: event.value.digest },
+            ...(event.case === "delta" && { delta: event.value }),
+          });
         }
       },
       { timeoutMs: 0, signal: AbortSignal.any([signal, silence.signal]) },
