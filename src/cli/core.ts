@@ -1,5 +1,7 @@
 import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { IntervalsSchema } from "../../gen/garrison/core/v1/node_status_pb.ts";
 import { createCore } from "../core/core.ts";
 import { openAuthority } from "../core/domain/authority.ts";
 import { ensureFirstOperator } from "../core/first-operator.ts";
@@ -90,6 +92,7 @@ async function startCore(settings: CoreSettings, dataDir: string, adminKeyFile: 
       version: await garrisonVersion(),
       urls,
       caSha256: authority && certificateSha256(authority.cert),
+      intervals: create(IntervalsSchema, settings.intervals),
       now,
       log,
     });

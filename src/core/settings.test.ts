@@ -28,6 +28,7 @@ describe("the settings of Core", () => {
       publicUrls: [],
       databaseUrl: undefined,
       adminKeyFile: undefined,
+      intervals: { heartbeatMs: 15_000, enginePollMs: 10_000, usageMs: 60_000, sessionsMs: 30_000 },
       certificate: undefined,
       notes: [],
     });
@@ -40,6 +41,10 @@ describe("the settings of Core", () => {
       CORE_PUBLIC_URLS: "https://core.example.org, https://192.0.2.7:8080",
       DATABASE_URL: "postgres://core@db.example.org/garrison",
       CORE_ADMIN_KEY_FILE: "/run/secrets/admin-key",
+      CORE_HEARTBEAT_MS: "400",
+      CORE_ENGINE_POLL_MS: "200",
+      CORE_USAGE_MS: "300",
+      CORE_SESSIONS_MS: "500",
       SSL_CERT_FILE: certFile,
       SSL_KEY_FILE: keyFile,
     });
@@ -49,6 +54,7 @@ describe("the settings of Core", () => {
       publicUrls: ["https://core.example.org", "https://192.0.2.7:8080"],
       databaseUrl: "postgres://core@db.example.org/garrison",
       adminKeyFile: "/run/secrets/admin-key",
+      intervals: { heartbeatMs: 400, enginePollMs: 200, usageMs: 300, sessionsMs: 500 },
       certificate: { certFile, keyFile },
     });
   });

@@ -6,7 +6,7 @@ import {
   type ProcessOwner,
   storeVariables,
 } from "../platform/config/common.ts";
-import { address, onOff, origins, path, port, readableFile } from "../platform/config/value-types.ts";
+import { address, onOff, origins, path, port, readableFile, wholeNumber } from "../platform/config/value-types.ts";
 import {
   type Env,
   optional,
@@ -18,6 +18,9 @@ import {
 } from "../platform/config/variables.ts";
 import type { CertificateFiles } from "../platform/identity/certificate-files.ts";
 import { PlainTextRefused, refusePlainText } from "../platform/identity/enrolment-code.ts";
+
+/** Nodes do not call more often than this, whatever Core wants. */
+const interval = wholeNumber(100, 3_600_000);
 
 /** The variables of Core. */
 export const coreVariables = {
@@ -37,6 +40,23 @@ export const coreVariables = {
   CORE_INSECURE: variable(onOff, {
     about: "On: nodes may call Core over plain text from other machines. As `GARRISON_INSECURE`, for Core alone.",
     default: "off",
+  }),
+  CORE_HEARTBEAT_MS: variable(interval, {
+    about:
+      "Milliseconds between the heartbeats of a node. It is stale after three that are missed, offline after five.",
+    default: "15000",
+  }),
+  CORE_ENGINE_POLL_MS: variable(interval, {
+    about: "Milliseconds between a node's readings of what its engines have counted: what a crash of theirs can lose.",
+    default: "10000",
+  }),
+  CORE_USAGE_MS: variable(interval, {
+    about: "Milliseconds between a node's reports of usage.",
+    default: "60000",
+  }),
+  CORE_SESSIONS_MS: variable(interval, {
+    about: "Milliseconds between a node's reports of who came and went.",
+    default: "30000",
   }),
   SSL_CERT_FILE: optional(readableFile, {
     about: "The certificate, PEM, with its chain. A changed file is picked up without a restart.",
@@ -59,6 +79,8 @@ export interface CoreSettings extends CommonSettings {
   readonly databaseUrl: string | undefined;
   /** Absolute. Undefined: in the data directory. */
   readonly adminKeyFile: string | undefined;
+  /** How often nodes call, in milliseconds. */
+  readonly intervals: Readonly<Record<"heartbeatMs" | "enginePollMs" | "usageMs" | "sessionsMs", number>>;
   /** A certificate that the operator looks after. Undefined: Core's own authority signs one, unless TLS is off. */
   readonly certificate: CertificateFiles | undefined;
   /** What the operator should know of how the variables were understood, in sentences. */
@@ -89,6 +111,12 @@ export async function readCoreSettings(env: Env, owner: ProcessOwner): Promise<C
     publicUrls,
     databaseUrl: values.DATABASE_URL,
     adminKeyFile: values.CORE_ADMIN_KEY_FILE,
+    intervals: {
+      heartbeatMs: values.CORE_HEARTBEAT_MS,
+      enginePollMs: values.CORE_ENGINE_POLL_MS,
+      usageMs: values.CORE_USAGE_MS,
+      sessionsMs: values.CORE_SESSIONS_MS,
+    },
     certificate,
     notes,
   };
