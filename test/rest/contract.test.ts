@@ -115,6 +115,11 @@ describe("the check of the bindings", () => {
       ["GET /feeds/names.csv: the text was raw as text/csv, and is text as text/plain; charset=utf-8"],
     ],
     [
+      "a text whose kind is told otherwise",
+      at("ShelfService.GetNames", 2, { feed: create(BindingSchema, { feed: { field: "text" } }).feed }),
+      ["GET /feeds/names: the text was text as what kind tells, and is text as text/plain; charset=utf-8"],
+    ],
+    [
       "an ETag that is gone",
       at("ShelfService.GetNames", 0, { etag: false }),
       ["GET /feeds/names.txt: an ETag was sent"],
@@ -290,6 +295,13 @@ describe("a contract that cannot be served is refused at start", () => {
       "a text that is a message",
       at("ShelfService.GetItem", 0, { feed: create(BindingSchema, { feed: { field: "details" } }).feed }),
       "feed needs a string or bytes",
+    ],
+    [
+      "a content type that is no string",
+      at("ShelfService.GetNames", 2, {
+        feed: create(BindingSchema, { feed: { field: "text", contentTypeField: "raw" } }).feed,
+      }),
+      "content_type_field needs a string",
     ],
   ])("%s", (_what, change, problem) => {
     const services = servicesOf(changedContract(change));

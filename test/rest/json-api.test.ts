@@ -252,6 +252,13 @@ describe("text feeds and ETags", () => {
     expect(await csv.text()).toBe("alice,bob\n");
   });
 
+  test("a text of a kind that the handler tells, else of the usual one", async () => {
+    const told = await served.fetch("/feeds/names?kind=text/x-people");
+    expect(told.headers.get("content-type")).toBe("text/x-people");
+    expect(await told.text()).toBe("alice\nbob\n");
+    expect((await served.fetch("/feeds/names")).headers.get("content-type")).toBe("text/x-names");
+  });
+
   test("the ETag of a text is answered with 304, weak or in a list", async () => {
     const etag = (await served.fetch("/feeds/names.txt")).headers.get("etag") ?? "";
     expect(etag).toMatch(/^"[\w-]{27}"$/);

@@ -47,7 +47,7 @@ export function serveShelf(log: ShelfLog = { calls: [], aborted: [] }, options: 
         token: path === "anonymous" ? "" : "t",
         secret: "s",
       }),
-      getNames: () => ({ text: "alice\nbob\n", raw: new TextEncoder().encode("alice,bob\n") }),
+      getNames: ({ kind }) => ({ text: "alice\nbob\n", raw: new TextEncoder().encode("alice,bob\n"), kind }),
       getDocument(_request, { responseHeader }) {
         responseHeader.set("etag", '"revision-7"');
         return { document, total: 0n };

@@ -33,11 +33,20 @@ export interface RestBinding {
   readonly eventField: DescField | undefined;
   readonly eventIdField: DescField | undefined;
   /** The answer is a text. */
-  readonly feed: { readonly field: DescField; readonly contentType: string } | undefined;
+  readonly feed: TextFeed | undefined;
   readonly etag: boolean;
   readonly cacheControl: string | undefined;
   readonly errors: ErrorStyle;
   readonly summary: string;
+}
+
+/** A text in place of the response. */
+export interface TextFeed {
+  /** What holds it. */
+  readonly field: DescField;
+  readonly contentType: string;
+  /** What tells another content type. */
+  readonly contentTypeField: DescField | undefined;
 }
 
 /** From the request to the field that is meant, by the messages between. */

@@ -1,7 +1,7 @@
 import { createFileRegistry, type DescService, type FileRegistry, fromBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { BadContract } from "./bad-contract.ts";
-import type { RestBinding } from "./binding.ts";
+import type { RestBinding, TextFeed } from "./binding.ts";
 import { compareJson } from "./compare-json.ts";
 import { bindingsOfAll } from "./read-bindings.ts";
 
@@ -59,7 +59,7 @@ const settled: Readonly<Record<string, (binding: RestBinding) => string>> = {
   envelope: ({ envelope }) => envelope,
   "name of events": ({ eventField }) => nameOf(eventField),
   "status of success": ({ successStatus }) => `${successStatus}`,
-  text: ({ feed }) => (feed === undefined ? "none" : `${feed.field.name} as ${feed.contentType}`),
+  text: ({ feed }) => (feed === undefined ? "none" : `${feed.field.name} as ${contentTypeOf(feed)}`),
   "form of errors": ({ errors }) => errors.form,
   "status of unforeseen errors": ({ errors }) => `${errors.internalStatus}`,
   "wording of errors": ({ errors }) => JSON.stringify(errors.sentences),
@@ -85,6 +85,10 @@ function* changesOf(old: RestBinding, now: RestBinding): Generator<string> {
     const wasData = old.method.output.fields.some(({ name }) => name === field.name);
     if (wasData && !old.beside.some(({ name }) => name === field.name)) yield `${field.name} was sent in the data`;
   }
+}
+
+function contentTypeOf({ contentType, contentTypeField }: TextFeed): string {
+  return contentTypeField === undefined ? contentType : `what ${contentTypeField.name} tells`;
 }
 
 function nameOf(field: { name: string } | undefined): string {

@@ -83,6 +83,7 @@ function readBinding(method: DescMethod, binding: Binding, api: Api, report: Rep
   const body = binding.body === "*" ? "all" : (named(input, binding.body, "body") ?? "none");
   const holder = body === "all" ? input : body === "none" ? undefined : body.message;
   const feedField = binding.feed && named(output, binding.feed.field, "feed");
+  const contentTypeField = binding.feed && named(output, binding.feed.contentTypeField, "content_type_field");
   const read: RestBinding = {
     method,
     verb,
@@ -104,7 +105,11 @@ function readBinding(method: DescMethod, binding: Binding, api: Api, report: Rep
     responseFraming: framings.get(binding.responseFraming),
     eventField: named(output, binding.eventField, "event_field"),
     eventIdField: named(output, binding.eventIdField, "event_id_field"),
-    feed: feedField && { field: feedField, contentType: binding.feed?.contentType || "text/plain; charset=utf-8" },
+    feed: feedField && {
+      field: feedField,
+      contentType: binding.feed?.contentType || "text/plain; charset=utf-8",
+      contentTypeField,
+    },
     etag: binding.etag,
     cacheControl: binding.cacheControl || undefined,
     errors: styleOf(api, binding),
@@ -220,6 +225,9 @@ function* problemsOf(read: RestBinding, binding: Binding): Generator<string> {
   }
   if (read.feed && !isSingle(read.feed.field, (field) => feedTypes.has(field.scalar)))
     yield "feed needs a string or bytes";
+  const typeField = read.feed?.contentTypeField;
+  if (typeField && !isSingle(typeField, (field) => field.scalar === ScalarType.STRING))
+    yield "content_type_field needs a string";
   if (read.etag && (read.verb !== "GET" || streamsResponse)) yield "etag needs VERB_GET and one response";
   if (read.successStatus < 200 || read.successStatus > 299) yield "success_status is not one of success";
 }

@@ -6,7 +6,7 @@ import { contentTypes } from "./request-body.ts";
 
 /** Writes a response message as the body of an answer. */
 export interface ResponseWriter {
-  readonly contentType: string;
+  contentTypeOf(message: Message): string;
   write(message: Message): string | Buffer;
 }
 
@@ -16,31 +16,37 @@ export function createResponseWriter(binding: RestBinding, writers: Writers): Re
   const { feed, responseBody, beside } = binding;
   if (feed) {
     const { localName } = feed.field;
-    return { contentType: feed.contentType, write: (message) => textOf(fieldsOf(message)[localName]) };
+    const { contentType, contentTypeField } = feed;
+    return {
+      contentTypeOf: contentTypeField
+        ? (message) => String(fieldsOf(message)[contentTypeField.localName] || contentType)
+        : () => contentType,
+      write: (message) => textOf(fieldsOf(message)[localName]),
+    };
   }
   if (binding.codec === "protobuf") {
-    const [contentType] = contentTypes.protobuf;
+    const contentTypeOf = () => contentTypes.protobuf[0];
     if (responseBody?.fieldKind !== "message") {
-      return { contentType, write: (message) => asBuffer(toBinary(output, message)) };
+      return { contentTypeOf, write: (message) => asBuffer(toBinary(output, message)) };
     }
     const { localName, message: desc } = responseBody;
     return {
-      contentType,
+      contentTypeOf,
       write(message) {
         const part = fieldsOf(message)[localName] as Message | undefined; // what such a field holds
         return part === undefined ? Buffer.alloc(0) : asBuffer(toBinary(desc, part));
       },
     };
   }
-  const contentType = "application/json; charset=utf-8";
+  const contentTypeOf = () => "application/json; charset=utf-8";
   if (binding.envelope === "bare") {
-    return { contentType, write: responseBody ? writers.value(responseBody) : writers.message(output) };
+    return { contentTypeOf, write: responseBody ? writers.value(responseBody) : writers.message(output) };
   }
   const writeBeside = writers.members(beside);
   const writeRest = writers.members(output.fields.filter((field) => !beside.includes(field)));
   const writeData = responseBody ? writers.value(responseBody) : (message: Message) => `{${writeRest(message)}}`;
   return {
-    contentType,
+    contentTypeOf,
     write(message) {
       const others = writeBeside(message);
       return `{"ok":true,"data":${writeData(message)}${others === "" ? "" : `,${others}`}}`;

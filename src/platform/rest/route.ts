@@ -185,7 +185,7 @@ function createSender(binding: RestBinding, writers: Writers): Sender {
         return;
       }
     }
-    reply.header("content-type", writer.contentType).send(body);
+    reply.header("content-type", writer.contentTypeOf(message)).send(body);
   };
 }
 

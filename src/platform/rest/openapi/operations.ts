@@ -186,7 +186,10 @@ function successOf(binding: RestBinding, context: OperationContext): JsonObject 
   const description = comment(context, (responseBody?.message ?? method.output).typeName);
   const [protobuf] = contentTypes.protobuf;
   if (successStatus === 204 || successStatus === 205) return { description };
-  if (feed) return { description, content: { [feed.contentType]: { schema: { type: "string" } } } };
+  if (feed) {
+    const contentType = feed.contentTypeField === undefined ? feed.contentType : "*/*";
+    return { description, content: { [contentType]: { schema: { type: "string" } } } };
+  }
   switch (responseFraming) {
     case "sse": {
       const data = outputOf(responseBody, method, context);
