@@ -58,6 +58,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   });
   const sessions = await openSessions(join(directory, "sessions.json"), clock.now);
   const carriedBefore = await spool.unacknowledged();
+  const faultsBefore = await spool.faults.read();
   const closing = new AbortController();
   const { signal } = closing;
   let client: CoreClient | undefined;
@@ -138,7 +139,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     drive(engines) {
       const { system, registry } = options;
       driving = startDriving({
-        ...{ engines, contact, clock, uptime, spool, sessions, carriedBefore, rotateKey },
+        ...{ engines, contact, clock, uptime, spool, sessions, carriedBefore, faultsBefore, rotateKey },
         ...{ directory, version, capabilities, system, registry, log, pace: createPace() },
       });
       beginning = begin();

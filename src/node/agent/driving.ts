@@ -28,6 +28,7 @@ import { spoolStatus } from "./heartbeat/spool-status.ts";
 import { isPublic, ownAddress } from "./own-address.ts";
 import type { Pace } from "./pace.ts";
 import { createSleeper } from "./sleeper.ts";
+import type { KeptFault } from "./spool/kept-faults.ts";
 import type { Spool } from "./spool/spool.ts";
 import { createCollecting, runCollecting } from "./usage/collecting.ts";
 import { type Reporting, startReporting } from "./usage/reporting.ts";
@@ -65,6 +66,8 @@ export interface DrivingOptions {
   readonly pace: Pace;
   /** Bytes of subscriptions that Core does not know of yet. */
   readonly carriedBefore: ReadonlyMap<number, bigint>;
+  /** What went wrong before, and Core was not told of. */
+  readonly faultsBefore: readonly KeptFault[];
   /** Core wants the node to have another key. */
   readonly rotateKey: () => Promise<void>;
   /** The agent's own directory. */
@@ -88,7 +91,7 @@ export function startDriving(options: DrivingOptions): Driving {
   let reporting: Reporting | undefined;
   const loops: Promise<void>[] = [];
 
-  const faults = createFaultReports(contact, log);
+  const faults = createFaultReports({ contact, kept: spool.faults, before: options.faultsBefore, now, log });
   const isCoreAway = () => Date.now() - (contact.lastAnswerAt ?? 0) > 3 * pace.heartbeatMs;
   const terms = createTerms({ now, isCoreAway, carriedBefore: options.carriedBefore });
   const attribute = (uuid: string) => links && ownerIn(links, uuid);

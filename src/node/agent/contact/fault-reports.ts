@@ -1,11 +1,8 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
-import {
-  ErrorSeverity,
-  type ReportErrorRequest,
-  ReportErrorRequestSchema,
-} from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
+import { ErrorSeverity, ReportErrorRequestSchema } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
 import { pause } from "../../../platform/pause.ts";
 import type { Logger } from "../../../platform/telemetry/log.ts";
+import type { KeptFault, KeptFaults } from "../spool/kept-faults.ts";
 import { createBackoff } from "./backoff.ts";
 import type { Contact } from "./contact.ts";
 import { CoreRefused } from "./core-client.ts";
@@ -25,61 +22,97 @@ interface Fault {
 export interface FaultReports {
   /** Tells it as soon as Core can be reached. The same one, while it waits, is told once, and how often it happened. */
   report(fault: Fault): void;
-  /** Ends telling; what waits is forgotten. */
+  /** Ends telling; what waits is told by the next process. */
   close(): Promise<void>;
+}
+
+/** Options of {@link createFaultReports}. */
+export interface FaultReportOptions {
+  readonly contact: Pick<Contact, "call">;
+  /** Where faults wait. */
+  readonly kept: Pick<KeptFaults, "keep" | "forget">;
+  /** What an earlier process has left there, the oldest first. */
+  readonly before: readonly KeptFault[];
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly log: Logger;
 }
 
 const mostWaiting = 100;
 
 /** Makes them. */
-export function createFaultReports(contact: Pick<Contact, "call">, log: Logger): FaultReports {
-  const waiting: ReportErrorRequest[] = [];
+export function createFaultReports({ contact, kept, before, now, log }: FaultReportOptions): FaultReports {
+  const waiting = [...before];
+  let lastId = before.at(-1)?.id ?? 0;
   const closed = new AbortController();
   const backoff = createBackoff();
   let sending: Promise<void> = Promise.resolve();
   let isSending = false;
+  const writing = new Set<Promise<void>>();
+
+  /** A disk that takes nothing is no reason not to tell. */
+  function write(work: Promise<void>): void {
+    const settled = work
+      .catch((err: unknown) => log.debug({ err }, "faults are not kept"))
+      .finally(() => writing.delete(settled));
+    writing.add(settled);
+  }
 
   async function send(): Promise<void> {
     for (let next = waiting[0]; next !== undefined && !closed.signal.aborted; next = waiting[0]) {
       try {
-        const request = next;
+        const { request } = next;
         await contact.call((core, call) => core.reportError(request, call), { signal: closed.signal });
-        waiting.shift();
+        drop(0);
         backoff.reset();
       } catch (error) {
-        if (error instanceof CoreRefused) waiting.shift();
+        if (error instanceof CoreRefused) drop(0);
         else await pause(backoff.after(error), closed.signal);
       }
     }
     isSending = false;
   }
 
+  function sendSoon(): void {
+    if (isSending || closed.signal.aborted) return;
+    isSending = true;
+    sending = send();
+  }
+
+  function drop(place: number): void {
+    for (const { id } of waiting.splice(place, 1)) write(kept.forget(id));
+  }
+
+  if (waiting.length > 0) sendSoon();
   return {
     report(fault) {
       const { code, message, revision, details } = fault;
       log.warn({ code, revision, ...details }, message);
       const severity = fault.severity === "warning" ? ErrorSeverity.WARNING : ErrorSeverity.ERROR;
       // The first one may be on its way.
-      const same = waiting.slice(1).find((other) => other.code === code && other.message === message);
+      const same = waiting.slice(1).find(({ request }) => request.code === code && request.message === message);
       if (same !== undefined) {
-        same.occurrences += 1;
+        same.request.occurrences += 1;
+        write(kept.keep(same));
         return;
       }
-      if (waiting.length >= mostWaiting) waiting.splice(1, 1);
-      waiting.push(
-        create(ReportErrorRequestSchema, {
-          ...{ code, message: message.slice(0, mostCharacters), severity, occurrences: 1 },
-          ...(revision !== undefined && { revision: BigInt(revision) }),
-          ...(details !== undefined && { details }),
-        }),
-      );
-      if (isSending) return;
-      isSending = true;
-      sending = send();
+      if (waiting.length >= mostWaiting) drop(1);
+      lastId += 1;
+      const request = create(ReportErrorRequestSchema, {
+        ...{ code, message: message.slice(0, mostCharacters), severity, occurrences: 1 },
+        ...(revision !== undefined && { revision: BigInt(revision) }),
+        // It may be told much later.
+        details: { ...details, occurredAt: new Date(now()).toISOString() },
+      });
+      const added = { id: lastId, request };
+      waiting.push(added);
+      write(kept.keep(added));
+      sendSoon();
     },
     async close() {
       closed.abort();
       await sending;
+      await Promise.all(writing);
     },
   };
 }

@@ -2,6 +2,7 @@ import { createInTurn } from "../../../platform/in-turn.ts";
 import { openDatabase } from "../../../platform/storage/database.ts";
 import { createCoalescing } from "./coalescing.ts";
 import { createCounting } from "./counting.ts";
+import { createKeptFaults } from "./kept-faults.ts";
 import { int64Columns, migrations, type SpoolSchema } from "./schema.ts";
 import { createSealing } from "./sealing.ts";
 import type { Spool, SpoolOptions } from "./spool.ts";
@@ -16,6 +17,7 @@ export async function openSpool({ file, clock, maxBytes = 256 << 20 }: SpoolOpti
   const coalesce = createCoalescing(database, clock.now, maxBytes);
   // One thing at a time: what is counted and what is sealed are the same rows.
   const inTurn = createInTurn();
+  const faults = createKeptFaults(database);
   return {
     count: (reading, how) =>
       inTurn(async () => {
@@ -31,6 +33,11 @@ export async function openSpool({ file, clock, maxBytes = 256 << 20 }: SpoolOpti
     unseal: (kind, entries) => inTurn(() => unseal(database, kind, entries)),
     unacknowledged: () => inTurn(() => unacknowledgedOf(database)),
     status: () => inTurn(() => sealing.status()),
+    faults: {
+      read: () => inTurn(() => faults.read()),
+      keep: (fault) => inTurn(() => faults.keep(fault)),
+      forget: (id) => inTurn(() => faults.forget(id)),
+    },
     close: () => inTurn(() => database.close()),
   };
 }

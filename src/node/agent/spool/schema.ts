@@ -13,6 +13,7 @@ export interface SpoolSchema {
   readonly session_event: SessionEventTable;
   readonly stream: StreamTable;
   readonly sealed: SealedTable;
+  readonly fault: FaultTable;
 }
 
 /** What an engine's counter had counted when it was read last. */
@@ -85,6 +86,13 @@ interface SealedTable {
   boot_id: string;
 }
 
+/** Something that went wrong, and that Core was not told of. */
+interface FaultTable {
+  id: number;
+  /** A `ReportErrorRequest` in its binary form. */
+  request: Uint8Array;
+}
+
 /** The steps of the schema. */
 export const migrations: readonly Migration[] = [
   {
@@ -137,5 +145,9 @@ export const migrations: readonly Migration[] = [
         boot_id text not null
       );
     `,
+  },
+  {
+    name: "0002-faults",
+    sql: "create table fault (id integer primary key, request blob not null)",
   },
 ];

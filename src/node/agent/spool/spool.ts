@@ -5,6 +5,7 @@ import type {
   SessionEventEntry,
 } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
 import type { TrafficReading } from "../../engines/engine.ts";
+import type { KeptFaults } from "./kept-faults.ts";
 
 /** The kinds of report that are sent in numbered batches, as Core spells them. */
 export type ReportKind = "usage" | "outbound_usage" | "sessions";
@@ -103,6 +104,8 @@ export interface Spool {
   unacknowledged(): Promise<ReadonlyMap<number, bigint>>;
   /** What waits, by kind. */
   status(): Promise<readonly SpoolState[]>;
+  /** What went wrong, and Core was not told of. */
+  readonly faults: KeptFaults;
   close(): Promise<void>;
 }
 
