@@ -61,6 +61,7 @@ bench-core: install ## what Core carries: reports of usage a second, on both dat
 soak: xray ## use and misuse a node at random for ten minutes; SECONDS and SEED choose otherwise
 	@node test/soak/run.ts $(or $(SECONDS),600) $(SEED)
 
-# The recipe becomes the node, which so gets the signals that make hands on.
-run: xray ## start a node in the foreground, with a key and a certificate of its own, and show how to call it
-	@exec bin/garrison node --examples --data-dir '$(CURDIR)/data'
+# The recipe becomes the program, which so gets the signals that make hands on. With it ends Xray, unless the variable
+# says otherwise.
+run: xray ## start Core and a node enrolled with it in the foreground, make a first user, and show how to connect
+	@GARRISON_RESUME="$${GARRISON_RESUME:-off}" exec bin/garrison up --first-user --data-dir '$(CURDIR)/data'

@@ -132,3 +132,69 @@ test("a program that cannot be started is tried again, saying why", async () => 
   await vi.waitFor(() => expect(said.length).toBeGreaterThan(1));
   expect(said[0]).toMatch(/^a ended \(spawn .*absent ENOENT\) and is started again/);
 });
+
+test("a service may wait for another to be ready, and stopping does not wait for that", async () => {
+  const coreReady = Promise.withResolvers<void>();
+  const start = (service: string) => {
+    const child = spawn(process.execPath, ["-e", sayReady(service) + stayUntilAsked], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    pids.push(child.pid ?? 0);
+    return child;
+  };
+  supervisor = createSupervisor({
+    services: ["core", "node", "never"],
+    async start(service, stopping) {
+      if (service === "node") await coreReady.promise;
+      if (service === "never") await new Promise((_, reject) => stopping.addEventListener("abort", reject));
+      return start(service);
+    },
+    ready(line) {
+      said.push(`${line.service} is ready`);
+      if (line.service === "core") coreReady.resolve();
+    },
+    allReady: (lines) => ready.push(lines),
+    log: (text) => said.push(text),
+  });
+  await vi.waitFor(() => expect(said).toEqual(["core is ready", "node is ready"]));
+  supervisor.stop();
+  expect(await supervisor.ended).toBe(0);
+  expect(ready).toEqual([]);
+  expect(pids.filter(isAlive)).toEqual([]);
+});
+
+test("a service that cannot be started at all ends all, saying why", async () => {
+  supervisor = createSupervisor({
+    services: ["good", "bad"],
+    start(service) {
+      if (service === "bad") return Promise.reject(new Error("there is nothing to start it with"));
+      return spawn(process.execPath, ["-e", stayUntilAsked], { stdio: ["ignore", "pipe", "inherit"] });
+    },
+    allReady: () => undefined,
+    log: (text) => said.push(text),
+  });
+  expect(await supervisor.ended).toBe(1);
+  expect(said).toEqual(["bad cannot be started, so all services end: there is nothing to start it with"]);
+});
+
+test("a service that is started while all are stopped is ended", async () => {
+  const begun = Promise.withResolvers<void>();
+  supervisor = createSupervisor({
+    services: ["late"],
+    async start() {
+      begun.resolve();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      const child = spawn(process.execPath, ["-e", stayUntilAsked], { stdio: ["ignore", "pipe", "inherit"] });
+      pids.push(child.pid ?? 0);
+      return child;
+    },
+    allReady: () => undefined,
+    log: (text) => said.push(text),
+    killMs: 5_000,
+  });
+  await begun.promise;
+  supervisor.stop();
+  expect(await supervisor.ended).toBe(0);
+  expect(pids).toHaveLength(1);
+  expect(pids.filter(isAlive)).toEqual([]);
+});

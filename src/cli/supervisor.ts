@@ -7,8 +7,13 @@ import type { ReadyLine } from "./serve.ts";
 /** Options of {@link createSupervisor}. */
 export interface SupervisorOptions {
   services: readonly string[];
-  /** Starts the process of a service, with its stdout piped. */
-  start: (service: string) => ChildProcess;
+  /**
+   * Starts the process of a service, with its stdout piped. It may wait for others to be ready first; `stopping` aborts
+   * when it need not wait any more. When it rejects, all services end.
+   */
+  start: (service: string, stopping: AbortSignal) => ChildProcess | Promise<ChildProcess>;
+  /** A service is ready, for the first time. */
+  ready?: (line: ReadyLine) => void;
   /** Every service is ready, for the first time: their ready lines, in the order of `services`. */
   allReady: (lines: readonly ReadyLine[]) => void;
   log: (text: string) => void;
@@ -46,16 +51,31 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   const isReady = (service: string, line: ReadyLine) => {
     if (lines.has(service)) return;
     lines.set(service, line);
+    options.ready?.(line);
     if (lines.size < options.services.length) return;
     options.allReady(options.services.flatMap((name) => lines.get(name) ?? []));
+  };
+
+  const started = async (service: string): Promise<ChildProcess | undefined> => {
+    try {
+      return await options.start(service, stopping.signal);
+    } catch (error) {
+      if (stopping.signal.aborted) return undefined;
+      log(`${service} cannot be started, so all services end: ${error instanceof Error ? error.message : error}`);
+      exitCode = 1;
+      stop();
+      return undefined;
+    }
   };
 
   const keep = async (service: string) => {
     let backoffMs = options.backoffMs ?? 500;
     while (!stopping.signal.aborted) {
+      const child = await started(service);
+      if (child === undefined) return;
       const startedAt = performance.now();
-      const child = options.start(service);
       children.set(service, child);
+      if (stopping.signal.aborted) child.kill("SIGTERM"); // asked to stop while it was being started
       const { code, how } = await watch(child, (line) => isReady(service, line), stopping.signal, killMs);
       children.delete(service);
       if (stopping.signal.aborted) return;
@@ -90,7 +110,8 @@ async function watch(
   const killLater = () => {
     killing = setTimeout(() => child.kill("SIGKILL"), killMs);
   };
-  stopping.addEventListener("abort", killLater, { once: true });
+  if (stopping.aborted) killLater();
+  else stopping.addEventListener("abort", killLater, { once: true });
   try {
     return await new Promise((resolve) => {
       child.on("error", (error) => resolve({ code: null, how: error.message }));

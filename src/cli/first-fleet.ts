@@ -1,0 +1,117 @@
+import { once } from "node:events";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import encodeQR from "qr";
+import type { CoreSettings } from "../core/settings.ts";
+import { readIdentity } from "../node/agent/contact/identity.ts";
+import { identityFile } from "../node/agent/enrolment.ts";
+import type { Terminal } from "./command.ts";
+import { ensureFirstUser } from "./first-user.ts";
+import { type OwnCore, openOwnCore } from "./own-core.ts";
+import type { ReadyLine } from "./serve.ts";
+
+/** Core and one node, both of this machine, on the way to their first user. */
+export interface FirstFleet {
+  /** A service has said that it is ready. */
+  ready(line: ReadyLine): void;
+  /**
+   * What enrols the node, for `CORE_ENROLMENT_CODE`: waits until Core is ready, or rejects when the signal aborts.
+   * Undefined when the node is enrolled already.
+   */
+  enrolmentCode(signal: AbortSignal): Promise<string | undefined>;
+  /** Makes the first user once the node is enrolled, and shows how to connect, and how to go on. */
+  welcome(terminal: Terminal): Promise<void>;
+}
+
+/** The node has not enrolled with Core. */
+class NotEnrolled extends Error {
+  override readonly name = "NotEnrolled";
+}
+
+// The node enrols within a second; where disks are slow, so much later.
+const enrolmentMs = 60_000;
+
+/** Opens the way; `settings` are those of Core. */
+export function createFirstFleet(settings: CoreSettings): FirstFleet {
+  const coreDir = join(settings.dataDir, "core");
+  const identityPath = identityFile(join(settings.dataDir, "node", "agent"));
+  const url = Promise.withResolvers<string>();
+  const withCore = async <T>(work: (core: OwnCore) => Promise<T>): Promise<T> => {
+    const core = await openOwnCore(await url.promise, settings, coreDir);
+    try {
+      return await work(core);
+    } finally {
+      core.close();
+    }
+  };
+  return {
+    ready(line) {
+      if (line.service === "core") url.resolve(line.url);
+    },
+    async enrolmentCode(signal) {
+      if ((await readIdentity(identityPath)) !== undefined) return undefined;
+      await Promise.race([url.promise, aborted(signal)]);
+      return withCore(async ({ fleet }) => (await fleet.nodes.createEnrolmentCode({})).code);
+    },
+    async welcome(terminal) {
+      const nodeId = await enrolledAs(identityPath);
+      const linkFile = join(coreDir, "first-user-link");
+      const link = await withCore(({ fleet }) => ensureFirstUser({ fleet, nodeId, linkFile }));
+      const authority = settings.tls && settings.certificate === undefined ? join(coreDir, "ca.pem") : undefined;
+      const keyFile = settings.adminKeyFile ?? join(coreDir, "admin-key");
+      const coreUrl = await url.promise;
+      terminal.write(welcomeText({ link, qrCode: qrCode(link, terminal), coreUrl, authority, keyFile }));
+    },
+  };
+}
+
+/** Waits until the node has enrolled: its id. */
+async function enrolledAs(identityPath: string): Promise<number> {
+  for (const until = performance.now() + enrolmentMs; performance.now() < until; await sleep(100)) {
+    const identity = await readIdentity(identityPath);
+    if (identity !== undefined) return identity.nodeId;
+  }
+  throw new NotEnrolled(`the node has not enrolled with Core within ${enrolmentMs / 1_000} s: its log says why`);
+}
+
+async function aborted(signal: AbortSignal): Promise<never> {
+  if (!signal.aborted) await once(signal, "abort");
+  throw signal.reason;
+}
+
+interface WelcomeFacts {
+  readonly link: string;
+  readonly qrCode: string;
+  readonly coreUrl: string;
+  /** The file with the certificate of Core's own authority; undefined: `curl` trusts Core as it is. */
+  readonly authority: string | undefined;
+  readonly keyFile: string;
+}
+
+function welcomeText({ link, qrCode, coreUrl, authority, keyFile }: WelcomeFacts): string {
+  const trust = authority === undefined ? "" : ` --cacert '${authority}'`;
+  return [
+    "",
+    "The first user's subscription, for a client to subscribe to, and for a browser to look at:",
+    "",
+    `    ${link}`,
+    "",
+    qrCode,
+    "",
+    "# The same in this terminal, as share links:",
+    `curl -sS${trust} '${link}?format=links'`,
+    "",
+    "# What the fleet is, and everything that can be asked of it:",
+    `KEY=$(cat '${keyFile}')`,
+    `curl -sS${trust} -H "authorization: Bearer $KEY" ${coreUrl}/api/v1/nodes`,
+    `curl -sS${trust} -H "authorization: Bearer $KEY" ${coreUrl}/openapi.json`,
+    "",
+    "",
+  ].join("\n");
+}
+
+/** Two modules of the code in a character: light ones are drawn, so a terminal that is not dark is told its colours. */
+function qrCode(text: string, { isTTY = false }: Terminal): string {
+  const lines = encodeQR(text, "ascii", { border: 2, ecc: "low" }).trimEnd().split("\n");
+  return lines.map((line) => (isTTY ? `    \u001b[97;40m${line}\u001b[0m` : `    ${line}`)).join("\n");
+}
