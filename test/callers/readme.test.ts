@@ -31,8 +31,10 @@ describe("the README's examples, as they stand there", () => {
   let env: NodeJS.ProcessEnv;
 
   beforeAll(async () => {
-    // As `make run` starts it: it makes its key itself. Only the port is another one, which nobody else has.
+    // It makes its key itself. Only the port is another one, which nobody else has, and what the README calls
+    // `data/alone` is `data`.
     node = await startRealNode({ API_KEY: "" });
+    await symlink(join(node.directory, "data"), join(node.directory, "data/alone"));
     for (const part of ["node_modules", "buf.yaml", "proto", "third_party"])
       await symlink(join(root, part), join(node.directory, part));
     const tools = join(cacheDir(process.env), "test/bin");
