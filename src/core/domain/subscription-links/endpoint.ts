@@ -12,7 +12,12 @@ export interface Endpoint {
   readonly access: Access;
   readonly transport: Transport;
   readonly security: Security;
+  /** What Xray alone wraps it in besides, and both sides have to agree on: members of its `finalmask`. */
+  readonly masks?: Masks;
 }
+
+/** `finalmask` of Xray. */
+export type Masks = { readonly [name: string]: unknown };
 
 /** Who the user is to the server, by protocol: the spelling of `VpnProtocol`. */
 export type Access =
@@ -52,7 +57,14 @@ export type Transport =
       /** It pretends to be HTTP/1.1. */
       readonly http?: { readonly hosts: readonly string[]; readonly paths: readonly string[] };
     }
-  | { readonly kind: "ws" | "httpupgrade"; readonly path: string; readonly host: string }
+  | {
+      readonly kind: "ws";
+      readonly path: string;
+      readonly host: string;
+      /** How many bytes a client sends with its request; 0: none. */
+      readonly earlyDataBytes: number;
+    }
+  | { readonly kind: "httpupgrade"; readonly path: string; readonly host: string }
   | { readonly kind: "grpc"; readonly serviceName: string; readonly authority: string; readonly multi: boolean }
   | {
       readonly kind: "xhttp";
@@ -62,13 +74,19 @@ export type Transport =
       /** What both sides have to agree on besides: members of Xray's `xhttpSettings`. */
       readonly extra: { readonly [name: string]: unknown };
     }
-  | { readonly kind: "kcp"; readonly settings: { readonly [name: string]: unknown } };
+  | {
+      readonly kind: "kcp";
+      /** Bytes and milliseconds; undefined: as the client has it. */
+      readonly mtu: number | undefined;
+      readonly tti: number | undefined;
+    };
 
 /** What the transport is wrapped in. Texts may be empty: not told. */
 export type Security =
   | { readonly kind: "none" }
   | {
       readonly kind: "tls";
+      /** Never empty: where no name is told, the host. */
       readonly sni: string;
       readonly alpn: readonly string[];
       readonly fingerprint: string;
@@ -92,6 +110,11 @@ export interface PinnedCertificate {
   readonly sha256: string;
   /** PEM. */
   readonly pem: string;
-  /** It names the server by its `sni`, and has not to be believed without it. */
+  /** The server's `sni` is among its names. */
   readonly namesServer: boolean;
+}
+
+/** Whether a protocol travels as it is. */
+export function isBare({ transport, security, masks }: Endpoint): boolean {
+  return transport.kind === "raw" && transport.http === undefined && security.kind === "none" && masks === undefined;
 }

@@ -10,7 +10,12 @@ export function isRealityKey(value: unknown): value is string {
 export function realityPublicKey(settings: JsonObject): string {
   const key = objectIn(objectIn(settings.streamSettings)?.realitySettings)?.privateKey;
   if (!isRealityKey(key)) return "";
-  const der = Buffer.concat([x25519Prefix, Buffer.from(key, "base64url")]);
+  return x25519PublicKey(Buffer.from(key, "base64url"));
+}
+
+/** The public key, in base64url, of an X25519 private key of 32 bytes. */
+export function x25519PublicKey(privateKey: Uint8Array): string {
+  const der = Buffer.concat([x25519Prefix, privateKey]);
   const { x = "" } = createPublicKey(createPrivateKey({ key: der, format: "der", type: "pkcs8" })).export({
     format: "jwk",
   });

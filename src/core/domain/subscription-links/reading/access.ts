@@ -1,0 +1,74 @@
+import { shadowsocksPassword } from "../../credentials.ts";
+import { type JsonObject, objectIn } from "../../fleet/json-object.ts";
+import type { Access } from "../endpoint.ts";
+import type { ViewedLink } from "../subscription-view.ts";
+import { textIn, textsIn } from "./lenient.ts";
+import type { LinkSettings } from "./link-settings.ts";
+import { readSalamander } from "./masks.ts";
+import { vlessEncryption } from "./vless-encryption.ts";
+
+/** Makes what a server knows a user by from the user's credential. */
+export type AccessOf = (link: ViewedLink) => Access;
+
+/**
+ * How users of a protocol with these settings are known, as the configs of nodes have it (`render/xray-clients.ts`,
+ * `render/mtproto.ts`). Undefined when clients cannot be told.
+ */
+export function readAccess(protocol: string, settings: JsonObject, link: LinkSettings): AccessOf | undefined {
+  return readers.get(protocol)?.(settings, link);
+}
+
+type Read = (settings: JsonObject, link: LinkSettings) => AccessOf | undefined;
+
+const vless: Read = (settings) => {
+  const own = objectIn(settings.settings) ?? {};
+  const encryption = vlessEncryption(textIn(own, "decryption"));
+  if (encryption === undefined) return undefined;
+  const flow = textIn(own, "flow");
+  return ({ uuid, secret }) => ({ protocol: "vless", id: secret || uuid, flow, encryption });
+};
+
+const shadowsocks: Read = (settings) => {
+  const own = objectIn(settings.settings) ?? {};
+  const given = textIn(own, "method") || "chacha20-ietf-poly1305";
+  const method = ietfNames.get(given) ?? given;
+  const serverKey = method.startsWith("2022-") ? `${textIn(own, "password")}:` : "";
+  const udp = textIn(own, "network").split(",").includes("udp");
+  return ({ secret }) => ({
+    protocol: "shadowsocks",
+    method,
+    password: serverKey + shadowsocksPassword(method, secret),
+    udp,
+  });
+};
+
+// Xray knows both; other programs the ones on the right alone.
+const ietfNames = new Map([
+  ["chacha20-poly1305", "chacha20-ietf-poly1305"],
+  ["xchacha20-poly1305", "xchacha20-ietf-poly1305"],
+]);
+
+const hysteria2: Read = (settings) => {
+  const obfs = readSalamander(objectIn(settings.streamSettings) ?? {});
+  return ({ secret }) => ({ protocol: "hysteria2", auth: secret, obfs });
+};
+
+const mtproto: Read = (settings, { sni }) => {
+  const modes = textsIn(settings, "modes");
+  const domain = sni || textsIn(settings, "tlsDomains")[0];
+  const usual = domain === undefined ? "secure" : "tls";
+  // The one that is told apart from other traffic with the most trouble.
+  const mode = ["tls", "secure", "classic"].find((one) => modes.includes(one)) ?? usual;
+  const prefix = { tls: "ee", secure: "dd" }[mode] ?? "";
+  const suffix = mode === "tls" ? Buffer.from(domain ?? "").toString("hex") : "";
+  return ({ secret }) => ({ protocol: "mtproto", secret: prefix + secret.toLowerCase() + suffix });
+};
+
+const readers: ReadonlyMap<string, Read> = new Map<string, Read>([
+  ["vless", vless],
+  ["vmess", () => (link) => ({ protocol: "vmess", id: link.secret || link.uuid })],
+  ["trojan", () => (link) => ({ protocol: "trojan", password: link.secret })],
+  ["shadowsocks", shadowsocks],
+  ["hysteria2", hysteria2],
+  ["mtproto", mtproto],
+]);

@@ -1,0 +1,34 @@
+import { objectIn, parseObject } from "../../fleet/json-object.ts";
+import type { Masks, Security, Transport } from "../endpoint.ts";
+import type { ViewedProtocol } from "../subscription-view.ts";
+import { type AccessOf, readAccess } from "./access.ts";
+import { readLinkSettings } from "./link-settings.ts";
+import { readMasks, readSalamander } from "./masks.ts";
+import { readSecurity } from "./security.ts";
+import { readTransport } from "./transport.ts";
+
+/** What all users of a node protocol have to know of it. */
+export interface Inbound {
+  readonly host: string;
+  readonly port: number;
+  readonly transport: Transport;
+  readonly security: Security;
+  readonly masks?: Masks;
+  readonly accessOf: AccessOf;
+}
+
+/** Reads it from the settings of a node protocol. Undefined when they say something that nobody could be told how to reach. */
+export function readInbound(protocol: ViewedProtocol): Inbound | undefined {
+  const settings = parseObject(protocol.settings);
+  if (settings === undefined) return undefined;
+  const link = readLinkSettings(protocol.linkSettings);
+  const host = link.host || protocol.node.host;
+  const stream = objectIn(settings.streamSettings) ?? {};
+  const accessOf = readAccess(protocol.protocol, settings, link);
+  const transport = readTransport(stream, link);
+  const security = readSecurity(settings, link, host);
+  if (host === "" || accessOf === undefined || transport === undefined || security === undefined) return undefined;
+  // Those of Hysteria 2 belong to how its users are known.
+  const masks = protocol.protocol === "hysteria2" && readSalamander(stream) !== "" ? undefined : readMasks(stream);
+  return { host, port: link.port ?? protocol.port, transport, security, accessOf, ...(masks && { masks }) };
+}
