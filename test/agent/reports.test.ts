@@ -80,7 +80,7 @@ async function count(links = 1): Promise<void> {
   const minute = Math.floor(Date.now() / 60_000) * 60_000;
   await spool.count(
     { incarnation: "life", counters },
-    { engine: "xray", minute, attribute: () => owner, protocolOf: () => undefined },
+    { engine: "xray", minute, attribute: () => owner, protocolOf: () => undefined, readAt: Date.now() },
   );
 }
 

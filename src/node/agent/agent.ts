@@ -58,6 +58,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   });
   const sessions = await openSessions(join(directory, "sessions.json"), clock.now);
   const carriedBefore = await spool.unacknowledged();
+  const gapsBefore = await spool.gaps();
   const faultsBefore = await spool.faults.read();
   const closing = new AbortController();
   const { signal } = closing;
@@ -139,7 +140,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     drive(engines) {
       const { system, registry } = options;
       driving = startDriving({
-        ...{ engines, contact, clock, uptime, spool, sessions, carriedBefore, faultsBefore, rotateKey },
+        ...{ engines, contact, clock, uptime, spool, sessions, carriedBefore, gapsBefore, faultsBefore, rotateKey },
         ...{ directory, version, capabilities, system, registry, log, pace: createPace() },
       });
       beginning = begin();

@@ -29,7 +29,7 @@ import { isPublic, ownAddress } from "./own-address.ts";
 import type { Pace } from "./pace.ts";
 import { createSleeper } from "./sleeper.ts";
 import type { KeptFault } from "./spool/kept-faults.ts";
-import type { Spool } from "./spool/spool.ts";
+import type { CounterGap, Spool } from "./spool/spool.ts";
 import { createCollecting, runCollecting } from "./usage/collecting.ts";
 import { type Reporting, startReporting } from "./usage/reporting.ts";
 import type { Sessions } from "./usage/sessions.ts";
@@ -66,6 +66,8 @@ export interface DrivingOptions {
   readonly pace: Pace;
   /** Bytes of subscriptions that Core does not know of yet. */
   readonly carriedBefore: ReadonlyMap<number, bigint>;
+  /** What engines have lost before, and is no fault yet. */
+  readonly gapsBefore: readonly CounterGap[];
   /** What went wrong before, and Core was not told of. */
   readonly faultsBefore: readonly KeptFault[];
   /** Core wants the node to have another key. */
@@ -124,7 +126,7 @@ export function startDriving(options: DrivingOptions): Driving {
   });
   const refusedChanged = () => void enforce().catch((err: unknown) => log.debug({ err }, "not enforced"));
   const collecting = createCollecting({
-    ...{ engines, spool, sessions, terms, faults, now, uptime, refusedChanged },
+    ...{ engines, spool, sessions, terms, faults, now, refusedChanged },
     links: () => links,
     urgent: () => reporting?.flushUsage(),
   });
@@ -169,6 +171,7 @@ export function startDriving(options: DrivingOptions): Driving {
     if (rotateKey) await options.rotateKey();
   }
 
+  collecting.tellGaps(options.gapsBefore);
   const periodMs = () => pace.enginePollMs;
   const restored = sync.restore().catch((err: unknown) => log.debug({ err }, "not restored"));
   loops.push(restored.then(() => runCollecting({ collecting, terms, periodMs, now, sleeper, signal })));

@@ -80,6 +80,7 @@ export function createContact({ client, now, log, refusedMs = 300_000 }: Contact
   };
 }
 
-function isAboutKey({ error }: CoreRefused): boolean {
+/** Core does not accept the node's key. */
+export function isAboutKey({ error }: CoreRefused): boolean {
   return error.code === Code.Unauthenticated || error.code === Code.PermissionDenied;
 }

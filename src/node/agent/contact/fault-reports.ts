@@ -4,7 +4,7 @@ import { pause } from "../../../platform/pause.ts";
 import type { Logger } from "../../../platform/telemetry/log.ts";
 import type { KeptFault, KeptFaults } from "../spool/kept-faults.ts";
 import { createBackoff } from "./backoff.ts";
-import type { Contact } from "./contact.ts";
+import { type Contact, isAboutKey } from "./contact.ts";
 import { CoreRefused } from "./core-client.ts";
 
 /** Something that went wrong on the node. */
@@ -16,6 +16,8 @@ interface Fault {
   readonly revision?: number;
   readonly severity: "warning" | "error";
   readonly details?: JsonObject;
+  /** Called when it waits on disk, and cannot be forgotten any more. */
+  readonly kept?: () => void;
 }
 
 /** Tells Core what went wrong. */
@@ -66,7 +68,8 @@ export function createFaultReports({ contact, kept, before, now, log }: FaultRep
         drop(0);
         backoff.reset();
       } catch (error) {
-        if (error instanceof CoreRefused) drop(0);
+        // A key that is refused today may be accepted tomorrow; what else Core refuses, it will refuse again.
+        if (error instanceof CoreRefused && !isAboutKey(error)) drop(0);
         else await pause(backoff.after(error), closed.signal);
       }
     }
@@ -106,7 +109,7 @@ export function createFaultReports({ contact, kept, before, now, log }: FaultRep
       });
       const added = { id: lastId, request };
       waiting.push(added);
-      write(kept.keep(added));
+      write(kept.keep(added).then(fault.kept));
       sendSoon();
     },
     async close() {

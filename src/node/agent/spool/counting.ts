@@ -1,17 +1,20 @@
 import type { Database } from "../../../platform/storage/database.ts";
 import type { TrafficCounter, TrafficReading } from "../../engines/engine.ts";
+import { addGap, endLife, setLife } from "./gaps.ts";
 import { type Baselines, counterKey, type Growth, growthSince } from "./growth.ts";
 import type { SpoolSchema } from "./schema.ts";
-import type { Counted, Counting } from "./spool.ts";
+import type { Counted, CounterGap, Counting, Spool } from "./spool.ts";
 
-/** Counts what grew since the last reading of an engine. */
-export type Count = (reading: TrafficReading, counting: Counting) => Promise<Counted>;
+/** The part of a spool that counts. */
+export type CountingPart = Pick<Spool, "count" | "noteGap">;
 
 /** Makes it of the baselines that are kept. */
-export async function createCounting(database: Database<SpoolSchema>): Promise<Count> {
+export async function createCounting(database: Database<SpoolSchema>): Promise<CountingPart> {
   const baselines = await readBaselines(database);
   const statements = prepareStatements(database);
-  return async (reading, { engine, minute, attribute, protocolOf }) => {
+
+  async function count(reading: TrafficReading, counting: Counting): Promise<Counted> {
+    const { engine, minute, attribute, protocolOf, readAt, isLast = false } = counting;
     const known = baselines.get(engine) ?? new EngineBaselines(undefined);
     const isNew = known.incarnation !== reading.incarnation;
     const grown = growthSince(known, reading);
@@ -22,10 +25,18 @@ export async function createCounting(database: Database<SpoolSchema>): Promise<C
       bySubscription.set(subscription_id, (bySubscription.get(subscription_id) ?? 0n) + bytes_up + bytes_down);
     }
     const grownUsers = ofKind(grown, "user").map(({ name }) => name);
-    if (!isNew && grown.length === 0) return { bySubscription, grownUsers };
+    const { incarnation } = reading;
+    const gap = isNew && !known.isEnded ? known.gapOf(engine) : undefined;
+    // What was on its way when it ended brings nothing back to life.
+    const isEnded = isLast || (!isNew && known.isEnded);
+    if (!isNew && grown.length === 0 && known.isEnded === isEnded) {
+      known.readAt = readAt;
+      return { bySubscription, grownUsers, gap };
+    }
     await database.transaction(async (tx) => {
       if (isNew) await statements.forget.run({ engine }, tx);
-      const { incarnation } = reading;
+      if (gap !== undefined) await addGap(tx, gap);
+      await setLife(tx, { engine, incarnation, read_at: readAt, ended: isEnded ? 1 : 0 });
       await statements.baseline.runMany(
         grown.map(({ kind, name, link, baseline }) => ({
           ...{ engine, incarnation, kind, name, link },
@@ -48,19 +59,45 @@ export async function createCounting(database: Database<SpoolSchema>): Promise<C
         tx,
       );
     });
-    const after = isNew ? new EngineBaselines(reading.incarnation) : known;
+    const after = isNew ? new EngineBaselines(incarnation) : known;
     for (const { baseline } of grown) after.set(baseline);
+    after.readAt = readAt;
+    after.isEnded = isEnded;
     baselines.set(engine, after);
-    return { bySubscription, grownUsers };
+    return { bySubscription, grownUsers, gap };
+  }
+
+  return {
+    count,
+    async noteGap({ engine, incarnation, readAt }) {
+      const known = baselines.get(engine);
+      const isKnown = known?.incarnation === incarnation;
+      const gap = { engine, incarnation, readAt: isKnown ? known.readAt : readAt };
+      await database.transaction(async (tx) => {
+        await addGap(tx, gap);
+        if (isKnown) await endLife(tx, gap);
+      });
+      if (isKnown) known.isEnded = true;
+      return gap;
+    },
   };
 }
 
 class EngineBaselines implements Baselines {
   readonly incarnation: string | undefined;
+  /** When it was read last. */
+  readAt: number | undefined;
+  /** Its end is accounted for. */
+  isEnded = false;
   readonly #counters = new Map<string, { readonly uplinkBytes: bigint; readonly downlinkBytes: bigint }>();
 
   constructor(incarnation: string | undefined) {
     this.incarnation = incarnation;
+  }
+
+  /** That it has ended unasked. */
+  gapOf(engine: string): CounterGap | undefined {
+    return this.incarnation === undefined ? undefined : { engine, incarnation: this.incarnation, readAt: this.readAt };
   }
 
   get(key: string) {
@@ -81,6 +118,12 @@ async function readBaselines({ db }: Database<SpoolSchema>): Promise<Map<string,
     baselines.set(engine, of);
     const kind = row.kind as TrafficCounter["kind"]; // what was written there
     of.set({ kind, name, link, uplinkBytes: bytes_up, downlinkBytes: bytes_down });
+  }
+  for (const { engine, incarnation, read_at, ended } of await db.selectFrom("life").selectAll().execute()) {
+    const of = baselines.get(engine) ?? new EngineBaselines(incarnation);
+    baselines.set(engine, of);
+    of.readAt = read_at;
+    of.isEnded = ended === 1;
   }
   return baselines;
 }

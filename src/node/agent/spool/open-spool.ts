@@ -2,6 +2,7 @@ import { createInTurn } from "../../../platform/in-turn.ts";
 import { openDatabase } from "../../../platform/storage/database.ts";
 import { createCoalescing } from "./coalescing.ts";
 import { createCounting } from "./counting.ts";
+import { forgetGap, gapsIn } from "./gaps.ts";
 import { createKeptFaults } from "./kept-faults.ts";
 import { int64Columns, migrations, type SpoolSchema } from "./schema.ts";
 import { createSealing } from "./sealing.ts";
@@ -21,10 +22,13 @@ export async function openSpool({ file, clock, maxBytes = 256 << 20 }: SpoolOpti
   return {
     count: (reading, how) =>
       inTurn(async () => {
-        const counted = await counting(reading, how);
+        const counted = await counting.count(reading, how);
         await coalesce();
         return counted;
       }),
+    noteGap: (gap) => inTurn(() => counting.noteGap(gap)),
+    gaps: () => inTurn(() => gapsIn(database)),
+    forgetGap: (gap) => inTurn(() => forgetGap(database, gap)),
     note: (events) => inTurn(() => sealing.note(events)),
     next: (kind, options) => inTurn(() => sealing.next(kind, options)),
     acknowledge: (kind, seq) => inTurn(() => sealing.acknowledge(kind, seq)),

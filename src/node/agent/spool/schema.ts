@@ -7,6 +7,8 @@ export const int64Columns = ["bytes_up", "bytes_down"] as const;
 /** What the spool keeps. Times are milliseconds since 1970, flags are 0 or 1. */
 export interface SpoolSchema {
   readonly baseline: BaselineTable;
+  readonly life: LifeTable;
+  readonly gap: GapTable;
   readonly usage_bucket: UsageBucketTable;
   readonly inbound_bucket: InboundBucketTable;
   readonly outbound_bucket: OutboundBucketTable;
@@ -27,6 +29,24 @@ interface BaselineTable {
   link: string;
   bytes_up: bigint;
   bytes_down: bigint;
+}
+
+/** The incarnation of an engine that was read last. */
+interface LifeTable {
+  engine: string;
+  incarnation: string;
+  /** When it was read last, and had grown. */
+  read_at: number;
+  /** Its end is accounted for: what it had counted last was read, or a gap is noted. */
+  ended: number;
+}
+
+/** An incarnation that took along what it had counted since it was read last, and is no fault yet. */
+interface GapTable {
+  engine: string;
+  incarnation: string;
+  /** Null: it never was. */
+  read_at: number | null;
 }
 
 /** Traffic of a link in a minute that is in no batch yet. */
@@ -149,5 +169,22 @@ export const migrations: readonly Migration[] = [
   {
     name: "0002-faults",
     sql: "create table fault (id integer primary key, request blob not null)",
+  },
+  {
+    name: "0003-gaps",
+    sql: `
+      create table life (
+        engine text primary key,
+        incarnation text not null,
+        read_at integer not null,
+        ended integer not null
+      ) without rowid;
+      create table gap (
+        engine text not null,
+        incarnation text not null,
+        read_at integer,
+        primary key (engine, incarnation)
+      ) without rowid;
+    `,
   },
 ];

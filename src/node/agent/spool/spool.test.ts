@@ -57,6 +57,7 @@ const counting = (changes: Partial<Counting> = {}): Counting => ({
   minute: Math.floor(nowMs / minuteMs) * minuteMs,
   attribute,
   protocolOf: (tag) => (tag === "in" ? 7 : undefined),
+  readAt: nowMs,
   ...changes,
 });
 
@@ -89,6 +90,35 @@ async function usage(options = everything()) {
 }
 
 describe("what an engine counts", () => {
+  test("an incarnation that ends without a last reading is a gap, once, that outlives the process", async () => {
+    const at = (readAt: number) => counting({ readAt });
+    const gap = { engine: "xray", incarnation: "a", readAt: 2_000 };
+    await spool.count(reading("a", { [nameOf(1)]: [10, 0] }), at(1_000));
+    await spool.count(reading("a", { [nameOf(1)]: [11, 0] }), at(2_000));
+    await reopen();
+    expect((await spool.count(reading("b", {}), at(3_000))).gap).toEqual(gap);
+    expect((await spool.count(reading("b", { [nameOf(1)]: [1, 0] }), at(4_000))).gap).toBeUndefined();
+    await reopen();
+    expect(await spool.gaps()).toEqual([gap]);
+    await spool.forgetGap(gap);
+    expect(await spool.gaps()).toEqual([]);
+  });
+
+  test("an incarnation whose last reading came, or whose end was noted, is no gap when another one comes", async () => {
+    await spool.count(reading("a", { [nameOf(1)]: [10, 0] }), counting());
+    await spool.count(reading("a", { [nameOf(1)]: [10, 0] }), counting({ isLast: true }));
+    await reopen();
+    expect((await spool.count(reading("b", { [nameOf(1)]: [1, 0] }), counting({ readAt: 5_000 }))).gap).toBeUndefined();
+    const noted = await spool.noteGap({ engine: "xray", incarnation: "b", readAt: undefined });
+    expect(noted.readAt).toBe(5_000);
+    // It was on its way when the end was noted.
+    await spool.count(reading("b", { [nameOf(1)]: [2, 0] }), counting());
+    await spool.forgetGap(noted);
+    await reopen();
+    expect((await spool.count(reading("c", {}), counting())).gap).toBeUndefined();
+    expect(await spool.gaps()).toEqual([]);
+  });
+
   test("is what has grown, by minute and user", async () => {
     const counted = await spool.count(reading("a", { [nameOf(0)]: [10, 20], [nameOf(1)]: [1, 2] }), counting());
     expect([...counted.bySubscription]).toEqual([[201, 3n]]);

@@ -4,7 +4,7 @@ import type {
   ReportUsageRequest,
   SessionEventEntry,
 } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
-import type { TrafficReading } from "../../engines/engine.ts";
+import type { Incarnation, TrafficReading } from "../../engines/engine.ts";
 import type { KeptFaults } from "./kept-faults.ts";
 
 /** The kinds of report that are sent in numbered batches, as Core spells them. */
@@ -45,6 +45,18 @@ export interface Counting {
   readonly attribute: (linkUuid: string) => Attribution | undefined;
   /** The node protocol that an inbound serves, by its tag. */
   readonly protocolOf: (inboundTag: string) => number | undefined;
+  /** When the engine was asked, in milliseconds since 1970. */
+  readonly readAt: number;
+  /** The incarnation has ended, or is about to, and counts nothing more. Default: it goes on. */
+  readonly isLast?: boolean;
+}
+
+/** An incarnation of an engine has ended unasked, and took along what it had counted since it was read last. */
+export interface CounterGap {
+  readonly engine: string;
+  readonly incarnation: Incarnation;
+  /** When that was, in milliseconds since 1970. Undefined: it never was read. */
+  readonly readAt: number | undefined;
 }
 
 /** What a reading has added. */
@@ -53,6 +65,8 @@ export interface Counted {
   readonly bySubscription: ReadonlyMap<number, bigint>;
   /** The names of users that have grown. */
   readonly grownUsers: readonly string[];
+  /** The incarnation before this one, if its end was not accounted for: that of a node that was killed, for one. */
+  readonly gap: CounterGap | undefined;
 }
 
 /** When batches are sealed, by clocks that come in as arguments. */
@@ -81,6 +95,15 @@ export interface SpoolOptions {
 export interface Spool {
   /** Counts what grew since the last reading of the engine. In one piece: all of it, or nothing. */
   count(reading: TrafficReading, counting: Counting): Promise<Counted>;
+  /**
+   * An incarnation has ended unasked. It is remembered until {@link forgetGap}, with the time of its last reading where
+   * that is known here.
+   */
+  noteGap(gap: CounterGap): Promise<CounterGap>;
+  /** Gaps that are remembered. */
+  gaps(): Promise<readonly CounterGap[]>;
+  /** It is remembered elsewhere from now on. */
+  forgetGap(gap: Pick<CounterGap, "engine" | "incarnation">): Promise<void>;
   /** Adds session events. */
   note(events: readonly SessionEventEntry[]): Promise<void>;
   /**

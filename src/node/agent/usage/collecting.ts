@@ -1,10 +1,11 @@
+import type { JsonObject } from "@bufbuild/protobuf";
 import type { EngineExit, TrafficReading } from "../../engines/engine.ts";
 import type { Links } from "../config/links.ts";
 import { jittered } from "../contact/backoff.ts";
 import type { FaultReports } from "../contact/fault-reports.ts";
 import type { DrivenEngine } from "../engines/driven-engine.ts";
 import type { Sleeper } from "../sleeper.ts";
-import type { Spool } from "../spool/spool.ts";
+import type { CounterGap, Spool } from "../spool/spool.ts";
 import { createSampler } from "./sampler.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Terms } from "./terms.ts";
@@ -17,6 +18,8 @@ export interface Collecting {
   exited(name: DrivenEngine["name"], exit: EngineExit): void;
   /** Reads everything now. Never rejects. */
   collect(): Promise<void>;
+  /** Tells Core of gaps that an earlier process has noted, and not told of. */
+  tellGaps(gaps: readonly CounterGap[]): void;
   /** Waits for what is being counted. */
   settled(): Promise<void>;
 }
@@ -24,7 +27,7 @@ export interface Collecting {
 /** Options of {@link createCollecting}. */
 export interface CollectingOptions {
   readonly engines: readonly DrivenEngine[];
-  readonly spool: Pick<Spool, "count" | "note">;
+  readonly spool: Pick<Spool, "count" | "note" | "noteGap" | "forgetGap">;
   readonly sessions: Sessions;
   readonly terms: Terms;
   readonly links: () => Links | undefined;
@@ -35,13 +38,11 @@ export interface CollectingOptions {
   readonly faults: Pick<FaultReports, "report">;
   /** Milliseconds since 1970, by Core's clock. */
   readonly now: () => number;
-  /** Milliseconds that only grow. */
-  readonly uptime: () => number;
 }
 
 /** Makes it; nothing is read yet. */
 export function createCollecting(options: CollectingOptions): Collecting {
-  const { engines, spool, sessions, terms, links, faults, uptime } = options;
+  const { engines, spool, sessions, terms, links, faults } = options;
   const failed = (error: unknown) => {
     const isFull = error instanceof Error && /disk is full|ENOSPC|database or disk/i.test(error.message);
     const message = `what the engines count cannot be kept: ${error instanceof Error ? error.message : error}`;
@@ -50,9 +51,27 @@ export function createCollecting(options: CollectingOptions): Collecting {
   const samplers = new Map(
     engines.map((engine) => {
       const { now } = options;
-      return [engine.name, createSampler({ engine, spool, links, now, uptime, carried: terms.carried, failed })];
+      const { carried } = terms;
+      return [engine.name, createSampler({ engine, spool, links, now, gap: tellEarlier, carried, failed })];
     }),
   );
+  let noting: Promise<void> = Promise.resolve();
+
+  /** Tells Core of a gap that the spool has noted. */
+  function tell(gap: CounterGap, how: string, more: JsonObject): void {
+    const { engine, incarnation, readAt } = gap;
+    const since = readAt === undefined ? "since it started" : `since ${new Date(readAt).toISOString()}`;
+    faults.report({
+      ...{ code: "USAGE_GAP", severity: "warning" },
+      message: `${engine} ${how}: what it carried ${since} is not counted`,
+      details: { engine, incarnation, ...(readAt !== undefined && { readAt }), ...more },
+      kept: () => void spool.forgetGap(gap).catch(failed),
+    });
+  }
+
+  function tellEarlier(gap: CounterGap): void {
+    tell(gap, "has ended, and nobody saw it", {});
+  }
 
   async function noteSessions(): Promise<void> {
     const known = links();
@@ -79,16 +98,23 @@ export function createCollecting(options: CollectingOptions): Collecting {
 
   return {
     drained: (name, reading) => samplers.get(name)?.drained(reading),
-    exited(name, { code, signal, lastLines }) {
-      const sampledAt = samplers.get(name)?.sampledAt;
-      const lostMs = sampledAt === undefined ? undefined : Math.round(uptime() - sampledAt);
+    exited(name, { incarnation, code, signal, lastLines }) {
+      // Of several telemts one ends, and their counters go on under another name.
+      const readAt = name === "mtproto" ? samplers.get(name)?.lastAskedAt : undefined;
+      const endedAt = options.now();
       const ended = signal === null ? `with code ${code}` : `by ${signal}`;
-      const since = lostMs === undefined ? "since it started" : `in the ${lostMs} ms before`;
-      faults.report({
-        ...{ code: "USAGE_GAP", severity: "warning" },
-        message: `${name} has ended ${ended}, and is started again: what it carried ${since} is not counted`,
-        details: { engine: name, lastWords: lastLines.slice(-5).join("\n"), ...(lostMs !== undefined && { lostMs }) },
-      });
+      noting = noting
+        .then(() => spool.noteGap({ engine: name, incarnation, readAt }))
+        .then((gap) =>
+          tell(gap, `has ended ${ended}, and is started again`, {
+            lastWords: lastLines.slice(-5).join("\n"),
+            ...(gap.readAt !== undefined && { lostMs: Math.round(endedAt - gap.readAt) }),
+          }),
+        )
+        .catch(failed);
+    },
+    tellGaps(gaps) {
+      for (const gap of gaps) tellEarlier(gap);
     },
     async collect() {
       await Promise.all([...samplers.values()].map((sampler) => sampler.sample()));
@@ -97,7 +123,7 @@ export function createCollecting(options: CollectingOptions): Collecting {
       if (terms.isUrgent) options.urgent();
     },
     async settled() {
-      await Promise.all([...samplers.values()].map((sampler) => sampler.settled()));
+      await Promise.all([noting, ...[...samplers.values()].map((sampler) => sampler.settled())]);
     },
   };
 }

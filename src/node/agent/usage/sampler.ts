@@ -3,7 +3,7 @@ import { EngineNotRunning, EngineUnreachable } from "../../engines/engine-error.
 import type { Links } from "../config/links.ts";
 import { ownerIn } from "../config/links.ts";
 import type { DrivenEngine } from "../engines/driven-engine.ts";
-import type { Spool } from "../spool/spool.ts";
+import type { CounterGap, Spool } from "../spool/spool.ts";
 
 /** Reads the counters of one engine into the spool. */
 export interface Sampler {
@@ -13,8 +13,8 @@ export interface Sampler {
   drained(reading: TrafficReading): void;
   /** The names of users that have grown since this was called last. */
   takeActive(): ReadonlySet<string>;
-  /** When counters were read last, by the uptime. Undefined: not since the engine started. */
-  readonly sampledAt: number | undefined;
+  /** When the engine was asked for what was counted last, in milliseconds since 1970. Undefined: nothing was yet. */
+  readonly lastAskedAt: number | undefined;
   /** Waits for what is being counted. */
   settled(): Promise<void>;
 }
@@ -26,7 +26,8 @@ export interface SamplerOptions {
   readonly links: () => Links | undefined;
   /** Milliseconds since 1970, by Core's clock. */
   readonly now: () => number;
-  readonly uptime: () => number;
+  /** An incarnation has ended without a last reading, which nobody here has noticed. */
+  readonly gap: (gap: CounterGap) => void;
   /** Bytes were counted, by subscription. */
   readonly carried: (bySubscription: ReadonlyMap<number, bigint>) => void;
   /** What was read could not be counted: it will be with the next reading. */
@@ -39,16 +40,16 @@ const endedRemembered = 8;
 
 /** Makes one. Readings are counted one at a time, in the order in which they were taken. */
 export function createSampler(options: SamplerOptions): Sampler {
-  const { engine, spool, links, now, uptime, carried, failed } = options;
+  const { engine, spool, links, now, gap: tellGap, carried, failed } = options;
   let active = new Set<string>();
   let ended: readonly string[] = [];
-  let sampledAt: number | undefined;
+  let lastAskedAt: number | undefined;
   let last: Promise<void> = Promise.resolve();
   const lastReadings: TrafficReading[] = [];
 
-  async function count(reading: TrafficReading): Promise<void> {
-    const { bySubscription, grownUsers } = await spool.count(reading, {
-      engine: engine.name,
+  async function count(reading: TrafficReading, readAt: number, isLast: boolean): Promise<void> {
+    const { bySubscription, grownUsers, gap } = await spool.count(reading, {
+      ...{ engine: engine.name, readAt, isLast },
       minute: Math.floor(now() / minuteMs) * minuteMs,
       attribute: (uuid) => {
         const known = links();
@@ -58,12 +59,13 @@ export function createSampler(options: SamplerOptions): Sampler {
     });
     for (const name of grownUsers) active.add(name);
     carried(bySubscription);
+    if (gap !== undefined) tellGap(gap);
   }
 
   /** What no engine can tell again is counted before anything that is newer. */
   async function countLastReadings(): Promise<void> {
     for (let reading = lastReadings[0]; reading !== undefined; reading = lastReadings[0]) {
-      await count(reading);
+      await count(reading, now(), true);
       lastReadings.shift();
     }
   }
@@ -73,10 +75,11 @@ export function createSampler(options: SamplerOptions): Sampler {
     const { counted } = engine;
     if (counted === undefined || counted.state === "stopped") return;
     try {
+      const askedAt = now();
       const reading = await counted.readTraffic();
       if (ended.includes(reading.incarnation)) return;
-      await count(reading);
-      sampledAt = uptime();
+      await count(reading, askedAt, false);
+      lastAskedAt = askedAt;
     } catch (error) {
       if (error instanceof EngineNotRunning || error instanceof EngineUnreachable) return;
       failed(error);
@@ -99,8 +102,8 @@ export function createSampler(options: SamplerOptions): Sampler {
       active = new Set();
       return taken;
     },
-    get sampledAt() {
-      return sampledAt;
+    get lastAskedAt() {
+      return lastAskedAt;
     },
     settled: () => last,
   };
