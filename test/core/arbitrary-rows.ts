@@ -37,6 +37,7 @@ const protocol = (id: number): fc.Arbitrary<ProtocolRow> => {
 export const arbitraryNode: fc.Arbitrary<NodeRows> = fc.record({
   nodeId: fc.constant(1),
   disabled: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+  drainingSince: fc.constantFrom(null, null, 2_000),
   protocolVersion: fc.integer({ min: 0, max: 1 }),
   protocols: fc
     .subarray([1, 2, 3, 4, 5, 6, 7])
@@ -73,6 +74,8 @@ function linksOf(subscriptionId: number): fc.Arbitrary<LinkRow[]> {
       expiresAt: fc.constantFrom(null, 1_900_000_000_000),
       quotaBytes: fc.constantFrom(null, 1_000, 10 ** 12),
       deviceLimit: fc.constantFrom(null, 3),
+      failOpen: fc.boolean(),
+      createdAt: fc.constantFrom(1_000, 2_000),
     })
     .map(({ kinds: has, secret, ...rest }) =>
       has.map((kind) => ({

@@ -40,6 +40,7 @@ test("the real Xray accepts what is rendered for users of all protocols, and wit
   const node: NodeRows = {
     nodeId: 1,
     disabled: false,
+    drainingSince: null,
     protocolVersion: 1,
     protocols: settings.map(([protocol, one], index) => ({
       id: index + 1,
@@ -70,6 +71,8 @@ test("the real Xray accepts what is rendered for users of all protocols, and wit
         expiresAt: null,
         quotaBytes: null,
         deviceLimit: null,
+        failOpen: false,
+        createdAt: 0,
       };
     }),
   );

@@ -15,7 +15,7 @@ const state = (more: Partial<SyncState> = {}): SyncState => ({
   ...more,
 });
 const unknown = { digest: undefined };
-const error = { code: "ENGINE_CRASHED", message: "xray exited" };
+const error = { code: "ENGINE_CRASHED", message: "xray exited", details: "", occurrences: 1 };
 const failed = { error, inError: true, syncStatus: "failed" };
 
 describe("the report of an applied revision", () => {
@@ -44,7 +44,8 @@ describe("the report of an error", () => {
     ["a warning", { severity: ErrorSeverity.WARNING }, {}, { error }],
     ["a warning about a revision", { severity: ErrorSeverity.WARNING, revision: 5n }, {}, { error }],
   ])("%s", (_, report, more, change) => {
-    expect(afterError(state(more), create(ReportErrorRequestSchema, { ...error, ...report }))).toEqual(change);
+    const { code, message } = error;
+    expect(afterError(state(more), create(ReportErrorRequestSchema, { code, message, ...report }))).toEqual(change);
   });
 
   test("of a node that is back at its last good revision", () => {
@@ -54,6 +55,13 @@ describe("the report of an error", () => {
 
   test("without a code", () => {
     const report = create(ReportErrorRequestSchema, { message: "x" });
-    expect(afterError(state(), report).error).toEqual({ code: "", message: "x" });
+    expect(afterError(state(), report).error).toEqual({ code: "", message: "x", details: "", occurrences: 1 });
+  });
+
+  test("with what else there is to know, as long as it is not too much", () => {
+    const told = (text: string) =>
+      afterError(state(), create(ReportErrorRequestSchema, { message: "x", details: { text }, occurrences: 3 })).error;
+    expect(told("a")).toMatchObject({ details: '{"text":"a"}', occurrences: 3 });
+    expect(told("a".repeat(20_000))?.details).toBe('{"omitted":"20011 characters"}');
   });
 });

@@ -19,13 +19,23 @@ export interface SyncState {
   readonly outcome: RevisionOutcome;
 }
 
+/** An error that a node has reported. */
+interface NodeError {
+  readonly code: string;
+  readonly message: string;
+  /** JSON object; empty: nothing was told besides. */
+  readonly details: string;
+  /** How often it happened since it was reported last. */
+  readonly occurrences: number;
+}
+
 /** What a report changes; what is absent stays. */
 export interface SyncChange {
   readonly syncStatus?: "synced" | "drifted" | "failed" | "rolled_back";
   readonly inError?: boolean;
   readonly reportedRevision?: number;
   /** The last error of the node. */
-  readonly error?: { readonly code: string; readonly message: string };
+  readonly error?: NodeError;
   /** Of the revision that the report is about. */
   readonly outcome?: RevisionOutcome;
 }
@@ -53,8 +63,10 @@ export function afterApplied(state: SyncState, { revision, digest }: ReportAppli
  * After the report of an error. One about a revision that was superseded by an applied one changes the history only;
  * one without a revision is about the newest one, or about none where it says how bad it is.
  */
-export function afterError(state: SyncState, { revision, severity, code, message }: ReportErrorRequest): SyncChange {
-  const error = { code: code ?? "", message };
+export function afterError(state: SyncState, report: ReportErrorRequest): SyncChange {
+  const { revision, severity, code, message } = report;
+  const occurrences = Math.max(1, report.occurrences);
+  const error = { code: code ?? "", message, details: detailsOf(report), occurrences };
   if (severity === ErrorSeverity.WARNING) return { error };
   if (revision === undefined && severity !== ErrorSeverity.UNSPECIFIED) return { error, inError: true };
   const isOld = revision !== undefined && Number(revision) < state.reportedRevision;
@@ -63,3 +75,10 @@ export function afterError(state: SyncState, { revision, severity, code, message
   if (isOld) return history;
   return { ...history, error, inError: true, syncStatus: code === "ROLLED_BACK" ? "rolled_back" : "failed" };
 }
+
+function detailsOf({ details }: ReportErrorRequest): string {
+  const text = details === undefined ? "" : JSON.stringify(details);
+  return text.length > mostDetails ? JSON.stringify({ omitted: `${text.length} characters` }) : text;
+}
+
+const mostDetails = 16_384;

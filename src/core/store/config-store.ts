@@ -60,7 +60,10 @@ export function createConfigStore(database: Database<CoreSchema>): ConfigStore {
           ...(syncStatus !== undefined && { sync_status: syncStatus }),
           ...(inError !== undefined && { in_error: inError ? 1 : 0 }),
           ...(reportedRevision !== undefined && { reported_revision: reportedRevision }),
-          ...(error && { error_code: error.code, error_message: error.message, error_at: now }),
+          ...(error && {
+            ...{ error_code: error.code, error_message: error.message, error_at: now },
+            ...{ error_details: error.details, error_occurrences: error.occurrences },
+          }),
         };
         if (Object.keys(changed).length > 0)
           await tx.updateTable("node").set(changed).where("id", "=", nodeId).execute();

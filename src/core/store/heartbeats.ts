@@ -47,7 +47,10 @@ export function createHeartbeatStore({ transaction }: Database<CoreSchema>): Hea
       return transaction(async (tx) => {
         const told = await tx
           .updateTable("node")
-          .set({ in_error: 1, error_code: copyCode, error_message: copy.message, error_at: at })
+          .set({
+            ...{ in_error: 1, error_code: copyCode, error_message: copy.message, error_at: at },
+            ...{ error_details: JSON.stringify({ installId: copy.installId }), error_occurrences: 0 },
+          })
           .where("id", "=", nodeId)
           .where((where) => where.or([where("error_code", "!=", copyCode), where("error_at", "<", at - toldEveryMs)]))
           .executeTakeFirst();
@@ -103,7 +106,8 @@ const beats = prepareBulk<CoreSchema>({
 const troubles = prepareBulk<CoreSchema>({
   columns: { id: "integer", at: "integer", code: "text", message: "text" },
   text: (rows) => `
-    update node set in_error = 1, error_code = v.code, error_message = v.message, error_at = v.at
+    update node set in_error = 1, error_code = v.code, error_message = v.message, error_at = v.at,
+      error_details = '', error_occurrences = 0
     from ${rows}
     where node.id = v.id and (node.error_code <> v.code or node.error_message <> v.message)`,
 });

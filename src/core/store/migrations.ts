@@ -16,6 +16,7 @@ export const migrations: readonly Migration[] = [
       region text not null default '',
       disabled {small} not null default 0,
       draining {small} not null default 0,
+      draining_since {int},
       created_at {int} not null,
       enrolled_at {int},
       install_id text not null default '',
@@ -30,6 +31,8 @@ export const migrations: readonly Migration[] = [
       error_code text not null default '',
       error_message text not null default '',
       error_at {int},
+      error_details text not null default '',
+      error_occurrences {int} not null default 0,
       in_error {small} not null default 0,
       rotate_key {small} not null default 0,
       rate_limit_bps {int}
@@ -107,6 +110,7 @@ export const migrations: readonly Migration[] = [
       period_started_at {int} not null,
       next_reset_at {int},
       device_limit {int},
+      fail_open {small} not null default 0,
       all_protocols {small} not null default 1,
       bytes_up {int} not null default 0,
       bytes_down {int} not null default 0,
@@ -195,8 +199,10 @@ export const migrations: readonly Migration[] = [
       node_protocol_id {int} not null,
       bytes_up {int} not null,
       bytes_down {int} not null,
+      user_bytes {int} not null,
       primary key (node_id, day, node_protocol_id)
     ){clustered};
+    create index inbound_day_day on inbound_day (day);
     create table node_stream (
       node_id {int} not null references node (id) on delete cascade,
       kind text not null,
@@ -238,6 +244,19 @@ export const migrations: readonly Migration[] = [
     );
     create index session_event_account on session_event (account_id, occurred_at);
     create index session_event_node on session_event (node_id, occurred_at);
+    create table online_session (
+      id {id},
+      node_id {int} not null references node (id) on delete cascade,
+      account_id {int} not null,
+      subscription_id {int},
+      node_protocol_id {int},
+      protocol text not null,
+      since {int} not null,
+      ip_address text not null,
+      session_id text not null,
+      unique (node_id, account_id, protocol, session_id)
+    );
+    create index online_session_account on online_session (account_id, id);
     `,
   ),
   step(

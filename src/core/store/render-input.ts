@@ -14,7 +14,7 @@ export function createRenderInput(database: Database<CoreSchema>): Pick<Publicat
       const nodes = await db
         .selectFrom("node")
         .leftJoin("node_routing", "node_routing.node_id", "node.id")
-        .select(["id", "disabled", "protocol_version", "routing", "extra"])
+        .select(["id", "disabled", "draining_since", "protocol_version", "routing", "extra"])
         .where("id", "in", nodeIds)
         .execute();
       const protocols = Map.groupBy(
@@ -30,9 +30,10 @@ export function createRenderInput(database: Database<CoreSchema>): Pick<Publicat
         ({ node_id }) => node_id,
       );
       return nodes.map(
-        ({ id, disabled, protocol_version, routing, extra }): NodeRows => ({
+        ({ id, disabled, draining_since, protocol_version, routing, extra }): NodeRows => ({
           nodeId: id,
           disabled: disabled !== 0,
+          drainingSince: draining_since,
           protocolVersion: protocol_version,
           protocols: (protocols.get(id) ?? []).map(({ enabled, ...row }) => ({ ...row, enabled: enabled !== 0 })),
           outbounds: (outbounds.get(id) ?? []).map(({ enabled, ...row }) => ({ ...row, enabled: enabled !== 0 })),
@@ -73,6 +74,8 @@ function usableLinks({ db, engine }: Database<CoreSchema>, protocols: readonly s
       "subscription.expires_at as expiresAt",
       quotaBytes.as("quotaBytes"),
       "subscription.device_limit as deviceLimit",
+      "subscription.fail_open as failOpen",
+      "subscription.created_at as createdAt",
     ])
     .where(
       "link.protocol",
@@ -131,6 +134,8 @@ function linkOf(row: UsableLink): LinkRow {
     expiresAt: row.expiresAt,
     quotaBytes: row.quotaBytes,
     deviceLimit: row.deviceLimit,
+    failOpen: row.failOpen !== 0,
+    createdAt: row.createdAt,
   };
 }
 

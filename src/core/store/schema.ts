@@ -11,6 +11,7 @@ export const int64Columns = [
   "quota_bytes",
   "traffic_bytes_up",
   "traffic_bytes_down",
+  "user_bytes",
   "last_seq",
   "from_seq",
   "to_seq",
@@ -40,6 +41,7 @@ export interface CoreSchema {
   readonly node_stream_gap: NodeStreamGapTable;
   readonly quarantined_entry: QuarantinedEntryTable;
   readonly session_event: SessionEventTable;
+  readonly online_session: OnlineSessionTable;
 }
 
 /** A server that runs an agent, or is going to. */
@@ -58,6 +60,8 @@ interface NodeTable {
   disabled: Generated<number>;
   /** It shall take no new users. */
   draining: Generated<number>;
+  /** Since when; null: it is not draining. */
+  draining_since: number | null;
   created_at: number;
   /** Null: no agent has registered yet. */
   enrolled_at: number | null;
@@ -78,6 +82,10 @@ interface NodeTable {
   error_code: Generated<string>;
   error_message: Generated<string>;
   error_at: number | null;
+  /** JSON object; empty: nothing was told besides. */
+  error_details: Generated<string>;
+  /** How often it happened before it was told; 0: not told. */
+  error_occurrences: Generated<number>;
   /** Its status is `error`: something was reported, and no revision was applied since. */
   in_error: Generated<number>;
   /** It is asked to replace its key. */
@@ -190,6 +198,8 @@ interface SubscriptionTable {
   next_reset_at: number | null;
   /** Addresses at a time; null: any number. */
   device_limit: number | null;
+  /** Leases of its quota are not enforced while Core is away. */
+  fail_open: Generated<number>;
   /** It has every protocol of every node, and not only those of `subscription_protocol`. */
   all_protocols: Generated<number>;
   /** Since it was created. */
@@ -324,7 +334,7 @@ interface UsageMinuteTable {
   coarse: Generated<number>;
 }
 
-/** Traffic of a whole inbound in one day, in UTC, to compare with that of its users. */
+/** Traffic of a whole inbound that was booked on one day, in UTC, to compare with that of its users. */
 interface InboundDayTable {
   node_id: number;
   /** The start of the day. */
@@ -332,6 +342,8 @@ interface InboundDayTable {
   node_protocol_id: number;
   bytes_up: bigint;
   bytes_down: bigint;
+  /** What was booked of its users on that day, in both directions. */
+  user_bytes: bigint;
 }
 
 /** How far the numbered batches of a node have come. */
@@ -381,4 +393,18 @@ interface SessionEventTable {
   occurred_at: number;
   ip_address: Generated<string>;
   session_id: Generated<string>;
+}
+
+/** A user who came, and has not gone. */
+interface OnlineSessionTable {
+  id: Generated<number>;
+  node_id: number;
+  account_id: number;
+  subscription_id: number | null;
+  node_protocol_id: number | null;
+  protocol: string;
+  since: number;
+  ip_address: string;
+  /** Empty: the session is known by user and protocol. */
+  session_id: string;
 }

@@ -133,7 +133,8 @@ describe.each(engines)("on %s", (engine) => {
         region: "us",
         draining: true,
       });
-      expect(fleet.published).toEqual([]);
+      expect(fleet.published).toEqual([{ scope: { nodeIds: [Number(id)] }, reason: `node ${id} is draining` }]);
+      fleet.published.splice(0);
       const off = await call(nodes.updateNode, { id, enabled: false });
       expect(off.node).toMatchObject({ enabled: false, state: NodeState.DISABLED });
       expect(fleet.published).toEqual([{ scope: { nodeIds: [Number(id)] }, reason: `node ${id} disabled` }]);

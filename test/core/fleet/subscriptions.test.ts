@@ -68,6 +68,7 @@ describeFleet((scene) => {
       quotaBytes: 2n ** 60n,
       resetPeriod: ResetPeriod.MONTH,
       deviceLimit: 3,
+      failOpen: true,
     });
     expect(subscription).toMatchObject({
       userId,
@@ -75,6 +76,7 @@ describeFleet((scene) => {
       state: SubscriptionState.ACTIVE,
       quotaBytes: 2n ** 60n,
       deviceLimit: 3,
+      failOpen: true,
       allProtocols: true,
       nextResetAt: timestampFromMs(Date.parse("2026-12-01T00:00:00Z")),
     });
@@ -178,6 +180,8 @@ describeFleet((scene) => {
     const open = await update({ updateMask: { paths: ["expires_at", "quota_bytes", "name"] } });
     expect(open).toMatchObject({ state: SubscriptionState.ACTIVE, quotaBytes: 0n });
     expect(open.expiresAt).toBeUndefined();
+    expect(await update({ failOpen: true })).toMatchObject({ failOpen: true });
+    expect(await update({ failOpen: false })).toMatchObject({ failOpen: false });
     expect(await update({ enabled: false, name: "Pro", deviceLimit: 1, resetPeriod: ResetPeriod.DAY })).toMatchObject({
       state: SubscriptionState.DISABLED,
       name: "Pro",
@@ -185,9 +189,9 @@ describeFleet((scene) => {
       resetPeriod: ResetPeriod.DAY,
       nextResetAt: timestampFromMs(Date.parse("2026-11-22T00:00:00Z")),
     });
-    expect(scene.fleet.published).toHaveLength(5);
+    expect(scene.fleet.published).toHaveLength(7);
     expect(await update({})).toMatchObject({ name: "Pro" });
-    expect(scene.fleet.published).toHaveLength(5);
+    expect(scene.fleet.published).toHaveLength(7);
   });
 
   test("a subscription has the node protocols that are named, or all", async () => {

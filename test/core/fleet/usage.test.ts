@@ -190,4 +190,79 @@ describeFleet((scene) => {
     });
     expect([...first.sessionEvents, ...sessionEvents]).toEqual(all);
   });
+
+  test("who is online is listed in pages, by user, subscription, node and protocol, but not at nodes that are away", async () => {
+    const { db } = scene.fleet.database;
+    const makeNode = async (last_seen_at: number) => {
+      const { id } = given((await scene.call(NodeService.method.createNode, { name: scene.unused("node") })).node);
+      await db.updateTable("node").set({ last_seen_at }).where("id", "=", Number(id)).execute();
+      return id;
+    };
+    const [node, away] = [await makeNode(scene.fleet.time), await makeNode(scene.fleet.time - 5 * minute)];
+    const user = base() + 50;
+    const session = { account_id: user, protocol: "vless", since: start, ip_address: "192.0.2.3", session_id: "s" };
+    const rest = { subscription_id: base() + 100, node_protocol_id: 5 };
+    for (const row of [
+      { ...session, ...rest, node_id: Number(node) },
+      { ...session, node_id: Number(node), protocol: "mtproto", session_id: "", ip_address: "" },
+      { ...session, node_id: Number(node), account_id: user + 1 },
+      { ...session, ...rest, node_id: Number(away) },
+    ])
+      await db.insertInto("online_session").values(row).execute();
+    const list = async (more: object) =>
+      (await scene.call(usage.listOnlineSessions, { nodeId: node, ...more })).onlineSessions;
+    const all = await list({});
+    expect(all).toMatchObject([
+      {
+        ...{ userId: BigInt(user), nodeId: node, protocol: VpnProtocol.VLESS, since: from, sessionId: "s" },
+        ...{ ipAddress: "192.0.2.3", subscriptionId: BigInt(base() + 100), nodeProtocolId: 5n },
+      },
+      { userId: BigInt(user), protocol: VpnProtocol.MTPROTO, sessionId: "", ipAddress: "", subscriptionId: 0n },
+      { userId: BigInt(user + 1) },
+    ]);
+    expect(await list({ nodeId: away })).toEqual([]);
+    expect(await list({ userId: BigInt(user), nodeId: 0n })).toEqual(all.slice(0, 2));
+    expect(await list({ subscriptionId: BigInt(base() + 100) })).toEqual(all.slice(0, 1));
+    expect(await list({ protocol: VpnProtocol.MTPROTO })).toEqual(all.slice(1, 2));
+    const first = await scene.call(usage.listOnlineSessions, { nodeId: node, pageSize: 2 });
+    const { nextPageToken: pageToken } = first;
+    const second = await scene.call(usage.listOnlineSessions, { nodeId: node, pageSize: 2, pageToken });
+    expect([...first.onlineSessions, ...second.onlineSessions]).toEqual(all);
+    expect(second.nextPageToken).toBe("");
+  });
+
+  test("inbounds are compared with their users, by day", async () => {
+    const mib = 2n ** 20n;
+    const node = base() + 70;
+    const row = (day_: number, node_protocol_id: number, inbound: bigint, user_bytes: bigint) => ({
+      ...{ node_id: node, day: start + day_ * day, node_protocol_id, user_bytes },
+      ...{ bytes_up: inbound / 2n, bytes_down: inbound - inbound / 2n },
+    });
+    await scene.fleet.database.db
+      .insertInto("inbound_day")
+      .values([
+        row(0, 2, 1_000n * mib, 960n * mib),
+        row(0, 1, 1_000n * mib, 900n * mib),
+        row(1, 1, 10n * mib, 0n),
+        row(1, 2, 0n, 100n * mib),
+        row(9, 1, 1n, 1n),
+      ])
+      .execute();
+    const compare = (more: object) =>
+      scene.call(usage.compareInboundUsage, { nodeId: BigInt(node), from, to, ...more });
+    const { rows } = await compare({});
+    expect(rows.map((each) => [Number(each.nodeProtocolId), each.drifts])).toEqual([
+      [1, true],
+      [2, false],
+      [1, false],
+    ]);
+    expect(rows[0]).toMatchObject({ day: from, inboundBytes: 1_000n * mib, userBytes: 900n * mib });
+    expect((await compare({ from: timestampFromMs(start + hour), to: timestampFromMs(start + day) })).rows).toEqual(
+      rows.slice(0, 2),
+    );
+    const first = await compare({ pageSize: 2 });
+    expect(first.rows).toEqual(rows.slice(0, 2));
+    expect((await compare({ pageSize: 2, pageToken: first.nextPageToken })).rows).toEqual(rows.slice(2));
+    await refused(compare({ from: to, to: from }), Code.InvalidArgument, 400, "FIELD_INVALID");
+  });
 });

@@ -397,9 +397,11 @@ describe.each(engines)("usage on %s", (engine) => {
       batch: batch(1),
     });
     expect(await booking.reportUsage(node, report)).toMatchObject({ quarantined: 2 });
-    await booking.reportUsage(node, create(ReportUsageRequestSchema, { inbounds: [inbound(protocol, 1n)] }));
+    const entries = [entryOf(fleet, 0), entryOf(fleet, 1), entryOf(fleet, 1, { bytesUp: -1n })];
+    await booking.reportUsage(node, create(ReportUsageRequestSchema, { entries, inbounds: [inbound(protocol, 1n)] }));
+    const total = { bytes_up: 31n, bytes_down: 15n, user_bytes: 2_200n };
     expect(await database.db.selectFrom("inbound_day").selectAll().execute()).toMatchObject([
-      { node_id: node, day: Date.UTC(2026, 4, 10), node_protocol_id: protocol, bytes_up: 31n, bytes_down: 15n },
+      { node_id: node, day: Date.UTC(2026, 4, 10), node_protocol_id: protocol, ...total },
     ]);
   });
 
@@ -502,5 +504,46 @@ describe.each(engines)("usage on %s", (engine) => {
       "user unknown",
       "user unknown",
     ]);
+  });
+
+  test("who came and has not gone is online, once for each session", async () => {
+    const event = (eventType: SessionEventType, minute: number, more: object = {}) => ({
+      userId: BigInt(fleet.accountIds[0] ?? 0),
+      protocol: VpnProtocol.VLESS,
+      eventType,
+      occurredAt: new Date(noonMinute + minute * 60_000).toISOString(),
+      ...more,
+    });
+    const { ONLINE, OFFLINE } = SessionEventType;
+    const tell = (...events: ReturnType<typeof event>[]) =>
+      booking.reportSessions(node, create(ReportSessionsRequestSchema, { events }));
+    const online = async () => {
+      const rows = await database.db.selectFrom("online_session").selectAll().orderBy("session_id").execute();
+      return rows.map((row) => [row.session_id, (row.since - noonMinute) / 60_000, row.ip_address]);
+    };
+    await tell(
+      event(ONLINE, -9, { sessionId: "a", ipAddress: "192.0.2.1" }),
+      event(ONLINE, -8, { sessionId: "b" }),
+      event(OFFLINE, -7, { sessionId: "b" }),
+      event(ONLINE, -6),
+      event(OFFLINE, -5),
+      event(ONLINE, -4),
+    );
+    expect(await online()).toEqual([
+      ["", -4, ""],
+      ["a", -9, "192.0.2.1"],
+    ]);
+    await tell(event(ONLINE, -3, { sessionId: "a", ipAddress: "192.0.2.9" }), event(ONLINE, -3));
+    expect(await online()).toEqual([
+      ["", -4, ""],
+      ["a", -9, "192.0.2.9"],
+    ]);
+    await tell(event(OFFLINE, -2), event(ONLINE, -1), event(OFFLINE, -1, { protocol: VpnProtocol.TROJAN }));
+    expect(await online()).toEqual([
+      ["", -1, ""],
+      ["a", -9, "192.0.2.9"],
+    ]);
+    await tell(event(OFFLINE, 0, { sessionId: "a" }), event(OFFLINE, 0));
+    expect(await online()).toEqual([]);
   });
 });

@@ -390,14 +390,16 @@ export type HeartbeatResponse = Message<"garrison.core.v1.HeartbeatResponse"> & 
   rotateKey: boolean;
 
   /**
-   * The node shall take no new users, because it is about to be taken away.
+   * The node shall take no new users, because it is about to be taken away: subscriptions' links do not name it any more,
+   * and its configs are without subscriptions that were created since. Everybody else is served on.
    *
    * @generated from field: bool drain = 9;
    */
   drain: boolean;
 
   /**
-   * The oldest version of the agent that Core still likes to work with. Absent: any.
+   * The oldest version of the agent that Core still likes to work with. Absent: any. An older one works on, and reports
+   * AGENT_TOO_OLD as a warning.
    *
    * @generated from field: string min_agent_version = 10;
    */

@@ -19,7 +19,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file garrison/core/v1/usage.proto.
  */
 export const file_garrison_core_v1_usage: GenFile = /*@__PURE__*/
-  fileDesc("ChxnYXJyaXNvbi9jb3JlL3YxL3VzYWdlLnByb3RvEhBnYXJyaXNvbi5jb3JlLnYxIqEDChFRdWVyeVVzYWdlUmVxdWVzdBIoCgRmcm9tGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgJ0bxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoHdXNlcl9pZBgDIAEoA0IHukgEIgIoABIgCg9zdWJzY3JpcHRpb25faWQYBCABKANCB7pIBCICKAASGAoHbm9kZV9pZBgFIAEoA0IHukgEIgIoABIhChBub2RlX3Byb3RvY29sX2lkGAYgASgDQge6SAQiAigAEkcKCGdyb3VwX2J5GAcgAygOMiAuZ2Fycmlzb24uY29yZS52MS5Vc2FnZURpbWVuc2lvbkITukgQkgENEAQYASIHggEEEAEgABI7CghpbnRlcnZhbBgIIAEoDjIfLmdhcnJpc29uLmNvcmUudjEuVXNhZ2VJbnRlcnZhbEIIukgFggECEAESHQoJcGFnZV9zaXplGAkgASgFQgq6SAcaBRiQTigAEhwKCnBhZ2VfdG9rZW4YCiABKAlCCLpIBXIDGIAQIlcKElF1ZXJ5VXNhZ2VSZXNwb25zZRIoCgRyb3dzGAEgAygLMhouZ2Fycmlzb24uY29yZS52MS5Vc2FnZVJvdxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkirwEKCFVzYWdlUm93EigKBGZyb20YASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3VzZXJfaWQYAiABKAMSFwoPc3Vic2NyaXB0aW9uX2lkGAMgASgDEg8KB25vZGVfaWQYBCABKAMSGAoQbm9kZV9wcm90b2NvbF9pZBgFIAEoAxIQCghieXRlc191cBgGIAEoAxISCgpieXRlc19kb3duGAcgASgDIvwCChhMaXN0U2Vzc2lvbkV2ZW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAQEhgKB3VzZXJfaWQYAyABKANCB7pIBCICKAASIAoPc3Vic2NyaXB0aW9uX2lkGAQgASgDQge6SAQiAigAEhgKB25vZGVfaWQYBSABKANCB7pIBCICKAASOQoIcHJvdG9jb2wYBiABKA4yHS5nYXJyaXNvbi5jb3JlLnYxLlZwblByb3RvY29sQgi6SAWCAQIQARJACgpldmVudF90eXBlGAcgASgOMiIuZ2Fycmlzb24uY29yZS52MS5TZXNzaW9uRXZlbnRUeXBlQgi6SAWCAQIQARIoCgRmcm9tGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgJ0bxgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAibAoZTGlzdFNlc3Npb25FdmVudHNSZXNwb25zZRI2Cg5zZXNzaW9uX2V2ZW50cxgBIAMoCzIeLmdhcnJpc29uLmNvcmUudjEuU2Vzc2lvbkV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKxAgoMU2Vzc2lvbkV2ZW50EgoKAmlkGAEgASgDEg8KB25vZGVfaWQYAiABKAMSDwoHdXNlcl9pZBgDIAEoAxIXCg9zdWJzY3JpcHRpb25faWQYBCABKAMSGAoQbm9kZV9wcm90b2NvbF9pZBgFIAEoAxIvCghwcm90b2NvbBgGIAEoDjIdLmdhcnJpc29uLmNvcmUudjEuVnBuUHJvdG9jb2wSNgoKZXZlbnRfdHlwZRgHIAEoDjIiLmdhcnJpc29uLmNvcmUudjEuU2Vzc2lvbkV2ZW50VHlwZRIvCgtvY2N1cnJlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKaXBfYWRkcmVzcxgJIAEoCRISCgpzZXNzaW9uX2lkGAogASgJKusBCg5Vc2FnZURpbWVuc2lvbhIfChtVU0FHRV9ESU1FTlNJT05fVU5TUEVDSUZJRUQQABIkChRVU0FHRV9ESU1FTlNJT05fVVNFUhABGgra2hgGCgR1c2VyEjQKHFVTQUdFX0RJTUVOU0lPTl9TVUJTQ1JJUFRJT04QAhoS2toYDgoMc3Vic2NyaXB0aW9uEiQKFFVTQUdFX0RJTUVOU0lPTl9OT0RFEAMaCtraGAYKBG5vZGUSNgodVVNBR0VfRElNRU5TSU9OX05PREVfUFJPVE9DT0wQBBoT2toYDwoNbm9kZV9wcm90b2NvbCrHAQoNVXNhZ2VJbnRlcnZhbBIeChpVU0FHRV9JTlRFUlZBTF9VTlNQRUNJRklFRBAAEiUKFFVTQUdFX0lOVEVSVkFMX1RPVEFMEAEaC9raGAcKBXRvdGFsEicKFVVTQUdFX0lOVEVSVkFMX01JTlVURRACGgza2hgICgZtaW51dGUSIwoTVVNBR0VfSU5URVJWQUxfSE9VUhADGgra2hgGCgRob3VyEiEKElVTQUdFX0lOVEVSVkFMX0RBWRAEGgna2hgFCgNkYXky4AIKDFVzYWdlU2VydmljZRKJAQoKUXVlcnlVc2FnZRIjLmdhcnJpc29uLmNvcmUudjEuUXVlcnlVc2FnZVJlcXVlc3QaJC5nYXJyaXNvbi5jb3JlLnYxLlF1ZXJ5VXNhZ2VSZXNwb25zZSIwytoYKAgBEg0vYXBpL3YxL3VzYWdlIgRyb3dzWg9uZXh0X3BhZ2VfdG9rZW7g2xgGErEBChFMaXN0U2Vzc2lvbkV2ZW50cxIqLmdhcnJpc29uLmNvcmUudjEuTGlzdFNlc3Npb25FdmVudHNSZXF1ZXN0GisuZ2Fycmlzb24uY29yZS52MS5MaXN0U2Vzc2lvbkV2ZW50c1Jlc3BvbnNlIkPK2hg7CAESFi9hcGkvdjEvc2Vzc2lvbi1ldmVudHMiDnNlc3Npb25fZXZlbnRzWg9uZXh0X3BhZ2VfdG9rZW7g2xgGGhDC2hgMCAEQARgCIAE4gIBAYgZwcm90bzM", [file_buf_validate_validate, file_garrison_core_v1_node_agent, file_garrison_core_v1_scope, file_garrison_core_v1_vpn_protocol, file_garrison_rest_v1_rest, file_google_protobuf_timestamp]);
+  fileDesc("ChxnYXJyaXNvbi9jb3JlL3YxL3VzYWdlLnByb3RvEhBnYXJyaXNvbi5jb3JlLnYxIqEDChFRdWVyeVVzYWdlUmVxdWVzdBIoCgRmcm9tGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgJ0bxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoHdXNlcl9pZBgDIAEoA0IHukgEIgIoABIgCg9zdWJzY3JpcHRpb25faWQYBCABKANCB7pIBCICKAASGAoHbm9kZV9pZBgFIAEoA0IHukgEIgIoABIhChBub2RlX3Byb3RvY29sX2lkGAYgASgDQge6SAQiAigAEkcKCGdyb3VwX2J5GAcgAygOMiAuZ2Fycmlzb24uY29yZS52MS5Vc2FnZURpbWVuc2lvbkITukgQkgENEAQYASIHggEEEAEgABI7CghpbnRlcnZhbBgIIAEoDjIfLmdhcnJpc29uLmNvcmUudjEuVXNhZ2VJbnRlcnZhbEIIukgFggECEAESHQoJcGFnZV9zaXplGAkgASgFQgq6SAcaBRiQTigAEhwKCnBhZ2VfdG9rZW4YCiABKAlCCLpIBXIDGIAQIlcKElF1ZXJ5VXNhZ2VSZXNwb25zZRIoCgRyb3dzGAEgAygLMhouZ2Fycmlzb24uY29yZS52MS5Vc2FnZVJvdxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkirwEKCFVzYWdlUm93EigKBGZyb20YASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3VzZXJfaWQYAiABKAMSFwoPc3Vic2NyaXB0aW9uX2lkGAMgASgDEg8KB25vZGVfaWQYBCABKAMSGAoQbm9kZV9wcm90b2NvbF9pZBgFIAEoAxIQCghieXRlc191cBgGIAEoAxISCgpieXRlc19kb3duGAcgASgDIvwCChhMaXN0U2Vzc2lvbkV2ZW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAQEhgKB3VzZXJfaWQYAyABKANCB7pIBCICKAASIAoPc3Vic2NyaXB0aW9uX2lkGAQgASgDQge6SAQiAigAEhgKB25vZGVfaWQYBSABKANCB7pIBCICKAASOQoIcHJvdG9jb2wYBiABKA4yHS5nYXJyaXNvbi5jb3JlLnYxLlZwblByb3RvY29sQgi6SAWCAQIQARJACgpldmVudF90eXBlGAcgASgOMiIuZ2Fycmlzb24uY29yZS52MS5TZXNzaW9uRXZlbnRUeXBlQgi6SAWCAQIQARIoCgRmcm9tGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgJ0bxgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAibAoZTGlzdFNlc3Npb25FdmVudHNSZXNwb25zZRI2Cg5zZXNzaW9uX2V2ZW50cxgBIAMoCzIeLmdhcnJpc29uLmNvcmUudjEuU2Vzc2lvbkV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKxAgoMU2Vzc2lvbkV2ZW50EgoKAmlkGAEgASgDEg8KB25vZGVfaWQYAiABKAMSDwoHdXNlcl9pZBgDIAEoAxIXCg9zdWJzY3JpcHRpb25faWQYBCABKAMSGAoQbm9kZV9wcm90b2NvbF9pZBgFIAEoAxIvCghwcm90b2NvbBgGIAEoDjIdLmdhcnJpc29uLmNvcmUudjEuVnBuUHJvdG9jb2wSNgoKZXZlbnRfdHlwZRgHIAEoDjIiLmdhcnJpc29uLmNvcmUudjEuU2Vzc2lvbkV2ZW50VHlwZRIvCgtvY2N1cnJlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKaXBfYWRkcmVzcxgJIAEoCRISCgpzZXNzaW9uX2lkGAogASgJIukBChlMaXN0T25saW5lU2Vzc2lvbnNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAEBIYCgd1c2VyX2lkGAMgASgDQge6SAQiAigAEiAKD3N1YnNjcmlwdGlvbl9pZBgEIAEoA0IHukgEIgIoABIYCgdub2RlX2lkGAUgASgDQge6SAQiAigAEjkKCHByb3RvY29sGAYgASgOMh0uZ2Fycmlzb24uY29yZS52MS5WcG5Qcm90b2NvbEIIukgFggECEAEibwoaTGlzdE9ubGluZVNlc3Npb25zUmVzcG9uc2USOAoPb25saW5lX3Nlc3Npb25zGAEgAygLMh8uZ2Fycmlzb24uY29yZS52MS5PbmxpbmVTZXNzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSL0AQoNT25saW5lU2Vzc2lvbhIKCgJpZBgBIAEoAxIPCgdub2RlX2lkGAIgASgDEg8KB3VzZXJfaWQYAyABKAMSFwoPc3Vic2NyaXB0aW9uX2lkGAQgASgDEhgKEG5vZGVfcHJvdG9jb2xfaWQYBSABKAMSLwoIcHJvdG9jb2wYBiABKA4yHS5nYXJyaXNvbi5jb3JlLnYxLlZwblByb3RvY29sEikKBXNpbmNlGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgppcF9hZGRyZXNzGAggASgJEhIKCnNlc3Npb25faWQYCSABKAkixQEKGkNvbXBhcmVJbmJvdW5kVXNhZ2VSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAEBIYCgdub2RlX2lkGAMgASgDQge6SAQiAigAEigKBGZyb20YBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKAnRvGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJpChtDb21wYXJlSW5ib3VuZFVzYWdlUmVzcG9uc2USMQoEcm93cxgBIAMoCzIjLmdhcnJpc29uLmNvcmUudjEuSW5ib3VuZENvbXBhcmlzb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqIBChFJbmJvdW5kQ29tcGFyaXNvbhInCgNkYXkYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB25vZGVfaWQYAiABKAMSGAoQbm9kZV9wcm90b2NvbF9pZBgDIAEoAxIVCg1pbmJvdW5kX2J5dGVzGAQgASgDEhIKCnVzZXJfYnl0ZXMYBSABKAMSDgoGZHJpZnRzGAYgASgIKusBCg5Vc2FnZURpbWVuc2lvbhIfChtVU0FHRV9ESU1FTlNJT05fVU5TUEVDSUZJRUQQABIkChRVU0FHRV9ESU1FTlNJT05fVVNFUhABGgra2hgGCgR1c2VyEjQKHFVTQUdFX0RJTUVOU0lPTl9TVUJTQ1JJUFRJT04QAhoS2toYDgoMc3Vic2NyaXB0aW9uEiQKFFVTQUdFX0RJTUVOU0lPTl9OT0RFEAMaCtraGAYKBG5vZGUSNgodVVNBR0VfRElNRU5TSU9OX05PREVfUFJPVE9DT0wQBBoT2toYDwoNbm9kZV9wcm90b2NvbCrHAQoNVXNhZ2VJbnRlcnZhbBIeChpVU0FHRV9JTlRFUlZBTF9VTlNQRUNJRklFRBAAEiUKFFVTQUdFX0lOVEVSVkFMX1RPVEFMEAEaC9raGAcKBXRvdGFsEicKFVVTQUdFX0lOVEVSVkFMX01JTlVURRACGgza2hgICgZtaW51dGUSIwoTVVNBR0VfSU5URVJWQUxfSE9VUhADGgra2hgGCgRob3VyEiEKElVTQUdFX0lOVEVSVkFMX0RBWRAEGgna2hgFCgNkYXkyyQUKDFVzYWdlU2VydmljZRKJAQoKUXVlcnlVc2FnZRIjLmdhcnJpc29uLmNvcmUudjEuUXVlcnlVc2FnZVJlcXVlc3QaJC5nYXJyaXNvbi5jb3JlLnYxLlF1ZXJ5VXNhZ2VSZXNwb25zZSIwytoYKAgBEg0vYXBpL3YxL3VzYWdlIgRyb3dzWg9uZXh0X3BhZ2VfdG9rZW7g2xgGErEBChFMaXN0U2Vzc2lvbkV2ZW50cxIqLmdhcnJpc29uLmNvcmUudjEuTGlzdFNlc3Npb25FdmVudHNSZXF1ZXN0GisuZ2Fycmlzb24uY29yZS52MS5MaXN0U2Vzc2lvbkV2ZW50c1Jlc3BvbnNlIkPK2hg7CAESFi9hcGkvdjEvc2Vzc2lvbi1ldmVudHMiDnNlc3Npb25fZXZlbnRzWg9uZXh0X3BhZ2VfdG9rZW7g2xgGErYBChJMaXN0T25saW5lU2Vzc2lvbnMSKy5nYXJyaXNvbi5jb3JlLnYxLkxpc3RPbmxpbmVTZXNzaW9uc1JlcXVlc3QaLC5nYXJyaXNvbi5jb3JlLnYxLkxpc3RPbmxpbmVTZXNzaW9uc1Jlc3BvbnNlIkXK2hg9CAESFy9hcGkvdjEvb25saW5lLXNlc3Npb25zIg9vbmxpbmVfc2Vzc2lvbnNaD25leHRfcGFnZV90b2tlbuDbGAYSrQEKE0NvbXBhcmVJbmJvdW5kVXNhZ2USLC5nYXJyaXNvbi5jb3JlLnYxLkNvbXBhcmVJbmJvdW5kVXNhZ2VSZXF1ZXN0Gi0uZ2Fycmlzb24uY29yZS52MS5Db21wYXJlSW5ib3VuZFVzYWdlUmVzcG9uc2UiOcraGDEIARIWL2FwaS92MS91c2FnZS9pbmJvdW5kcyIEcm93c1oPbmV4dF9wYWdlX3Rva2Vu4NsYBhoQwtoYDAgBEAEYAiABOICAQGIGcHJvdG8z", [file_buf_validate_validate, file_garrison_core_v1_node_agent, file_garrison_core_v1_scope, file_garrison_core_v1_vpn_protocol, file_garrison_rest_v1_rest, file_google_protobuf_timestamp]);
 
 /**
  * Asks what was used. What is absent does not matter.
@@ -386,6 +386,300 @@ export const SessionEventSchema: GenMessage<SessionEvent> = /*@__PURE__*/
   messageDesc(file_garrison_core_v1_usage, 5);
 
 /**
+ * Asks who is online. What is absent does not matter.
+ *
+ * @generated from message garrison.core.v1.ListOnlineSessionsRequest
+ */
+export type ListOnlineSessionsRequest = Message<"garrison.core.v1.ListOnlineSessionsRequest"> & {
+  /**
+   * How many to answer at most, up to 1,000. 0, or absent: 50.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The `nextPageToken` of the page before. Absent: the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * Only this user.
+   *
+   * @generated from field: int64 user_id = 3;
+   */
+  userId: bigint;
+
+  /**
+   * Only this subscription.
+   *
+   * @generated from field: int64 subscription_id = 4;
+   */
+  subscriptionId: bigint;
+
+  /**
+   * Only at this node.
+   *
+   * @generated from field: int64 node_id = 5;
+   */
+  nodeId: bigint;
+
+  /**
+   * Only by this protocol.
+   *
+   * @generated from field: garrison.core.v1.VpnProtocol protocol = 6;
+   */
+  protocol: VpnProtocol;
+};
+
+/**
+ * Describes the message garrison.core.v1.ListOnlineSessionsRequest.
+ * Use `create(ListOnlineSessionsRequestSchema)` to create a new message.
+ */
+export const ListOnlineSessionsRequestSchema: GenMessage<ListOnlineSessionsRequest> = /*@__PURE__*/
+  messageDesc(file_garrison_core_v1_usage, 6);
+
+/**
+ * A page of who is online.
+ *
+ * @generated from message garrison.core.v1.ListOnlineSessionsResponse
+ */
+export type ListOnlineSessionsResponse = Message<"garrison.core.v1.ListOnlineSessionsResponse"> & {
+  /**
+   * The sessions.
+   *
+   * @generated from field: repeated garrison.core.v1.OnlineSession online_sessions = 1;
+   */
+  onlineSessions: OnlineSession[];
+
+  /**
+   * Gets the next page. Empty: this is the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message garrison.core.v1.ListOnlineSessionsResponse.
+ * Use `create(ListOnlineSessionsResponseSchema)` to create a new message.
+ */
+export const ListOnlineSessionsResponseSchema: GenMessage<ListOnlineSessionsResponse> = /*@__PURE__*/
+  messageDesc(file_garrison_core_v1_usage, 7);
+
+/**
+ * A user is online.
+ *
+ * @generated from message garrison.core.v1.OnlineSession
+ */
+export type OnlineSession = Message<"garrison.core.v1.OnlineSession"> & {
+  /**
+   * Its id.
+   *
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * The node that reported it.
+   *
+   * @generated from field: int64 node_id = 2;
+   */
+  nodeId: bigint;
+
+  /**
+   * The user.
+   *
+   * @generated from field: int64 user_id = 3;
+   */
+  userId: bigint;
+
+  /**
+   * The subscription. 0: not told.
+   *
+   * @generated from field: int64 subscription_id = 4;
+   */
+  subscriptionId: bigint;
+
+  /**
+   * The node protocol. 0: not told.
+   *
+   * @generated from field: int64 node_protocol_id = 5;
+   */
+  nodeProtocolId: bigint;
+
+  /**
+   * The protocol.
+   *
+   * @generated from field: garrison.core.v1.VpnProtocol protocol = 6;
+   */
+  protocol: VpnProtocol;
+
+  /**
+   * Since when.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 7;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * The user's address, as it was told last. Empty: not known.
+   *
+   * @generated from field: string ip_address = 8;
+   */
+  ipAddress: string;
+
+  /**
+   * The id that its events share. Empty: not told.
+   *
+   * @generated from field: string session_id = 9;
+   */
+  sessionId: string;
+};
+
+/**
+ * Describes the message garrison.core.v1.OnlineSession.
+ * Use `create(OnlineSessionSchema)` to create a new message.
+ */
+export const OnlineSessionSchema: GenMessage<OnlineSession> = /*@__PURE__*/
+  messageDesc(file_garrison_core_v1_usage, 8);
+
+/**
+ * Asks what inbounds and their users have carried. What is absent does not matter.
+ *
+ * @generated from message garrison.core.v1.CompareInboundUsageRequest
+ */
+export type CompareInboundUsageRequest = Message<"garrison.core.v1.CompareInboundUsageRequest"> & {
+  /**
+   * How many rows to answer at most, up to 1,000. 0, or absent: 50.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The `nextPageToken` of the page before. Absent: the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * Only at this node.
+   *
+   * @generated from field: int64 node_id = 3;
+   */
+  nodeId: bigint;
+
+  /**
+   * From when on: whole days, in UTC. Absent: 7 days before `to`.
+   *
+   * @generated from field: google.protobuf.Timestamp from = 4;
+   */
+  from?: Timestamp | undefined;
+
+  /**
+   * Until when: whole days, in UTC. Absent: now.
+   *
+   * @generated from field: google.protobuf.Timestamp to = 5;
+   */
+  to?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message garrison.core.v1.CompareInboundUsageRequest.
+ * Use `create(CompareInboundUsageRequestSchema)` to create a new message.
+ */
+export const CompareInboundUsageRequestSchema: GenMessage<CompareInboundUsageRequest> = /*@__PURE__*/
+  messageDesc(file_garrison_core_v1_usage, 9);
+
+/**
+ * A page of inbounds beside their users.
+ *
+ * @generated from message garrison.core.v1.CompareInboundUsageResponse
+ */
+export type CompareInboundUsageResponse = Message<"garrison.core.v1.CompareInboundUsageResponse"> & {
+  /**
+   * The rows, by day, node and node protocol, ascending.
+   *
+   * @generated from field: repeated garrison.core.v1.InboundComparison rows = 1;
+   */
+  rows: InboundComparison[];
+
+  /**
+   * Gets the next page. Empty: this is the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message garrison.core.v1.CompareInboundUsageResponse.
+ * Use `create(CompareInboundUsageResponseSchema)` to create a new message.
+ */
+export const CompareInboundUsageResponseSchema: GenMessage<CompareInboundUsageResponse> = /*@__PURE__*/
+  messageDesc(file_garrison_core_v1_usage, 10);
+
+/**
+ * What an inbound and its users have carried in a day.
+ *
+ * @generated from message garrison.core.v1.InboundComparison
+ */
+export type InboundComparison = Message<"garrison.core.v1.InboundComparison"> & {
+  /**
+   * When the day began.
+   *
+   * @generated from field: google.protobuf.Timestamp day = 1;
+   */
+  day?: Timestamp | undefined;
+
+  /**
+   * The node.
+   *
+   * @generated from field: int64 node_id = 2;
+   */
+  nodeId: bigint;
+
+  /**
+   * The node protocol.
+   *
+   * @generated from field: int64 node_protocol_id = 3;
+   */
+  nodeProtocolId: bigint;
+
+  /**
+   * Bytes in both directions that the inbound has counted.
+   *
+   * @generated from field: int64 inbound_bytes = 4;
+   */
+  inboundBytes: bigint;
+
+  /**
+   * Bytes in both directions that were booked of its users, of links that nobody knew included.
+   *
+   * @generated from field: int64 user_bytes = 5;
+   */
+  userBytes: bigint;
+
+  /**
+   * They differ by more than a twentieth, and by more than 16 MiB: users are not counted in full, or twice.
+   *
+   * @generated from field: bool drifts = 6;
+   */
+  drifts: boolean;
+};
+
+/**
+ * Describes the message garrison.core.v1.InboundComparison.
+ * Use `create(InboundComparisonSchema)` to create a new message.
+ */
+export const InboundComparisonSchema: GenMessage<InboundComparison> = /*@__PURE__*/
+  messageDesc(file_garrison_core_v1_usage, 11);
+
+/**
  * By what usage is added up.
  *
  * @generated from enum garrison.core.v1.UsageDimension
@@ -522,6 +816,29 @@ export const UsageService: GenService<{
     methodKind: "unary";
     input: typeof ListSessionEventsRequestSchema;
     output: typeof ListSessionEventsResponseSchema;
+  },
+  /**
+   * Who is online now: those who came and have not gone, at the nodes that are heard of. In the order in which they were
+   * first told.
+   *
+   * @generated from rpc garrison.core.v1.UsageService.ListOnlineSessions
+   */
+  listOnlineSessions: {
+    methodKind: "unary";
+    input: typeof ListOnlineSessionsRequestSchema;
+    output: typeof ListOnlineSessionsResponseSchema;
+  },
+  /**
+   * Traffic of whole inbounds beside that of their users, by the day on which it was booked: whether users are counted in
+   * full. Inbounds count what is on the wire, and a little more than users therefore. Those that nodes do not count are
+   * left out.
+   *
+   * @generated from rpc garrison.core.v1.UsageService.CompareInboundUsage
+   */
+  compareInboundUsage: {
+    methodKind: "unary";
+    input: typeof CompareInboundUsageRequestSchema;
+    output: typeof CompareInboundUsageResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_garrison_core_v1_usage, 0);

@@ -8,7 +8,9 @@ import { createApiKeyStore } from "../../store/fleet/api-keys.ts";
 import { createListAudit } from "../../store/fleet/audit-list.ts";
 import { createMakeChange } from "../../store/fleet/changes.ts";
 import { createEnrolmentCodeStore } from "../../store/fleet/enrolment-codes.ts";
+import { createCompareInboundUsage } from "../../store/fleet/inbound-comparison.ts";
 import { createNodeStore } from "../../store/fleet/nodes.ts";
+import { createListOnlineSessions } from "../../store/fleet/online-sessions.ts";
 import { createOutboundStore } from "../../store/fleet/outbounds.ts";
 import { createProtocolStore } from "../../store/fleet/protocols.ts";
 import { createRevisionStore } from "../../store/fleet/revisions.ts";
@@ -51,6 +53,8 @@ export function createFleetServices(options: FleetOptions): readonly ServedServi
   const revisions = createRevisionStore(database, change);
   const queryUsage = createQueryUsage(database, now);
   const listSessionEvents = createListSessionEvents(database);
+  const listOnlineSessions = createListOnlineSessions(database, heartbeatMs, now);
+  const compareInboundUsage = createCompareInboundUsage(database, now);
   const listAuditEntries = createListAudit(database);
   return [
     createNodeService({
@@ -68,7 +72,7 @@ export function createFleetServices(options: FleetOptions): readonly ServedServi
     }),
     createRevisionService(revisions),
     createOperatorService(createApiKeyStore(database, change)),
-    serveFleet(UsageService, { queryUsage, listSessionEvents }),
+    serveFleet(UsageService, { queryUsage, listSessionEvents, listOnlineSessions, compareInboundUsage }),
     serveFleet(AuditService, { listAuditEntries }),
   ];
 }

@@ -43,12 +43,20 @@ export function readClientRef(text: string): ClientRef {
 
 /** The terms of a subscription, as its entry of `subscriptionTerms` says. */
 export function readTerms(text: string): SubscriptionTerms {
-  const { expiresAtMs, leaseBytes, maxAddresses } = JSON.parse(text) as Partial<Record<string, number>>;
+  const { expiresAtMs, leaseBytes, failOpen, maxAddresses } = JSON.parse(text) as TermsJson;
   return create(SubscriptionTermsSchema, {
     ...(expiresAtMs !== undefined && { expiresAtMs: BigInt(expiresAtMs) }),
     ...(leaseBytes !== undefined && { leaseBytes: BigInt(leaseBytes) }),
+    ...(failOpen !== undefined && { failOpen }),
     ...(maxAddresses !== undefined && { maxAddresses }),
   });
+}
+
+interface TermsJson {
+  readonly expiresAtMs?: number;
+  readonly leaseBytes?: number;
+  readonly failOpen?: boolean;
+  readonly maxAddresses?: number;
 }
 
 /** `services.xray` as a message. */

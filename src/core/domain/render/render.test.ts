@@ -17,6 +17,7 @@ const protocol = (id: number, kind: string, settings: object = {}): ProtocolRow 
 const node = (protocols: ProtocolRow[], more: Partial<NodeRows> = {}): NodeRows => ({
   nodeId: 1,
   disabled: false,
+  drainingSince: null,
   protocolVersion: 1,
   protocols,
   outbounds: [],
@@ -34,6 +35,8 @@ const link = (n: number, kind: string, more: Partial<LinkRow> = {}): LinkRow => 
   expiresAt: null,
   quotaBytes: null,
   deviceLimit: null,
+  failOpen: false,
+  createdAt: 1_000,
   ...more,
 });
 const render = async (rows: NodeRows, links: LinkRow[]) =>
@@ -107,4 +110,17 @@ test.each([
   const refused = await renderConfig(rows, [], noPace).catch((error: unknown) => error);
   expect(refused).toBeInstanceOf(RowUnreadable);
   expect(String(refused)).toContain(message);
+});
+
+test("a node that drains lets in no subscription that was created since", async () => {
+  const rows = { ...node([protocol(3, "vless")]), drainingSince: 2_000 };
+  const links = [link(1, "vless"), link(2, "vless", { createdAt: 2_000 })];
+  const { clientMap } = await render(rows, links);
+  expect(Object.keys(clientMap)).toEqual([link(1, "vless").uuid]);
+});
+
+test("a lease that is not enforced while Core is away says so", async () => {
+  const rows = node([protocol(3, "vless")]);
+  const { subscriptionTerms } = await render(rows, [link(1, "vless", { quotaBytes: 100, failOpen: true })]);
+  expect(Object.values(subscriptionTerms)).toEqual([{ failOpen: true, leaseBytes: 100 }]);
 });

@@ -24,7 +24,9 @@ export async function renderConfig(rows: NodeRows, links: readonly LinkRow[], pa
   const clients: string[] = [];
   const mtprotoClients: string[] = [];
   const terms = new TermsRenderer();
+  const newFrom = rows.drainingSince ?? Number.POSITIVE_INFINITY;
   for (const link of sorted(links)) {
+    if (link.createdAt >= newFrom) continue;
     const turn = pace();
     if (turn !== undefined) await turn;
     const open = (byProtocol.get(link.protocol) ?? noInbounds).filter(({ row }) => link.access?.has(row.id) ?? true);

@@ -2,6 +2,8 @@
 export interface NodeRows {
   readonly nodeId: number;
   readonly disabled: boolean;
+  /** It lets in no subscriptions that were created since, in milliseconds since 1970; null: it does. */
+  readonly drainingSince: number | null;
   /** The version of the contract that its agent speaks. */
   readonly protocolVersion: number;
   readonly protocols: readonly ProtocolRow[];
@@ -46,4 +48,7 @@ export interface LinkRow {
   readonly expiresAt: number | null;
   readonly quotaBytes: number | null;
   readonly deviceLimit: number | null;
+  readonly failOpen: boolean;
+  /** When the subscription was created, in milliseconds since 1970. */
+  readonly createdAt: number;
 }

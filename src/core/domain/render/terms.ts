@@ -17,10 +17,11 @@ const mostLeaseBytes = 2 ** 30;
 export class TermsRenderer {
   readonly #terms = new Map<number, string>();
 
-  add({ subscriptionId, expiresAt, quotaBytes, deviceLimit }: LinkRow): void {
+  add({ subscriptionId, expiresAt, quotaBytes, deviceLimit, failOpen }: LinkRow): void {
     if ((expiresAt === null && quotaBytes === null && !deviceLimit) || this.#terms.has(subscriptionId)) return;
     const terms: string[] = [];
     if (expiresAt !== null) terms.push(`"expiresAtMs":${expiresAt}`);
+    if (quotaBytes !== null && failOpen) terms.push('"failOpen":true');
     if (quotaBytes !== null) terms.push(`"leaseBytes":${leaseBytes(quotaBytes)}`);
     if (deviceLimit) terms.push(`"maxAddresses":${deviceLimit}`);
     this.#terms.set(subscriptionId, `"${subscriptionId}":{${terms.join(",")}}`);

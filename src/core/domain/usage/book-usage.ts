@@ -6,6 +6,7 @@ import {
 } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
 import { refusalOf } from "../fleet/subscription-state.ts";
 import { accountsAlone, claimsOf, knownRows, mergedRows } from "./claims.ts";
+import { inboundTotals } from "./inbound-totals.ts";
 import { judgeInbounds, judgeUsage } from "./plausible-usage.ts";
 import { leaseOf } from "./quota-lease.ts";
 import { periodAfter } from "./quota-period.ts";
@@ -39,8 +40,9 @@ export async function bookUsage(
   await booking.addToSubscriptions(claims);
   const { leases, refused } = followUp(claims, periods.subscriptions, node.nodesServing);
   await booking.refuse(refused, "quota");
-  await booking.addRows(nodeId, mergedRows(rows));
-  await booking.addInbounds(nodeId, now - (now % dayMs), totals.plausible);
+  const booked = mergedRows(rows);
+  await booking.addRows(nodeId, booked);
+  await booking.addInbounds(nodeId, now - (now % dayMs), inboundTotals(totals.plausible, booked));
   const kept = [...judged.aside, ...aside, ...totals.aside];
   await booking.keepAside(nodeId, "usage", kept, now);
   const refusalsChanged = [...periods.refusalsChanged, ...refused];

@@ -43,7 +43,7 @@ export interface Booking {
   addToSubscriptions(claims: readonly Claim[]): Promise<void>;
   /** Adds to the rows per minute. No two rows are of the same minute, protocol, account, subscription and link. */
   addRows(nodeId: number, rows: readonly UsageRow[]): Promise<void>;
-  addInbounds(nodeId: number, day: number, inbounds: readonly InboundUsage[]): Promise<void>;
+  addInbounds(nodeId: number, day: number, inbounds: readonly InboundTotal[]): Promise<void>;
   /** Tags of the node's outbounds. */
   outboundTags(nodeId: number): Promise<ReadonlySet<string>>;
   addToOutbounds(nodeId: number, items: readonly OutboundTotal[]): Promise<void>;
@@ -104,6 +104,15 @@ export interface UsageRow {
   readonly bytesDown: bigint;
   readonly late: boolean;
   readonly coarse: boolean;
+}
+
+/** Traffic of an inbound, and of its users. */
+export interface InboundTotal {
+  readonly nodeProtocolId: number;
+  readonly bytesUp: bigint;
+  readonly bytesDown: bigint;
+  /** In both directions. */
+  readonly userBytes: bigint;
 }
 
 /** Traffic of an outbound. */

@@ -46,6 +46,8 @@ export function nodeOf(row: NodeRow, now: number, heartbeatMs: number): Node {
         message: row.error_message,
         reportedAt: timeOf(row.error_at),
         current: row.in_error === 1,
+        details: row.error_details,
+        occurrences: row.error_occurrences,
       },
     }),
     agentVersion: row.agent_version,

@@ -114,9 +114,9 @@ export function createNodeStore({ database: { db }, change, codes, heartbeatMs, 
     },
 
     update: (actor, request) =>
-      change(actor, async ({ tx, audit, publish, announce }) => {
+      change(actor, async ({ tx, at, audit, publish, announce }) => {
         const before = await findNode(tx, request.id);
-        const next = columnsOf(request, before);
+        const next = columnsOf(request, before, at);
         const changed = changedColumns(before, next);
         if (changed.length === 0) return show(before);
         await tx
@@ -129,6 +129,9 @@ export function createNodeStore({ database: { db }, change, codes, heartbeatMs, 
         await announce(topics.nodes, `${before.id}`);
         if (next.disabled !== before.disabled) {
           publish({ nodeIds: [before.id] }, `node ${before.id} ${next.disabled === 1 ? "disabled" : "enabled"}`);
+        }
+        if (next.draining !== before.draining) {
+          publish({ nodeIds: [before.id] }, `node ${before.id} is ${next.draining === 1 ? "" : "no longer "}draining`);
         }
         return show({ ...before, ...next });
       }),
@@ -180,10 +183,11 @@ export async function findNode(tx: Transaction<CoreSchema>, id: bigint): Promise
   return row;
 }
 
-function columnsOf(request: UpdateNodeRequest, before: NodeRow) {
+function columnsOf(request: UpdateNodeRequest, before: NodeRow, at: number) {
   const fields = fieldsToChange(UpdateNodeRequestSchema, request);
   if (fields.has("name") && !request.name) throw new Invalid("FIELD_INVALID", "name: a node has one");
   const ip = fields.has("ip") ? (request.ip ?? before.ip) : before.ip;
+  const draining = fields.has("draining") ? (request.draining ?? false) : before.draining === 1;
   const domain = fields.has("domain") ? (request.domain ?? "") : before.domain;
   return {
     name: request.name && fields.has("name") ? request.name : before.name,
@@ -194,7 +198,8 @@ function columnsOf(request: UpdateNodeRequest, before: NodeRow) {
     domain,
     region: fields.has("region") ? (request.region ?? "") : before.region,
     disabled: fields.has("enabled") ? Number(!request.enabled) : before.disabled,
-    draining: fields.has("draining") ? Number(request.draining ?? false) : before.draining,
+    draining: Number(draining),
+    draining_since: draining ? (before.draining_since ?? at) : null,
     rate_limit_bps: fields.has("rateLimitBps") ? Number(request.rateLimitBps ?? 0) || null : before.rate_limit_bps,
   };
 }

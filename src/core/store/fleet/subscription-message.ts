@@ -78,6 +78,7 @@ export async function subscriptionsOf(
       links: (linksOf.get(row.id) ?? []).map(linkOf).sort((a, b) => a.protocol - b.protocol),
       createdAt: timeOf(row.created_at),
       tokenRotatedAt: timeOf(row.token_rotated_at),
+      failOpen: row.fail_open === 1,
     }),
   );
 }

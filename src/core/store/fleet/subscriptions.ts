@@ -106,6 +106,7 @@ export function createSubscriptionStore({ change, random }: SubscriptionStoreOpt
             period_started_at: at,
             next_reset_at: nextReset(period, at),
             device_limit: request.deviceLimit || null,
+            fail_open: Number(request.failOpen),
             all_protocols: Number(request.nodeProtocolIds.length === 0),
             refused: refusalNow(terms.expires_at, terms.quota_bytes, 0n, at),
             request_id: request.requestId || null,
@@ -243,6 +244,7 @@ function columnsOf(
   return {
     ...(fields.has("name") && { name: request.name ?? "" }),
     ...(fields.has("enabled") && { enabled: Number(request.enabled ?? false) }),
+    ...(fields.has("failOpen") && { fail_open: Number(request.failOpen ?? false) }),
     ...(fields.has("deviceLimit") && { device_limit: request.deviceLimit || null }),
     ...(fields.has("resetPeriod") && { reset_period: period, next_reset_at: nextReset(period, at) }),
     expires_at,

@@ -1,7 +1,6 @@
 import type { Transaction } from "kysely";
-import type { InboundUsage } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
 import { prepareBulk } from "../../../platform/storage/bulk.ts";
-import type { SessionRow, UsageRow } from "../../domain/usage/usage-store.ts";
+import type { InboundTotal, SessionRow, UsageRow } from "../../domain/usage/usage-store.ts";
 import type { CoreSchema } from "../schema.ts";
 import { added } from "./saturating.ts";
 
@@ -35,13 +34,21 @@ export function createRows() {
         coarse = ${higher("coarse")}`,
   });
   const addInbounds = prepareBulk<CoreSchema>({
-    columns: { node_id: "integer", day: "integer", node_protocol_id: "integer", up: "integer", down: "integer" },
+    columns: {
+      node_id: "integer",
+      day: "integer",
+      node_protocol_id: "integer",
+      up: "integer",
+      down: "integer",
+      users: "integer",
+    },
     text: (rows) => `
-      insert into inbound_day (node_id, day, node_protocol_id, bytes_up, bytes_down)
-      select v.node_id, v.day, v.node_protocol_id, v.up, v.down from ${rows} where true
+      insert into inbound_day (node_id, day, node_protocol_id, bytes_up, bytes_down, user_bytes)
+      select v.node_id, v.day, v.node_protocol_id, v.up, v.down, v.users from ${rows} where true
       on conflict (node_id, day, node_protocol_id) do update set
         bytes_up = ${added("inbound_day.bytes_up", "excluded.bytes_up")},
-        bytes_down = ${added("inbound_day.bytes_down", "excluded.bytes_down")}`,
+        bytes_down = ${added("inbound_day.bytes_down", "excluded.bytes_down")},
+        user_bytes = ${added("inbound_day.user_bytes", "excluded.user_bytes")}`,
   });
   const addSessionEvents = prepareBulk<CoreSchema>({
     columns: {
@@ -82,16 +89,15 @@ export function createRows() {
     async addInbounds(
       nodeId: number,
       day: number,
-      inbounds: readonly InboundUsage[],
+      inbounds: readonly InboundTotal[],
       tx: Transaction<CoreSchema>,
     ): Promise<void> {
-      const totals = new Map<bigint, { up: bigint; down: bigint }>();
-      for (const { nodeProtocolId, bytesUp, bytesDown } of inbounds) {
-        const { up, down } = totals.get(nodeProtocolId) ?? { up: 0n, down: 0n };
-        totals.set(nodeProtocolId, { up: up + bytesUp, down: down + bytesDown });
-      }
-      const values = Array.from(totals, ([id, { up, down }]) => [nodeId, day, id, up, down]);
-      await addInbounds.run(values.flat(), tx);
+      await addInbounds.run(
+        inbounds.flatMap(({ nodeProtocolId, bytesUp, bytesDown, userBytes }) => [
+          ...[nodeId, day, nodeProtocolId, bytesUp, bytesDown, userBytes],
+        ]),
+        tx,
+      );
     },
     async addSessionEvents(nodeId: number, events: readonly SessionRow[], tx: Transaction<CoreSchema>): Promise<void> {
       const values: unknown[] = [];

@@ -6,6 +6,7 @@ import type { CoreSchema } from "../schema.ts";
 import { asideText } from "./aside-text.ts";
 import { createCounters } from "./counters.ts";
 import { createLookups } from "./lookups.ts";
+import { createOnlineSessions } from "./online-sessions.ts";
 import { createRows } from "./rows.ts";
 import { createStreams } from "./streams.ts";
 
@@ -15,6 +16,7 @@ export function createUsageStore(database: Database<CoreSchema>): UsageStore {
   const lookups = createLookups(database);
   const counters = createCounters(database);
   const rows = createRows();
+  const online = createOnlineSessions();
   const bookingOf = (tx: Transaction<CoreSchema>): Booking => ({
     stream: (key) => streams.find(key, tx),
     advance: (key, state) => streams.advance(key, state, tx),
@@ -30,7 +32,10 @@ export function createUsageStore(database: Database<CoreSchema>): UsageStore {
     addToOutbounds: (nodeId, items) => counters.addToOutbounds(nodeId, items, tx),
     addRows: (nodeId, added) => rows.addUsage(nodeId, added, tx),
     addInbounds: (nodeId, day, inbounds) => rows.addInbounds(nodeId, day, inbounds, tx),
-    addSessionEvents: (nodeId, events) => rows.addSessionEvents(nodeId, events, tx),
+    async addSessionEvents(nodeId, events) {
+      await rows.addSessionEvents(nodeId, events, tx);
+      await online.follow(nodeId, events, tx);
+    },
     keepAside: (nodeId, kind, aside, now) =>
       rows.addQuarantined(
         aside.flatMap(({ reason, entry }) => [nodeId, kind, reason, asideText(entry), now]),
