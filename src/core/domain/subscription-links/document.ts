@@ -1,7 +1,7 @@
 import type { Endpoint } from "./endpoint.ts";
 
 /** A subscription as a client reads it. */
-export interface SubscriptionDocument {
+interface SubscriptionDocument {
   readonly contentType: string;
   readonly body: string;
   /** The endpoints that are not in it, since the format, or its clients, do not know what they use. */

@@ -105,7 +105,7 @@ export type Security =
     };
 
 /** A certificate that clients can know the server by. */
-export interface PinnedCertificate {
+interface PinnedCertificate {
   /** In lower-case hex. */
   readonly sha256: string;
   /** PEM. */

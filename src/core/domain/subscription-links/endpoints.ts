@@ -13,10 +13,10 @@ export interface EndpointReaderOptions {
 export interface EndpointReader {
   /**
    * One endpoint for each node protocol that the subscription has an enabled link for, in the order of their nodes and
-   * of their ids. Disabled nodes, protocols and links are left out, and what no client could be told. Protocols of a
-   * node that takes no new users come last, and are marked: whoever uses them already, and whose client fetches the
-   * subscription anew, is not to lose them before the operator disables the node. It does not look at the
-   * subscription's state.
+   * of their ids. Disabled nodes, protocols and links are left out, and what no client could be told. A node that
+   * drains is left out of subscriptions that were created since, which it does not let in. In older ones it comes last,
+   * and is marked: whoever uses it, and whose client fetches the subscription anew, is not to lose it before the
+   * operator disables it. The subscription's state is not looked at.
    */
   endpointsOf(view: SubscriptionView): Endpoint[];
 }
@@ -37,11 +37,11 @@ export function createEndpointReader({ capacity = 10_000 }: EndpointReaderOption
   }
 
   return {
-    endpointsOf({ links, protocols }) {
+    endpointsOf({ links, protocols, createdAt }) {
       const nameOf = createEndpointNames();
       const usable = new Map(links.filter(({ enabled }) => enabled).map((link) => [link.protocol, link]));
       return protocols
-        .filter(({ enabled, node }) => enabled && !node.disabled)
+        .filter(({ enabled, node }) => enabled && !node.disabled && createdAt < (node.drainingSince ?? Infinity))
         .sort(inOrder)
         .flatMap((protocol) => {
           const link = usable.get(protocol.protocol);
@@ -54,7 +54,7 @@ export function createEndpointReader({ capacity = 10_000 }: EndpointReaderOption
             nodeId: node.id,
             nodeProtocolId: id,
             name: nameOf(remark || `${node.name} ${tag}`),
-            draining: node.draining,
+            draining: node.drainingSince !== null,
             access: accessOf(link),
           };
         });
@@ -64,7 +64,8 @@ export function createEndpointReader({ capacity = 10_000 }: EndpointReaderOption
 
 /** Draining nodes last. */
 function inOrder(a: ViewedProtocol, b: ViewedProtocol): number {
-  return Number(a.node.draining) - Number(b.node.draining) || a.node.id - b.node.id || a.id - b.id;
+  const drains = Number(a.node.drainingSince !== null) - Number(b.node.drainingSince !== null);
+  return drains || a.node.id - b.node.id || a.id - b.id;
 }
 
 function saysTheSame(a: ViewedProtocol, b: ViewedProtocol): boolean {

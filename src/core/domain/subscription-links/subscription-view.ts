@@ -4,6 +4,8 @@ export interface SubscriptionView {
   readonly title: string;
   /** Whether nodes let it in. */
   readonly state: "active" | "disabled" | "expired" | "over_quota";
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
   /** Since it was created. */
   readonly bytesUp: bigint;
   readonly bytesDown: bigint;
@@ -44,11 +46,12 @@ export interface ViewedProtocol {
 }
 
 /** The node of a protocol. */
-export interface ViewedNode {
+interface ViewedNode {
   readonly id: number;
   readonly name: string;
   /** What end users reach it by: its domain, else its host, else its IP address. */
   readonly host: string;
   readonly disabled: boolean;
-  readonly draining: boolean;
+  /** It lets in no subscriptions that were created since, in milliseconds since 1970; null: it does. */
+  readonly drainingSince: number | null;
 }

@@ -4,10 +4,8 @@ import { writeEncodedLinks, writeLinks } from "./links/links.ts";
 import { writeSingBox } from "./sing-box/sing-box.ts";
 import { writeXray } from "./xray/xray.ts";
 
-/** The names of what subscriptions are written as. */
-export const formatNames = ["links", "plain", "clash", "sing-box", "xray"] as const;
-/** One of {@link formatNames}. */
-export type FormatName = (typeof formatNames)[number];
+/** The name of what a subscription is written as. */
+export type FormatName = "links" | "plain" | "clash" | "sing-box" | "xray";
 
 /** What subscriptions are written as, by name: `links` in base64, and `plain` not. */
 export const formats: Readonly<Record<FormatName, WriteDocument>> = {
