@@ -493,10 +493,9 @@ describe.each(engines)("Core on %s", (engine) => {
     test("a body of 10 MiB is refused by its size, and before anything by its key", async () => {
       const { key } = await core.enrol("large");
       const body = JSON.stringify({ ip: "x".repeat(10 * 1024 * 1024) });
-      expect(refusalOf(await core.curl("/node/heartbeat", body, `x-node-auth-key: ${key}`))).toEqual({
-        status: 413,
-        code: "PAYLOAD_TOO_LARGE",
-      });
+      const refusal = await core.curl("/node/heartbeat", body, `x-node-auth-key: ${key}`);
+      expect(refusalOf(refusal)).toEqual({ status: 413, code: "PAYLOAD_TOO_LARGE" });
+      expect(JSON.parse(refusal.text).details).toMatchObject([{ maxEntries: 5_000, maxBytes: 1_048_576 }]);
       expect(refusalOf(await core.curl("/node/heartbeat", body))).toEqual({ status: 401, code: "AUTH_INVALID" });
       const failure = await core.agent("connect", key).heartbeat({ ip: body }).catch(ConnectError.from);
       expect(failure).toMatchObject({ code: Code.ResourceExhausted });

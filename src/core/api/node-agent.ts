@@ -1,6 +1,6 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { NodeAgentService } from "../../../gen/garrison/core/v1/node_agent_pb.ts";
-import type { Intervals, Limits } from "../../../gen/garrison/core/v1/node_status_pb.ts";
+import { type Intervals, type Limits, LimitsSchema } from "../../../gen/garrison/core/v1/node_status_pb.ts";
 import { createFailureLimiter } from "../../platform/identity/failure-limiter.ts";
 import { kPeer } from "../../platform/rpc/call-context.ts";
 import { answerErrors } from "../../platform/rpc/interceptors/answer-errors.ts";
@@ -60,6 +60,7 @@ export function createNodeAgentService(options: NodeAgentServiceOptions): Served
     {
       interceptors: [answerErrors(answerTo)],
       isPublic: (method) => method === NodeAgentService.method.register,
+      accepted: { desc: LimitsSchema, value: limits },
     },
   );
 }

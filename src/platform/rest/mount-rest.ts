@@ -64,6 +64,7 @@ export function mountRest(app: FastifyInstance, options: RestOptions): Unrouted 
           readers,
           writers: writers[`${binding.emitDefaults}`],
           writeError: createErrorWriter(binding.errors, writers.false),
+          accepted: service.accepted,
           onDefect: (cause) => log.error({ err: cause, method: binding.method.name }, "REST answer failed"),
           streams,
         });

@@ -8,6 +8,7 @@ import type { RunningCalls } from "../rpc/call/running-calls.ts";
 import { kDelivery, kRequestId } from "../rpc/call-context.ts";
 import { type Gate, passGate } from "../rpc/gate.ts";
 import { PublicError } from "../rpc/public-error.ts";
+import type { ServedService } from "../rpc/served-service.ts";
 import { filled } from "./bad-request.ts";
 import type { RestBinding } from "./binding.ts";
 import { cutDelimited } from "./delimited.ts";
@@ -35,6 +36,8 @@ export interface RouteOptions {
   readers: Readers;
   writers: Writers;
   writeError: ErrorWriter;
+  /** What those are told whose body is too large. */
+  accepted: ServedService["accepted"];
   /** Told of errors that no interceptor has seen. */
   onDefect: (cause: unknown) => void;
   streams: StreamTimes;
@@ -62,7 +65,8 @@ export function createRoute(options: RouteOptions): Route {
       const pending = passGate(gate, call.context);
       if (pending !== undefined) await pending;
       await answer(call, request, reply);
-    } catch (cause) {
+    } catch (thrown) {
+      const cause = withAccepted(thrown, options.accepted);
       call.context.values.get(kDelivery).replaced();
       try {
         if (!(cause instanceof ConnectError)) onDefect(cause);
@@ -126,6 +130,13 @@ function createBodyAndRequestReader(binding: RestBinding, readers: Readers) {
     checkContentType(request, binding);
     return readBody(request, binding).then((body) => read(request, body));
   };
+}
+
+/** Says what would have been accepted instead. */
+function withAccepted(cause: unknown, accepted: RouteOptions["accepted"]): unknown {
+  if (accepted !== undefined && cause instanceof PublicError && cause.httpStatus === 413 && cause.details.length === 0)
+    cause.details.push(accepted);
+  return cause;
 }
 
 function createDelimitedReader(binding: RestBinding) {

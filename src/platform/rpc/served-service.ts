@@ -1,5 +1,11 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
-import { createServiceImplSpec, type Interceptor, type MethodImplSpec, type ServiceImpl } from "@connectrpc/connect";
+import {
+  type ConnectError,
+  createServiceImplSpec,
+  type Interceptor,
+  type MethodImplSpec,
+  type ServiceImpl,
+} from "@connectrpc/connect";
 
 /**
  * A service of the contract with its implementation: the one thing that the Connect router, the short path and the REST
@@ -15,7 +21,12 @@ export interface ServedService {
   readonly validated: boolean;
   /** A method that answers without a credential. */
   readonly isPublic: (method: DescMethod) => boolean;
+  /** What REST tells those whose body is too large, as a detail of the error. Undefined: nothing more. */
+  readonly accepted: ErrorDetail | undefined;
 }
+
+/** A message that comes along with an error. */
+type ErrorDetail = Extract<ConnectError["details"][number], { desc: unknown }>;
 
 /** Options of {@link serveService}. */
 export interface ServeOptions {
@@ -25,6 +36,8 @@ export interface ServeOptions {
   validated?: boolean;
   /** Methods that answer without a credential. Default: none. */
   isPublic?: (method: DescMethod) => boolean;
+  /** What REST tells those whose body is too large. Default: nothing more. */
+  accepted?: ErrorDetail;
 }
 
 /** Pairs a service of the contract with its implementation. Methods without one answer Unimplemented. */
@@ -39,5 +52,6 @@ export function serveService<S extends DescService>(
     interceptors: options.interceptors ?? [],
     validated: options.validated ?? true,
     isPublic: options.isPublic ?? (() => false),
+    accepted: options.accepted,
   };
 }
