@@ -48,6 +48,15 @@ describe("the report of an error", () => {
     expect(afterError(state(more), create(ReportErrorRequestSchema, { code, message, ...report }))).toEqual(change);
   });
 
+  test("of bytes that are lost, which the audit log keeps", () => {
+    const details = { engine: "xray", incarnation: "a/1/2", lastWords: "panic" };
+    const report = { message: "lost", code: "USAGE_GAP", severity: ErrorSeverity.WARNING, details };
+    expect(afterError(state(), create(ReportErrorRequestSchema, report)).logged).toEqual({
+      action: "node.lose-usage",
+      details: { message: "lost", engine: "xray", incarnation: "a/1/2" },
+    });
+  });
+
   test("of a node that is back at its last good revision", () => {
     const report = create(ReportErrorRequestSchema, { message: "back", code: "ROLLED_BACK", revision: 5n });
     expect(afterError(state(), report)).toMatchObject({ syncStatus: "rolled_back", outcome: "failed", inError: true });

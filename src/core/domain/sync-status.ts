@@ -38,6 +38,8 @@ export interface SyncChange {
   readonly error?: NodeError;
   /** Of the revision that the report is about. */
   readonly outcome?: RevisionOutcome;
+  /** What goes into the audit log, where the next error does not replace it. */
+  readonly logged?: { readonly action: string; readonly details: Readonly<Record<string, unknown>> };
 }
 
 /**
@@ -64,6 +66,15 @@ export function afterApplied(state: SyncState, { revision, digest }: ReportAppli
  * one without a revision is about the newest one, or about none where it says how bad it is.
  */
 export function afterError(state: SyncState, report: ReportErrorRequest): SyncChange {
+  return { ...changeBy(state, report), ...(report.code === "USAGE_GAP" && { logged: lossOf(report) }) };
+}
+
+/** Whoever is asked about the bytes has to find every loss. What engines have said last is not for this log. */
+function lossOf({ message, details: { lastWords: _, ...details } = {} }: ReportErrorRequest) {
+  return { action: "node.lose-usage", details: { message, ...details } };
+}
+
+function changeBy(state: SyncState, report: ReportErrorRequest): SyncChange {
   const { revision, severity, code, message } = report;
   const occurrences = Math.max(1, report.occurrences);
   const error = { code: code ?? "", message, details: detailsOf(report), occurrences };

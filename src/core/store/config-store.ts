@@ -1,6 +1,7 @@
 import type { Database } from "../../platform/storage/database.ts";
 import type { ConfigStore } from "../domain/config-store.ts";
 import type { RevisionOutcome } from "../domain/sync-status.ts";
+import { recordAudit } from "./audit.ts";
 import { onPublished, readHeads } from "./config-heads.ts";
 import type { CoreSchema } from "./schema.ts";
 
@@ -42,7 +43,7 @@ export function createConfigStore(database: Database<CoreSchema>): ConfigStore {
           .where("node_id", "=", nodeId)
           .where("revision", "=", about)
           .executeTakeFirst();
-        const { syncStatus, inError, reportedRevision, error, outcome } = change({
+        const { syncStatus, inError, reportedRevision, error, outcome, logged } = change({
           desiredRevision: node.desired_revision,
           reportedRevision: node.reported_revision,
           digest: known?.digest,
@@ -67,6 +68,8 @@ export function createConfigStore(database: Database<CoreSchema>): ConfigStore {
         };
         if (Object.keys(changed).length > 0)
           await tx.updateTable("node").set(changed).where("id", "=", nodeId).execute();
+        const actor = `node:${nodeId}`;
+        if (logged !== undefined) await recordAudit(tx, { at: now, actor, target: actor, ...logged });
         return true;
       }, readCommitted),
     onPublished: (moved) => onPublished(database, moved),
