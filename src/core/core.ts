@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import type { Intervals } from "../../gen/garrison/core/v1/node_status_pb.ts";
 import type { ApiDescription } from "../platform/rest/openapi/openapi.ts";
 import type { Gate } from "../platform/rpc/gate.ts";
@@ -10,11 +11,14 @@ import { describeCore } from "./api/description.ts";
 import { createFleetServices } from "./api/fleet/fleet.ts";
 import { createCoreGate } from "./api/gate.ts";
 import { createNodeAgentService } from "./api/node-agent.ts";
+import { createSubscriptionLinkService } from "./api/subscription-links.ts";
 import { createEnrolment } from "./domain/enrolment.ts";
 import { createHeartbeats } from "./domain/heartbeats.ts";
 import { createNodeKeys } from "./domain/node-keys.ts";
 import { nodeLimits, usualIntervals } from "./domain/node-terms.ts";
 import { createOperatorKeys } from "./domain/operator-keys.ts";
+import { createPace } from "./domain/pace.ts";
+import { createSubscriptionDocuments } from "./domain/subscription-links/subscription-documents.ts";
 import { UsageRetention } from "./domain/usage/retention.ts";
 import { createUsageBooking } from "./domain/usage/usage-booking.ts";
 import { openConfigs } from "./open-configs.ts";
@@ -24,6 +28,7 @@ import { createHeartbeatStore } from "./store/heartbeats.ts";
 import { createNodeKeyStore } from "./store/node-keys.ts";
 import { createOperatorKeyStore } from "./store/operator-keys.ts";
 import type { CoreSchema } from "./store/schema.ts";
+import { createSubscriptionLinkStore } from "./store/subscription-links.ts";
 import { topics } from "./store/topics.ts";
 import { createRetentionStore } from "./store/usage/retention.ts";
 import { createUsageStore } from "./store/usage/usage-store.ts";
@@ -80,6 +85,13 @@ export function createCore(options: CoreOptions): Core {
   const limits = nodeLimits;
   const usage = createUsageBooking({ store: createUsageStore(database), configs: publisher, limits, now });
   const retention = new UsageRetention({ store: createRetentionStore(database), now, log });
+  const subscriptionUrl = (token: string) => `${urls()[0] ?? ""}/sub/${token}`;
+  const documents = createSubscriptionDocuments({
+    store: createSubscriptionLinkStore(database),
+    url: subscriptionUrl,
+    pace: createPace(setImmediate, () => performance.now()),
+    now,
+  });
   const subscriptions: Pick<Subscription, "close">[] = [
     listen(database, topics.nodeKeys, (nodeId) => nodeKeys.changed(nodeId)),
     listen(database, topics.nodes, (nodeId) => heartbeats.changed(nodeId === undefined ? undefined : [nodeId])),
@@ -93,11 +105,12 @@ export function createCore(options: CoreOptions): Core {
         database,
         publisher,
         codeText: enrolment.codeText,
-        subscriptionUrl: (token) => `${urls()[0] ?? ""}/sub/${token}`,
+        subscriptionUrl,
         heartbeatMs: intervals.heartbeatMs ?? 0,
         random: randomBytes,
         now,
       }),
+      createSubscriptionLinkService({ documents, now }),
     ],
     gate: createCoreGate({ nodeKeys, operators: [operatorKeys], now }),
     describe: () => describeCore(version),

@@ -18,6 +18,7 @@ import { NodeCopied, NodeGone } from "../domain/heartbeats.ts";
 import { NodeKeyRevoked, NodeKeyUnknown } from "../domain/node-keys.ts";
 import { nodeLimits } from "../domain/node-terms.ts";
 import { OperatorUnknown } from "../domain/operator-keys.ts";
+import { SubscriptionLinkUnknown } from "../domain/subscription-links/subscription-documents.ts";
 import {
   BatchMismatch,
   BatchNameInvalid,
@@ -70,6 +71,7 @@ const answers: readonly Answer[] = [
   { situation: BatchNameInvalid, code: Code.InvalidArgument },
   { situation: ConfigMissing, code: Code.NotFound },
   { situation: WatchSuperseded, code: Code.Aborted },
+  { situation: SubscriptionLinkUnknown, code: Code.NotFound },
   { situation: OperatorUnknown, code: Code.Unauthenticated, machineCode: "AUTH_INVALID" },
   { situation: ScopeMissing, code: Code.PermissionDenied },
   { situation: Unknown, code: Code.NotFound },

@@ -1,5 +1,6 @@
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { NodeAgentService } from "../../../gen/garrison/core/v1/node_agent_pb.ts";
+import { acceptsGzip } from "../../platform/rest/accepts-gzip.ts";
 import { isKnown } from "../../platform/rest/etag.ts";
 import { kReadyBody } from "../../platform/rest/ready-body.ts";
 import { kProtocol } from "../../platform/rpc/call-context.ts";
@@ -46,8 +47,7 @@ async function getOverRest(configs: Configs, nodeId: number, wait: number, conte
 
 async function bodyOf(config: StoredConfig, { requestHeader, responseHeader }: HandlerContext): Promise<Uint8Array> {
   responseHeader.set("vary", "accept-encoding");
-  if (!/\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/i.test(requestHeader.get("accept-encoding") ?? ""))
-    return config.json();
+  if (!acceptsGzip(requestHeader)) return config.json();
   responseHeader.set("content-encoding", "gzip");
   return config.gzip();
 }

@@ -1,0 +1,156 @@
+import type { Database } from "../../platform/storage/database.ts";
+import { refusalOf } from "../domain/fleet/subscription-state.ts";
+import type { FoundSubscription, SubscriptionLinkStore } from "../domain/subscription-links/subscription-documents.ts";
+import type { SubscriptionView, ViewedLink, ViewedProtocol } from "../domain/subscription-links/subscription-view.ts";
+import type { CoreSchema } from "./schema.ts";
+
+/** Reads what subscription links show. */
+export function createSubscriptionLinkStore({ prepare }: Database<CoreSchema>): SubscriptionLinkStore {
+  const find = prepare<{ hash: Uint8Array }, SubscriptionRow>((db, { hash }) =>
+    db
+      .selectFrom("subscription")
+      .innerJoin("account", "account.id", "subscription.account_id")
+      .select([
+        "subscription.id",
+        "subscription.name",
+        "subscription.enabled",
+        "subscription.created_at",
+        "subscription.expires_at",
+        "subscription.quota_bytes",
+        "subscription.bytes_up",
+        "subscription.bytes_down",
+        "subscription.period_bytes",
+        "subscription.all_protocols",
+        "account.name as user_name",
+        "account.enabled as user_enabled",
+      ])
+      .where("subscription.token_hash", "=", hash),
+  );
+  const links = prepare<{ id: number }, LinkRow>((db, { id }) =>
+    db.selectFrom("link").select(["protocol", "uuid", "secret", "enabled"]).where("subscription_id", "=", id),
+  );
+  const allProtocols = prepare<object, ProtocolRow>((db) => protocolQuery(db));
+  const chosenProtocols = prepare<{ id: number }, ProtocolRow>((db, { id }) =>
+    protocolQuery(db)
+      .innerJoin("subscription_protocol", "subscription_protocol.node_protocol_id", "node_protocol.id")
+      .where("subscription_protocol.subscription_id", "=", id),
+  );
+
+  return {
+    async find(tokenHash, now) {
+      const row = await find.first({ hash: tokenHash });
+      return row && foundOf(row, now);
+    },
+    async read({ id, allProtocols: all, ...found }): Promise<SubscriptionView> {
+      const [linkRows, protocolRows] = await Promise.all([
+        links.all({ id }),
+        all ? allProtocols.all({}) : chosenProtocols.all({ id }),
+      ]);
+      return { ...found, links: linkRows.map(linkOf), protocols: protocolRows.map(protocolOf) };
+    },
+  };
+}
+
+function protocolQuery(db: Database<CoreSchema>["db"]) {
+  return db
+    .selectFrom("node_protocol")
+    .innerJoin("node", "node.id", "node_protocol.node_id")
+    .select([
+      "node_protocol.id",
+      "node_protocol.protocol",
+      "node_protocol.tag",
+      "node_protocol.remark",
+      "node_protocol.port",
+      "node_protocol.enabled",
+      "node_protocol.settings",
+      "node_protocol.link_settings",
+      "node.id as node_id",
+      "node.name as node_name",
+      "node.domain",
+      "node.host",
+      "node.ip",
+      "node.disabled",
+      "node.draining_since",
+    ]);
+}
+
+interface SubscriptionRow {
+  id: number;
+  name: string;
+  enabled: number;
+  created_at: number;
+  expires_at: number | null;
+  quota_bytes: bigint | null;
+  bytes_up: bigint;
+  bytes_down: bigint;
+  period_bytes: bigint;
+  all_protocols: number;
+  user_name: string;
+  user_enabled: number;
+}
+
+function foundOf(row: SubscriptionRow, now: number): FoundSubscription {
+  const terms = { expiresAt: row.expires_at, quotaBytes: row.quota_bytes, periodBytes: row.period_bytes };
+  const isEnabled = row.enabled === 1 && row.user_enabled === 1;
+  return {
+    id: row.id,
+    allProtocols: row.all_protocols === 1,
+    title: row.name || row.user_name,
+    state: isEnabled ? states[refusalOf(terms, now)] : "disabled",
+    createdAt: row.created_at,
+    bytesUp: row.bytes_up,
+    bytesDown: row.bytes_down,
+    ...terms,
+  };
+}
+
+const states = { "": "active", expired: "expired", quota: "over_quota" } as const;
+
+interface LinkRow {
+  protocol: string;
+  uuid: string;
+  secret: string;
+  enabled: number;
+}
+
+function linkOf({ enabled, ...link }: LinkRow): ViewedLink {
+  return { ...link, enabled: enabled === 1 };
+}
+
+interface ProtocolRow {
+  id: number;
+  protocol: string;
+  tag: string;
+  remark: string;
+  port: number;
+  enabled: number;
+  settings: string;
+  link_settings: string;
+  node_id: number;
+  node_name: string;
+  domain: string;
+  host: string;
+  ip: string;
+  disabled: number;
+  draining_since: number | null;
+}
+
+function protocolOf(row: ProtocolRow): ViewedProtocol {
+  return {
+    id: row.id,
+    protocol: row.protocol,
+    tag: row.tag,
+    remark: row.remark,
+    port: row.port,
+    enabled: row.enabled === 1,
+    settings: row.settings,
+    linkSettings: row.link_settings,
+    node: {
+      id: row.node_id,
+      name: row.node_name,
+      host: row.domain || row.host || row.ip,
+      disabled: row.disabled === 1,
+      drainingSince: row.draining_since,
+    },
+  };
+}
