@@ -226,7 +226,7 @@ function hysteria2(tls: Tls): ClientProtocol {
 }
 
 /** REALITY, which borrows the handshake of a TLS server: one on this machine. */
-async function createReality({ cert, key }: SelfSigned) {
+export async function createReality({ cert, key }: SelfSigned) {
   const target = createServer({
     cert,
     key,

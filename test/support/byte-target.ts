@@ -6,6 +6,8 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
  * the announcement by itself: Xray's Trojan client fails when the first bytes of a connection fill its buffer.
  */
 export interface ByteTarget {
+  /** What it is asked for by, when something on the way leads there; default: 127.0.0.1. */
+  readonly address?: string;
   readonly port: number;
   close(): Promise<void>;
 }
@@ -105,7 +107,8 @@ async function askProxy(
   expectBytes(await reader.take(2), Uint8Array.of(5, 0));
   const port = Buffer.alloc(2);
   port.writeUInt16BE(target.port);
-  socket.write(Uint8Array.of(5, 1, 0, 1, 127, 0, 0, 1, ...port, ...(when === "with the request" ? first : [])));
+  const address = (target.address ?? "127.0.0.1").split(".").map(Number);
+  socket.write(Uint8Array.of(5, 1, 0, 1, ...address, ...port, ...(when === "with the request" ? first : [])));
   expectBytes((await reader.take(10)).subarray(0, 2), Uint8Array.of(5, 0));
   if (when === "behind the reply") socket.write(first);
 }
