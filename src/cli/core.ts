@@ -85,6 +85,7 @@ async function startCore(settings: CoreSettings, dataDir: string, adminKeyFile: 
     const store = createFirstOperatorStore(database);
     const madeAdminKey = await ensureFirstOperator({ store, file: adminKeyFile, now });
 
+    const metrics = createMetrics("core");
     let server: Server | undefined;
     const urls = () => urlsOf(settings, server);
     const core = createCore({
@@ -93,6 +94,8 @@ async function startCore(settings: CoreSettings, dataDir: string, adminKeyFile: 
       urls,
       caSha256: authority && certificateSha256(authority.cert),
       intervals: create(IntervalsSchema, settings.intervals),
+      minAgentVersion: settings.minAgentVersion,
+      registry: metrics.registry,
       now,
       log,
     });
@@ -117,7 +120,7 @@ async function startCore(settings: CoreSettings, dataDir: string, adminKeyFile: 
         shortPath,
         maxMessageBytes,
         log,
-        metrics: createMetrics("core"),
+        metrics,
       },
       { host: "CORE_HOST", port: "CORE_PORT" },
     );

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
+import type { Registry } from "prom-client";
 import type { Intervals } from "../../gen/garrison/core/v1/node_status_pb.ts";
 import type { ApiDescription } from "../platform/rest/openapi/openapi.ts";
 import type { Gate } from "../platform/rpc/gate.ts";
@@ -12,6 +13,7 @@ import { createFleetServices } from "./api/fleet/fleet.ts";
 import { createCoreGate } from "./api/gate.ts";
 import { createNodeAgentService } from "./api/node-agent.ts";
 import { createSubscriptionLinkService } from "./api/subscription-links.ts";
+import { registerCoreMetrics } from "./core-metrics.ts";
 import { createEnrolment } from "./domain/enrolment.ts";
 import { createHeartbeats } from "./domain/heartbeats.ts";
 import { createNodeKeys } from "./domain/node-keys.ts";
@@ -19,19 +21,20 @@ import { nodeLimits, usualIntervals } from "./domain/node-terms.ts";
 import { createOperatorKeys } from "./domain/operator-keys.ts";
 import { createPace } from "./domain/pace.ts";
 import { createSubscriptionDocuments } from "./domain/subscription-links/subscription-documents.ts";
-import { UsageRetention } from "./domain/usage/retention.ts";
+import { createTallies } from "./domain/tallies.ts";
 import { createUsageBooking } from "./domain/usage/usage-booking.ts";
 import { openConfigs } from "./open-configs.ts";
 import { onPublished } from "./store/config-heads.ts";
 import { createEnrolmentStore } from "./store/enrolment.ts";
+import { readFleet } from "./store/fleet-readings.ts";
 import { createHeartbeatStore } from "./store/heartbeats.ts";
 import { createNodeKeyStore } from "./store/node-keys.ts";
 import { createOperatorKeyStore } from "./store/operator-keys.ts";
 import type { CoreSchema } from "./store/schema.ts";
 import { createSubscriptionLinkStore } from "./store/subscription-links.ts";
 import { topics } from "./store/topics.ts";
-import { createRetentionStore } from "./store/usage/retention.ts";
 import { createUsageStore } from "./store/usage/usage-store.ts";
+import { openUpkeep } from "./upkeep.ts";
 
 /** What Core stands on. */
 export interface CoreOptions {
@@ -44,6 +47,10 @@ export interface CoreOptions {
   caSha256: string | undefined;
   /** How often Core wants to hear from nodes. Default: the usual values. */
   intervals?: Intervals;
+  /** The oldest version of agents that Core likes to work with. Undefined: any. */
+  minAgentVersion?: string | undefined;
+  /** Where its metrics go. Default: nowhere. */
+  registry?: Registry;
   /** Milliseconds since 1970. */
   now: () => number;
   log: Logger;
@@ -62,16 +69,22 @@ export interface Core {
 /** Puts Core together. */
 export function createCore(options: CoreOptions): Core {
   const { database, version, urls, caSha256, intervals = usualIntervals, now, log } = options;
+  const tallies = createTallies();
   const nodeKeys = createNodeKeys({ store: createNodeKeyStore(database), now });
   const operatorKeys = createOperatorKeys({ store: createOperatorKeyStore(database), now });
   const heartbeats = createHeartbeats({
     store: createHeartbeatStore(database),
     intervals,
     limits: nodeLimits,
+    minAgentVersion: options.minAgentVersion,
+    tallies,
     now,
     onProblem: (err) => log.error({ err }, "heartbeats could not be written down, and are tried again"),
   });
-  const { publisher, configs, close: closeConfigs } = openConfigs({ database, now, log });
+  const counted = (revisions: number) => {
+    tallies.revisions += revisions;
+  };
+  const { publisher, configs, close: closeConfigs } = openConfigs({ database, now, log, counted });
   const enrolment = createEnrolment({
     store: createEnrolmentStore(database),
     urls,
@@ -83,8 +96,20 @@ export function createCore(options: CoreOptions): Core {
     now,
   });
   const limits = nodeLimits;
-  const usage = createUsageBooking({ store: createUsageStore(database), configs: publisher, limits, now });
-  const retention = new UsageRetention({ store: createRetentionStore(database), now, log });
+  const usage = createUsageBooking({
+    store: createUsageStore(database),
+    ...{ configs: publisher, limits, tallies: tallies.reports, now },
+  });
+  const upkeep = openUpkeep({ database, now, log });
+  const heartbeatMs = intervals.heartbeatMs ?? 0;
+  if (options.registry !== undefined)
+    registerCoreMetrics({
+      registry: options.registry,
+      tallies,
+      watchers: () => configs.watchers,
+      driftingInbounds: () => upkeep.driftingInbounds,
+      readFleet: () => readFleet(database, heartbeatMs, now()),
+    });
   const subscriptionUrl = (token: string) => `${urls()[0] ?? ""}/sub/${token}`;
   const documents = createSubscriptionDocuments({
     store: createSubscriptionLinkStore(database),
@@ -106,7 +131,7 @@ export function createCore(options: CoreOptions): Core {
         publisher,
         codeText: enrolment.codeText,
         subscriptionUrl,
-        heartbeatMs: intervals.heartbeatMs ?? 0,
+        heartbeatMs,
         random: randomBytes,
         now,
       }),
@@ -117,7 +142,7 @@ export function createCore(options: CoreOptions): Core {
     async close() {
       for (const subscription of subscriptions) subscription.close();
       await heartbeats.close();
-      await retention.close();
+      await upkeep.close();
       await closeConfigs();
     },
   };

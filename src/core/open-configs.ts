@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Database } from "../platform/storage/database.ts";
 import type { ConfigPublisher, Configs } from "./domain/configs.ts";
 import { Publishing } from "./domain/publishing.ts";
-import { serveConfigs } from "./domain/serving.ts";
+import { type ServedConfigs, serveConfigs } from "./domain/serving.ts";
 import { Sweeping } from "./domain/sweeping.ts";
 import { createConfigStore } from "./store/config-store.ts";
 import { createPublicationStore, type Debounce } from "./store/publications.ts";
@@ -18,24 +18,27 @@ export interface ConfigOptions {
   log: { warn(details: object, message: string): void };
   /** How long changes are collected. */
   debounce?: Debounce;
+  /** So many revisions were published. */
+  counted?: (revisions: number) => void;
 }
 
 /** The configs of nodes: published, served, and kept right as time goes by. */
 export interface OpenConfigs {
   readonly publisher: ConfigPublisher;
-  readonly configs: Configs;
+  readonly configs: Configs & Pick<ServedConfigs, "watchers">;
   /** Finishes what it has begun. */
   close(): Promise<void>;
 }
 
 /** Puts together what deals with configs. */
-export function openConfigs({ database, now, log, debounce }: ConfigOptions): OpenConfigs {
+export function openConfigs({ database, now, log, debounce, counted }: ConfigOptions): OpenConfigs {
   const rest = () => setImmediate();
   const publishing = new Publishing({
     store: createPublicationStore(database, debounce),
     name: randomUUID(),
     now,
     rest,
+    ...(counted && { counted }),
     log,
   });
   const sweeping = new Sweeping({

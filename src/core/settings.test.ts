@@ -45,6 +45,7 @@ describe("the settings of Core", () => {
       CORE_ENGINE_POLL_MS: "200",
       CORE_USAGE_MS: "300",
       CORE_SESSIONS_MS: "500",
+      CORE_MIN_AGENT_VERSION: "1.4.0",
       SSL_CERT_FILE: certFile,
       SSL_KEY_FILE: keyFile,
     });
@@ -55,6 +56,7 @@ describe("the settings of Core", () => {
       databaseUrl: "postgres://core@db.example.org/garrison",
       adminKeyFile: "/run/secrets/admin-key",
       intervals: { heartbeatMs: 400, enginePollMs: 200, usageMs: 300, sessionsMs: 500 },
+      minAgentVersion: "1.4.0",
       certificate: { certFile, keyFile },
     });
   });

@@ -6,7 +6,16 @@ import {
   type ProcessOwner,
   storeVariables,
 } from "../platform/config/common.ts";
-import { address, onOff, origins, path, port, readableFile, wholeNumber } from "../platform/config/value-types.ts";
+import {
+  address,
+  onOff,
+  origins,
+  path,
+  port,
+  readableFile,
+  version,
+  wholeNumber,
+} from "../platform/config/value-types.ts";
 import {
   type Env,
   optional,
@@ -58,6 +67,10 @@ export const coreVariables = {
     about: "Milliseconds between a node's reports of who came and went.",
     default: "30000",
   }),
+  CORE_MIN_AGENT_VERSION: optional(version, {
+    about: "The oldest version of agents that Core likes to work with. Older ones work on, and report it.",
+    absent: "any version will do",
+  }),
   SSL_CERT_FILE: optional(readableFile, {
     about: "The certificate, PEM, with its chain. A changed file is picked up without a restart.",
     absent: "Core's own authority signs one",
@@ -81,6 +94,8 @@ export interface CoreSettings extends CommonSettings {
   readonly adminKeyFile: string | undefined;
   /** How often nodes call, in milliseconds. */
   readonly intervals: Readonly<Record<"heartbeatMs" | "enginePollMs" | "usageMs" | "sessionsMs", number>>;
+  /** Undefined: any. */
+  readonly minAgentVersion: string | undefined;
   /** A certificate that the operator looks after. Undefined: Core's own authority signs one, unless TLS is off. */
   readonly certificate: CertificateFiles | undefined;
   /** What the operator should know of how the variables were understood, in sentences. */
@@ -117,6 +132,7 @@ export async function readCoreSettings(env: Env, owner: ProcessOwner): Promise<C
       usageMs: values.CORE_USAGE_MS,
       sessionsMs: values.CORE_SESSIONS_MS,
     },
+    minAgentVersion: values.CORE_MIN_AGENT_VERSION,
     certificate,
     notes,
   };

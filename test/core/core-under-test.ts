@@ -32,6 +32,8 @@ export interface CoreUnderTest {
   readonly database: Database<CoreSchema>;
   /** Everything that was logged. */
   log(): string;
+  /** What `/metrics` shows. */
+  metrics(): Promise<string>;
   /** Calls with curl. Without a body: GET. */
   curl(path: string, body?: string, ...headers: string[]): Promise<Answer>;
   /** Calls by RPC. */
@@ -58,7 +60,9 @@ export async function serveCore(shared: SharedDatabase, clock: { now: number }):
   const log = createLog("core", "trace", lines);
   const now = () => clock.now;
   const urls = () => ["https://core.example.org"];
-  const core: Core = createCore({ database, version: "0.0.0", urls, caSha256, now, log });
+  const metrics = createMetrics("core");
+  const { registry } = metrics;
+  const core: Core = createCore({ database, version: "0.0.0", urls, caSha256, registry, now, log });
   const { services, gate, describe } = core;
   const server: Server = await createServer({
     services,
@@ -68,13 +72,14 @@ export async function serveCore(shared: SharedDatabase, clock: { now: number }):
     port: 0,
     maxMessageBytes: 4 * 1024 * 1024,
     log,
-    metrics: createMetrics("core"),
+    metrics,
   });
   let octet = 0;
   const under: CoreUnderTest = {
     url: server.url,
     database,
     log: () => logged,
+    metrics: () => registry.metrics(),
     curl: (path, body, ...headers) => curl(`${server.url}${path}`, body, headers),
     agent: (way, key = "") => createClient(NodeAgentService, transportOf(way, server.url, key)),
     async makeCode({ nodeId, region = "", validForMs = 3_600_000, revoked = false } = {}) {

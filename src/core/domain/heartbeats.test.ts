@@ -31,6 +31,7 @@ beforeEach(() => {
     },
     intervals: usualIntervals,
     limits: nodeLimits,
+    minAgentVersion: "1.4.0",
     now: () => world.now,
     onProblem: (error) => problems.push(error),
   });
@@ -65,6 +66,11 @@ test("many heartbeats are one question, and none while the answer is remembered"
   heartbeats.changed([2]);
   await Promise.all([beat(1), beat(2)]);
   expect(world.asked).toEqual([[1, 2, 3], [1], [2]]);
+});
+
+test("the oldest version that Core likes is told to those who know of it", async () => {
+  expect((await beat(1, { protocolVersion: 1 })).minAgentVersion).toBe("1.4.0");
+  expect((await beat(1)).minAgentVersion).toBe("");
 });
 
 test("they are closed with all written down, the last of each node, by node", async () => {

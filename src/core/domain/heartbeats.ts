@@ -10,6 +10,7 @@ import { pause } from "../../platform/pause.ts";
 import { type HeartbeatNote, isBehind, isCopy, type NodeStanding, noteOf } from "./heartbeat.ts";
 import { createMemory } from "./memory.ts";
 import { createPace } from "./pace.ts";
+import { createTallies, type Tallies } from "./tallies.ts";
 import { together } from "./together.ts";
 
 /** What heartbeats ask of a store. */
@@ -26,6 +27,10 @@ export interface HeartbeatsOptions {
   store: HeartbeatStore;
   intervals: Intervals;
   limits: Limits;
+  /** The oldest version of agents that Core likes to work with. Undefined: any. */
+  minAgentVersion?: string | undefined;
+  /** Where heartbeats are counted. Default: nowhere. */
+  tallies?: Pick<Tallies, "heartbeats">;
   /** Milliseconds since 1970. */
   now: () => number;
   /** Notes could not be written; they are tried again. */
@@ -77,7 +82,8 @@ const mostRemembered = 50_000;
 const silentAfterBeats = 5;
 
 /** Answers heartbeats from memory, and writes them down once a second. */
-export function createHeartbeats({ store, intervals, limits, now, onProblem }: HeartbeatsOptions): Heartbeats {
+export function createHeartbeats(options: HeartbeatsOptions): Heartbeats {
+  const { store, intervals, limits, minAgentVersion = "", tallies = createTallies(), now, onProblem } = options;
   const find = together<number, NodeStanding>(async (nodeIds) => {
     const standings = await store.standings(nodeIds);
     return new Map(standings.map((standing) => [standing.nodeId, standing]));
@@ -137,6 +143,7 @@ export function createHeartbeats({ store, intervals, limits, now, onProblem }: H
       if (isCopy(after(standing, taken.get(nodeId)), request.installId, at, silentMs))
         return refuse(nodeId, request.installId, at);
       taken.set(nodeId, { standing, request, at });
+      tallies.heartbeats += 1;
       return create(HeartbeatResponseSchema, {
         ok: true,
         needSync: isBehind(standing, request),
@@ -148,6 +155,7 @@ export function createHeartbeats({ store, intervals, limits, now, onProblem }: H
           serverTimeMs: BigInt(at),
           rotateKey: standing.rotateKey,
           drain: standing.draining,
+          minAgentVersion,
         }),
       });
     },

@@ -22,9 +22,9 @@ export interface PublicationStore {
   links(protocols: readonly string[], pace: Pace): Promise<LinkRow[]>;
   /**
    * Makes a revision of each that differs from what was rendered last for its node, and ends the claims. What was
-   * claimed by others meanwhile is left alone.
+   * claimed by others meanwhile is left alone. Returns how many revisions it has made.
    */
-  publish(by: string, rendered: readonly Publication[], now: number): Promise<void>;
+  publish(by: string, rendered: readonly Publication[], now: number): Promise<number>;
   /** Gives claims back; they are due again at `dueAt`. */
   release(by: string, nodeIds: readonly number[], dueAt: number): Promise<void>;
 }

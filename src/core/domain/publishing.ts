@@ -14,6 +14,8 @@ export interface PublishingOptions {
   now: () => number;
   /** Resolves when others had their turn. */
   rest: () => Promise<void>;
+  /** So many revisions were published. */
+  counted?: (revisions: number) => void;
   log: PublishingLog;
 }
 
@@ -125,13 +127,13 @@ export class Publishing implements ConfigPublisher {
 
   /** Publishes some of the nodes that are due. False: none was. */
   async #publishDue(): Promise<boolean> {
-    const { store, name, now, log } = this.#options;
+    const { store, name, now, counted = () => undefined, log } = this.#options;
     const claims = await store.claim(name, now(), now() + claimMs, claimedAtOnce);
     if (claims.length === 0) return false;
     const open = new Map(claims.map((claim) => [claim.nodeId, claim]));
     try {
       for await (const rendered of this.#render(open)) {
-        await store.publish(name, rendered, now());
+        counted(await store.publish(name, rendered, now()));
         for (const { nodeId } of rendered) open.delete(nodeId);
       }
     } catch (error) {

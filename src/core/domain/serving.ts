@@ -32,6 +32,8 @@ export interface ServingOptions {
 
 /** {@link Configs} with a life. */
 export interface ServedConfigs extends Configs {
+  /** Streams that are open in this process. */
+  readonly watchers: number;
   /** Hears nothing any more of what is published. Streams end by their signals. */
   close(): void;
 }
@@ -138,6 +140,9 @@ export function serveConfigs({ store, now, random, rest, newName, onProblem }: S
     async failed(nodeId, report) {
       const about = report.revision === undefined ? undefined : Number(report.revision);
       await store.changeSync(nodeId, about, now(), (state) => afterError(state, report));
+    },
+    get watchers() {
+      return watches.size;
     },
     close() {
       clearInterval(timer);

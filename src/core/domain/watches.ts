@@ -4,6 +4,8 @@ export interface Watches {
   open(nodeId: number): Watch;
   /** A stream was announced, here or elsewhere. */
   heard(nodeId: number, stream: string): void;
+  /** How many there are. */
+  readonly size: number;
 }
 
 /** A stream that is open. */
@@ -46,6 +48,9 @@ export function createWatches({ newName, announce }: WatchesOptions): Watches {
       if (stream.name === name) stream.announced = true;
       // What is heard of before our own announcement was opened before us.
       else if (stream.announced) stream.end.abort();
+    },
+    get size() {
+      return streams.size;
     },
   };
 }

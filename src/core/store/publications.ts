@@ -124,6 +124,7 @@ export function createPublicationStore(
         );
         const nodeIds = changed.map(({ nodeId }) => nodeId);
         await tellPublished(database, nodeIds, tx);
+        return changed.length;
       }, readCommitted),
     async release(by, nodeIds, dueAt) {
       if (nodeIds.length === 0) return;

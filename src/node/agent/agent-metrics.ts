@@ -11,6 +11,7 @@ export interface AgentReadings {
   readonly revision: number | undefined;
   readonly applyState: string;
   readonly refusedSubscriptions: number;
+  readonly isDraining: boolean;
   readonly online: number;
   readonly spools: readonly SpoolState[];
   /** Milliseconds since 1970, by the clock of the spool. */
@@ -68,6 +69,10 @@ export function registerAgentMetrics(registry: Registry, read: () => Promise<Age
       help: "Subscriptions that are refused, because they have ended or their lease is used up.",
     },
     (made, { refusedSubscriptions }) => made.set(refusedSubscriptions),
+  );
+  gauge(
+    { name: "garrison_agent_draining", help: "1: the node is about to be taken away, and lets in no new users." },
+    (made, { isDraining }) => made.set(isDraining ? 1 : 0),
   );
   gauge({ name: "garrison_agent_online_links", help: "Links over which somebody is online." }, (made, { online }) =>
     made.set(online),

@@ -24,6 +24,7 @@ import { createDrivenXray } from "./engines/driven-xray.ts";
 import { watchEngine } from "./engines/engine-watch.ts";
 import { runHeartbeats } from "./heartbeat/heartbeats.ts";
 import { readHostStatus } from "./heartbeat/host-status.ts";
+import { createOrders } from "./heartbeat/orders.ts";
 import { spoolStatus } from "./heartbeat/spool-status.ts";
 import { isPublic, ownAddress } from "./own-address.ts";
 import type { Pace } from "./pace.ts";
@@ -94,6 +95,7 @@ export function startDriving(options: DrivingOptions): Driving {
   const loops: Promise<void>[] = [];
 
   const faults = createFaultReports({ contact, kept: spool.faults, before: options.faultsBefore, now, log });
+  const orders = createOrders({ version: options.version, faults, log });
   const isCoreAway = () => Date.now() - (contact.lastAnswerAt ?? 0) > 3 * pace.heartbeatMs;
   const terms = createTerms({ now, isCoreAway, carriedBefore: options.carriedBefore });
   const attribute = (uuid: string) => links && ownerIn(links, uuid);
@@ -138,7 +140,7 @@ export function startDriving(options: DrivingOptions): Driving {
         applyState: ApplyStateSchema.value[sync.state]?.localName.toLowerCase() ?? "",
         refusedSubscriptions: terms.refused,
       },
-      ...{ online: sessions.online, spools: await spool.status(), now: now() },
+      ...{ isDraining: orders.isDraining, online: sessions.online, spools: await spool.status(), now: now() },
     };
   }
 
@@ -162,6 +164,7 @@ export function startDriving(options: DrivingOptions): Driving {
 
   async function answered(answer: HeartbeatResponse): Promise<void> {
     const { needSync, desiredRevision, desiredDigest, rotateKey } = answer;
+    orders.heard(answer);
     if (pace.adopt(answer)) {
       sleeper.wake();
       reporting?.wake();

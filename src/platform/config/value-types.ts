@@ -35,6 +35,12 @@ export function oneOf<const Word extends string>(...words: readonly Word[]): Val
 /** Any text. */
 export const anyText: ValueType<string> = z.string().describe("any text");
 
+/** A version, such as `1.4.0`. */
+export const version: ValueType<string> = z
+  .string()
+  .regex(/^\d{1,9}(\.\d{1,9}){2}$/)
+  .describe("a version such as `1.4.0`");
+
 /** Text that can stand in an HTTP header. */
 export const token: ValueType<string> = z
   .string()

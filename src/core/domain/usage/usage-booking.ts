@@ -12,6 +12,7 @@ import {
   ReportUsageResponseSchema,
 } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
 import type { ConfigPublisher } from "../configs.ts";
+import { createTallies, type Tallies } from "../tallies.ts";
 import { digestOfOutboundUsage, digestOfSessions, digestOfUsage } from "./batch-digest.ts";
 import { type BatchName, nameOfBatch } from "./batch-name.ts";
 import { judgeBatch } from "./batch-order.ts";
@@ -47,12 +48,25 @@ export interface UsageBookingOptions {
   readonly configs: Pick<ConfigPublisher, "changed">;
   /** How many entries or items, and how many events, a report may have: what agents are told as `Limits`. */
   readonly limits: { readonly maxEntries: number; readonly maxEvents: number };
+  /** Where it is counted what became of reports. Default: nowhere. */
+  readonly tallies?: Tallies["reports"];
   /** Milliseconds since 1970. */
   now(): number;
 }
 
 /** Makes what books reports. */
-export function createUsageBooking({ store, configs, limits, now }: UsageBookingOptions): UsageBooking {
+export function createUsageBooking(options: UsageBookingOptions): UsageBooking {
+  const { store, configs, limits, tallies = createTallies().reports, now } = options;
+  const count = (kind: ReportKind, entries: number, quarantined: number | undefined) => {
+    const tally = tallies[kind];
+    if (quarantined === undefined) {
+      tally.duplicate += 1;
+      return;
+    }
+    tally.booked += 1;
+    tally.entries += entries;
+    tally.quarantined += quarantined;
+  };
   return {
     async reportUsage(nodeId, request, idempotencyKey) {
       checkLength(Math.max(request.entries.length, request.inbounds.length), limits.maxEntries);
@@ -61,6 +75,7 @@ export function createUsageBooking({ store, configs, limits, now }: UsageBooking
       const { answer, booked } = await bookOnce<BookedUsage>(store, report, at, (booking) =>
         bookUsage(booking, nodeId, request, report.name?.ageMs, at),
       );
+      count("usage", request.entries.length + request.inbounds.length, booked?.quarantined);
       if (booked !== undefined && booked.refusalsChanged.length > 0) {
         configs.changed({ subscriptionIds: booked.refusalsChanged }, "quota");
       }
@@ -81,6 +96,7 @@ export function createUsageBooking({ store, configs, limits, now }: UsageBooking
       const { answer, booked } = await bookOnce(store, report, at, (booking) =>
         bookOutboundUsage(booking, nodeId, request.items, at),
       );
+      count("outbound_usage", request.items.length, booked);
       return create(ReportOutboundUsageResponseSchema, answer ? { ...answer, quarantined: booked ?? 0 } : { ok: true });
     },
 
@@ -91,6 +107,7 @@ export function createUsageBooking({ store, configs, limits, now }: UsageBooking
       const { answer, booked } = await bookOnce(store, report, at, (booking) =>
         bookSessions(booking, nodeId, request.events, report.name?.ageMs, at),
       );
+      count("sessions", request.events.length, booked);
       return create(ReportSessionsResponseSchema, answer ? { ...answer, quarantined: booked ?? 0 } : { ok: true });
     },
   };

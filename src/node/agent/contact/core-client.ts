@@ -105,8 +105,18 @@ const largestConfigBytes = 64 << 20;
 /** A connection that has died without a word is found out while it is used, and ends when it is not. */
 const pings = { pingIntervalMs: 20_000, pingTimeoutMs: 10_000, idleConnectionTimeoutMs: 300_000 };
 
-/** Codes with which Core, or what is in front of it, says that it cannot answer now. */
-const awayCodes = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.Internal, Code.Unknown, Code.Canceled]);
+/**
+ * Codes with which Core, or what is in front of it, says that it cannot answer now. A connection that breaks is `Aborted`
+ * to Connect.
+ */
+const awayCodes = new Set([
+  Code.Unavailable,
+  Code.DeadlineExceeded,
+  Code.Internal,
+  Code.Unknown,
+  Code.Canceled,
+  Code.Aborted,
+]);
 
 function failureOf(thrown: unknown): unknown {
   const cause = asAuthorityMismatch(thrown);

@@ -69,8 +69,10 @@ export function createFaultReports({ contact, kept, before, now, log }: FaultRep
         backoff.reset();
       } catch (error) {
         // A key that is refused today may be accepted tomorrow; what else Core refuses, it will refuse again.
-        if (error instanceof CoreRefused && !isAboutKey(error)) drop(0);
-        else await pause(backoff.after(error), closed.signal);
+        if (error instanceof CoreRefused && !isAboutKey(error)) {
+          log.warn({ code: error.code }, `Core does not take note of what went wrong: ${error.message}`);
+          drop(0);
+        } else await pause(backoff.after(error), closed.signal);
       }
     }
     isSending = false;
