@@ -1,0 +1,282 @@
+import { describe, expect, test } from "vitest";
+import { createSelfSignedCertificate } from "../../../platform/identity/certificate.ts";
+import { createEndpointReader } from "./endpoints.ts";
+import type { SubscriptionView, ViewedLink, ViewedProtocol } from "./subscription-view.ts";
+
+const protocol = (
+  id: number,
+  more: Partial<Omit<ViewedProtocol, "node" | "settings">> = {},
+  settings: object = {},
+) => ({
+  id,
+  protocol: "vless",
+  tag: `in-${id}`,
+  remark: "",
+  port: 1000 + id,
+  enabled: true,
+  linkSettings: "{}",
+  ...more,
+  settings: JSON.stringify(settings),
+  node: { id: 1, name: "fra-1", host: "fra.example.org", disabled: false, drainingSince: null as number | null },
+});
+const on = (node: Partial<ViewedProtocol["node"]>, given: ReturnType<typeof protocol>) => ({
+  ...given,
+  node: { ...given.node, ...node },
+});
+const link = (kind: string, more: Partial<ViewedLink> = {}): ViewedLink => ({
+  protocol: kind,
+  uuid: "11111111-1111-4111-8111-111111111111",
+  secret: "secret",
+  enabled: true,
+  ...more,
+});
+const view = (protocols: ViewedProtocol[], links = [link("vless")], createdAt = 1_000): SubscriptionView => ({
+  title: "",
+  state: "active",
+  createdAt,
+  bytesUp: 0n,
+  bytesDown: 0n,
+  periodBytes: 0n,
+  quotaBytes: null,
+  expiresAt: null,
+  links,
+  protocols,
+});
+const endpointsOf = (...given: Parameters<typeof view>) => createEndpointReader().endpointsOf(view(...given));
+const only = (...given: Parameters<typeof view>) => {
+  const [endpoint, ...others] = endpointsOf(...given);
+  expect(others).toEqual([]);
+  return endpoint ?? expect.fail("there is no endpoint");
+};
+const selfSigned = (...hostNames: string[]) =>
+  createSelfSignedCertificate({ hostNames, addresses: [], now: new Date() });
+const tlsWith = (hostNames: string[], more: object = {}) => {
+  const { cert, key } = selfSigned(...hostNames);
+  return { certificates: [{ certificate: cert.trim().split("\n"), key: key.trim().split("\n") }], ...more };
+};
+const overTls = (tlsSettings: object) => ({ streamSettings: { security: "tls", tlsSettings } });
+
+test("what is disabled is left out, and what has no link", () => {
+  const endpoints = endpointsOf(
+    [
+      protocol(1),
+      protocol(2, { enabled: false }),
+      on({ disabled: true }, protocol(3)),
+      protocol(4, { protocol: "trojan" }),
+      protocol(5, { protocol: "vmess" }),
+      protocol(6, { protocol: "wireguard" }),
+    ],
+    [link("vless"), link("trojan", { enabled: false }), link("wireguard")],
+  );
+  expect(endpoints.map(({ nodeProtocolId }) => nodeProtocolId)).toEqual([1]);
+});
+
+test("a node that drains comes last and marked, and not at all for who came since", () => {
+  const protocols = [on({ drainingSince: 1_500 }, protocol(1)), on({ id: 2 }, protocol(3)), on({ id: 2 }, protocol(2))];
+  const told = (createdAt: number) =>
+    endpointsOf(protocols, undefined, createdAt).map(({ nodeProtocolId, draining }) => [nodeProtocolId, draining]);
+  expect(told(1_000)).toEqual([
+    [2, false],
+    [3, false],
+    [1, true],
+  ]);
+  expect(told(1_500)).toEqual([
+    [2, false],
+    [3, false],
+  ]);
+});
+
+test("an endpoint is named by its remark, else by its node and tag", () => {
+  const endpoints = endpointsOf([
+    protocol(1, { remark: "Frankfurt" }),
+    protocol(2),
+    protocol(3, { remark: "Frankfurt" }),
+  ]);
+  expect(endpoints.map(({ name }) => name)).toEqual(["Frankfurt", "fra-1 in-2", "Frankfurt 2"]);
+});
+
+test.each(["", "[]", "{", '{"streamSettings":{"network":"pigeon"}}', '{"streamSettings":{"security":"xtls"}}'])(
+  "settings that nobody could be told of, such as %j, cost no other endpoint",
+  (settings) => {
+    const odd = { ...protocol(1), settings };
+    const known = settings === "" ? [1, 2] : [2];
+    expect(endpointsOf([odd, protocol(2)]).map(({ nodeProtocolId }) => nodeProtocolId)).toEqual(known);
+  },
+);
+
+describe("links say otherwise:", () => {
+  const of = (linkSettings: object, settings: object, kind = "vless") =>
+    only([{ ...protocol(1, { protocol: kind }, settings), linkSettings: JSON.stringify(linkSettings) }], [link(kind)]);
+
+  test.each<[object, object]>([
+    [{}, { host: "fra.example.org", port: 1001 }],
+    [
+      { host: "cdn.example.org", port: 8443 },
+      { host: "cdn.example.org", port: 8443 },
+    ],
+    [
+      { host: "[2001:db8::1]", port: "443" },
+      { host: "2001:db8::1", port: 443 },
+    ],
+    [
+      { host: 7, port: 0 },
+      { host: "fra.example.org", port: 1001 },
+    ],
+    [{ port: 65_536 }, { port: 1001 }],
+  ])("%j is reached by %j", (linkSettings, expected) => expect(of(linkSettings, {})).toMatchObject(expected));
+
+  test.each<[object, object]>([
+    [{}, { sni: "fra.example.org", alpn: [], fingerprint: "", insecure: false }],
+    [{ sni: "cdn.example.org" }, { sni: "cdn.example.org" }],
+    [{ alpn: ["h2", 1, ""] }, { alpn: ["h2"] }],
+    [{ alpn: "h2,http/1.1" }, { alpn: ["h2", "http/1.1"] }],
+    [{ fingerprint: "Firefox" }, { fingerprint: "firefox" }],
+    [{ fingerprint: "a fingerprint that stops programs" }, { fingerprint: "" }],
+    [{ allowInsecure: true }, { insecure: true }],
+    [{ allowInsecure: "true" }, { insecure: false }],
+  ])("%j is secured by %j", (linkSettings, expected) => {
+    const certificates = [{ certificateFile: "/c", keyFile: "/k" }];
+    expect(of(linkSettings, overTls({ certificates })).security).toMatchObject(expected);
+  });
+
+  const over = (network: string, settings: object) => ({
+    streamSettings: { network, [`${network}Settings`]: settings },
+  });
+  const both = { path: "p", hostHeader: "h.example" };
+  test.each<[string, object, object, object]>([
+    ["ws", { path: "/w?ed=2048&a=b", host: "x" }, {}, { kind: "ws", path: "/w?a=b", host: "x", earlyDataBytes: 2048 }],
+    ["ws", { headers: { hOST: "x" } }, {}, { kind: "ws", path: "/", host: "x", earlyDataBytes: 0 }],
+    ["ws", { path: "/w?ed=2048", host: "x" }, both, { kind: "ws", path: "/p", host: "h.example", earlyDataBytes: 0 }],
+    ["httpupgrade", { path: "u" }, {}, { kind: "httpupgrade", path: "/u", host: "" }],
+    ["httpupgrade", { path: "u" }, both, { kind: "httpupgrade", path: "/p", host: "h.example" }],
+    ["grpc", { serviceName: "s" }, {}, { kind: "grpc", serviceName: "s", authority: "", multi: false }],
+    ["grpc", { multiMode: true }, both, { kind: "grpc", serviceName: "p", authority: "h.example", multi: true }],
+    ["xhttp", { path: "/x", xmux: {} }, {}, { kind: "xhttp", path: "/x", host: "", mode: "", extra: { xmux: {} } }],
+    [
+      "xhttp",
+      { mode: "packet-up", extra: { a: 1, scMaxBufferedPosts: 3 }, noSSEHeader: true },
+      both,
+      { kind: "xhttp", path: "/p", host: "h.example", mode: "packet-up", extra: { a: 1 } },
+    ],
+    ["kcp", { mtu: 1300, seed: 1 }, both, { kind: "kcp", mtu: 1300, tti: undefined }],
+    ["raw", { header: { type: "none" } }, both, { kind: "raw" }],
+    ["raw", { header: { type: "http" } }, {}, { kind: "raw", http: { hosts: [], paths: ["/"] } }],
+    [
+      "raw",
+      { header: { type: "http", request: { path: ["/a", "/b"], headers: { Host: ["x", "y"] } } } },
+      {},
+      { kind: "raw", http: { hosts: ["x"], paths: ["/a", "/b"] } },
+    ],
+    ["raw", { header: { type: "http" } }, both, { kind: "raw", http: { hosts: ["h.example"], paths: ["p"] } }],
+  ])("%s with %j and %j is %j", (network, settings, linkSettings, transport) => {
+    expect(of(linkSettings, over(network, settings)).transport).toEqual(transport);
+  });
+});
+
+describe("a certificate", () => {
+  const security = (tlsSettings: object, linkSettings = {}, host = "fra.example.org") => {
+    const given = protocol(1, { linkSettings: JSON.stringify(linkSettings) }, overTls(tlsSettings));
+    return only([on({ host }, given)]).security;
+  };
+
+  test("that its server has signed itself is told to clients, unless links say that they can trust it", () => {
+    const told = security(tlsWith(["fra.example.org"]));
+    expect(told).toMatchObject({ insecure: true, certificate: { sha256: expect.stringMatching(/^[0-9a-f]{64}$/) } });
+    expect(told).toMatchObject({ certificate: { namesServer: true } });
+    const trusted = security(tlsWith(["fra.example.org"]), { allowInsecure: false });
+    expect(trusted).toMatchObject({ insecure: false });
+    expect(trusted).not.toHaveProperty("certificate");
+  });
+
+  test("tells what to ask a server for that is reached by an address", () => {
+    expect(security(tlsWith(["*.wild.example", "a.example"]), {}, "192.0.2.1")).toMatchObject({ sni: "a.example" });
+    expect(security(tlsWith(["a.example"]), {}, "b.example")).toMatchObject({
+      sni: "b.example",
+      certificate: { namesServer: false },
+    });
+    expect(security(tlsWith(["a.example"], { serverName: "c.example" }), {}, "192.0.2.1")).toMatchObject({
+      sni: "c.example",
+    });
+    expect(security({ certificates: [{ certificate: ["nonsense"] }, null, 7] }, {}, "2001:db8::1")).toMatchObject({
+      sni: "2001:db8::1",
+    });
+  });
+});
+
+test("REALITY is told by its public key, never by its private one", () => {
+  const realitySettings = {
+    privateKey: "GMqDrZWDg3UAlVEN6jmFsiF2D9pPR4Dr4qRNTg6ZAHA",
+    serverNames: ["one.example", "two.example"],
+    shortIds: ["", "ab"],
+    spiderX: "no path",
+  };
+  const endpoint = only([protocol(1, {}, { streamSettings: { security: "reality", realitySettings } })]);
+  expect(endpoint.security).toEqual({
+    kind: "reality",
+    sni: "one.example",
+    fingerprint: "chrome",
+    publicKey: expect.stringMatching(/^[\w-]{43}$/),
+    shortId: "",
+    spiderX: "",
+  });
+  expect(JSON.stringify(endpoint)).not.toContain(realitySettings.privateKey);
+});
+
+const secret = "0123456789ABCDEF0123456789abcdef";
+const inHex = secret.toLowerCase();
+test.each<[string, object, string, object]>([
+  ["vless", {}, "", { id: link("").uuid, flow: "", encryption: "none" }],
+  ["vless", { settings: { flow: "xtls-rprx-vision" } }, "x", { id: "x", flow: "xtls-rprx-vision" }],
+  ["vmess", {}, "", { id: link("").uuid }],
+  ["trojan", {}, "pass word", { password: "pass word" }],
+  ["shadowsocks", {}, "p", { method: "chacha20-ietf-poly1305", password: "p", udp: false }],
+  [
+    "shadowsocks",
+    { settings: { method: "chacha20-poly1305", network: "tcp,udp" } },
+    "p",
+    { method: "chacha20-ietf-poly1305", udp: true },
+  ],
+  [
+    "shadowsocks",
+    { settings: { method: "2022-blake3-aes-128-gcm", password: "AAAAAAAAAAAAAAAAAAAAAA==" } },
+    "AQEBAQEBAQEBAQEBAQEBAQ==",
+    { password: "AAAAAAAAAAAAAAAAAAAAAA==:AQEBAQEBAQEBAQEBAQEBAQ==" },
+  ],
+  ["hysteria2", {}, "a", { auth: "a", obfs: "" }],
+  [
+    "hysteria2",
+    { streamSettings: { finalmask: { udp: [{ type: "salamander", settings: { password: "o" } }] } } },
+    "a",
+    { auth: "a", obfs: "o" },
+  ],
+  ["mtproto", { modes: ["classic"] }, secret, { secret: inHex }],
+  ["mtproto", { modes: ["classic", "secure"] }, secret, { secret: `dd${inHex}` }],
+  ["mtproto", {}, secret, { secret: `dd${inHex}` }],
+  ["mtproto", { modes: ["secure", "tls"], tlsDomains: ["a.io", "b.io"] }, secret, { secret: `ee${inHex}612e696f` }],
+])("who uses %s with %j and the secret %j is known by %j", (kind, settings, own, access) => {
+  const endpoint = only([protocol(1, { protocol: kind }, settings)], [link(kind, { secret: own })]);
+  expect(endpoint.access).toMatchObject({ protocol: kind, ...access });
+});
+
+test("what Xray alone knows is told apart", () => {
+  const finalmask = { udp: [{ type: "salamander" }, { type: "noise" }], tcp: [], quicParams: { debug: true } };
+  const endpoint = only(
+    [protocol(1, { protocol: "hysteria2" }, { streamSettings: { finalmask } })],
+    [link("hysteria2")],
+  );
+  expect(endpoint).toMatchObject({ masks: { udp: finalmask.udp }, access: { obfs: "" } });
+  expect(endpoint.masks).not.toHaveProperty("quicParams");
+});
+
+test("what was read before is read anew when it has changed, and after it was forgotten", () => {
+  const { endpointsOf: read } = createEndpointReader({ capacity: 1 });
+  const flow = (settings: object, host = "a.example") =>
+    read(view([on({ host }, protocol(1, {}, settings)), protocol(2)])).map(({ access, ...rest }) => [
+      rest.host,
+      "flow" in access ? access.flow : "",
+    ]);
+  const second = ["fra.example.org", ""];
+  expect(flow({})).toEqual([["a.example", ""], second]);
+  expect(flow({ settings: { flow: "xtls-rprx-vision" } })).toEqual([["a.example", "xtls-rprx-vision"], second]);
+  expect(flow({ settings: { flow: "xtls-rprx-vision" } }, "b.example")[0]).toEqual(["b.example", "xtls-rprx-vision"]);
+});
