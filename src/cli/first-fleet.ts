@@ -1,10 +1,14 @@
 import { once } from "node:events";
+import { isIPv6 } from "node:net";
+import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import encodeQR from "qr";
+import { guessedUrls } from "../core/public-urls.ts";
 import type { CoreSettings } from "../core/settings.ts";
 import { readIdentity } from "../node/agent/contact/identity.ts";
 import { identityFile } from "../node/agent/enrolment.ts";
+import { namesOfMachine } from "../platform/identity/certificate-names.ts";
 import type { Terminal } from "./command.ts";
 import { ensureFirstUser } from "./first-user.ts";
 import { type OwnCore, openOwnCore } from "./own-core.ts";
@@ -55,11 +59,13 @@ export function createFirstFleet(settings: CoreSettings): FirstFleet {
     },
     async welcome(terminal) {
       const nodeId = await enrolledAs(identityPath);
-      const linkFile = join(coreDir, "first-user-link");
-      const link = await withCore(({ fleet }) => ensureFirstUser({ fleet, nodeId, linkFile }));
+      const tokenFile = join(coreDir, "first-user-token");
+      const token = await withCore(({ fleet }) => ensureFirstUser({ fleet, nodeId, tokenFile }));
       const authority = settings.tls && settings.certificate === undefined ? join(coreDir, "ca.pem") : undefined;
       const keyFile = settings.adminKeyFile ?? join(coreDir, "admin-key");
       const coreUrl = await url.promise;
+      // Addresses change; the token is kept.
+      const link = `${publicUrl(settings, coreUrl)}/sub/${token}`;
       terminal.write(welcomeText({ link, qrCode: qrCode(link, terminal), coreUrl, authority, keyFile }));
     },
   };
@@ -77,6 +83,15 @@ async function enrolledAs(identityPath: string): Promise<number> {
 async function aborted(signal: AbortSignal): Promise<never> {
   if (!signal.aborted) await once(signal, "abort");
   throw signal.reason;
+}
+
+/** Where users reach Core, as Core itself would say. */
+function publicUrl({ publicUrls, host }: CoreSettings, coreUrl: string): string {
+  const { protocol, port } = new URL(coreUrl);
+  const listening = `${protocol}//${isIPv6(host) ? `[${host}]` : host}:${port}`;
+  const [first = coreUrl] =
+    publicUrls.length > 0 ? publicUrls : guessedUrls(listening, namesOfMachine(hostname(), networkInterfaces()));
+  return first;
 }
 
 interface WelcomeFacts {
@@ -99,7 +114,7 @@ function welcomeText({ link, qrCode, coreUrl, authority, keyFile }: WelcomeFacts
     qrCode,
     "",
     "# The same in this terminal, as share links:",
-    `curl -sS${trust} '${link}?format=links'`,
+    `curl -sS${trust} '${link}?format=plain'`,
     "",
     "# What the fleet is, and everything that can be asked of it:",
     `KEY=$(cat '${keyFile}')`,

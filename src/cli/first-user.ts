@@ -8,8 +8,8 @@ export interface FirstUserOptions {
   fleet: FleetClient;
   /** The node that serves the user. */
   nodeId: number;
-  /** The file that keeps the link of the user's subscription, which Core shows only once. */
-  linkFile: string;
+  /** The file that keeps the token of the user's subscription, which Core shows only once. */
+  tokenFile: string;
 }
 
 const userName = "first-user";
@@ -18,21 +18,21 @@ const firstProtocol = { protocol: VpnProtocol.SHADOWSOCKS, method: "2022-blake3-
 
 /**
  * Sees to it that a node serves a protocol, and that there is a user who may use it: what is there already stays as it is.
- * When the file is gone the user gets another link, and the one before is void.
+ * When the file is gone the user gets another token, and the one before is void.
  *
- * @returns the link of the user's subscription
+ * @returns the token in the link of the user's subscription
  */
-export async function ensureFirstUser({ fleet, nodeId, linkFile }: FirstUserOptions): Promise<string> {
+export async function ensureFirstUser({ fleet, nodeId, tokenFile }: FirstUserOptions): Promise<string> {
   await ensureProtocol(fleet, BigInt(nodeId));
   const { users } = await fleet.users.listUsers({ query: userName, pageSize: 1_000 });
   const user = users.find(({ name }) => name === userName) ?? (await fleet.users.createUser({ name: userName })).user;
   const userId = user?.id ?? 0n;
   const { subscriptions } = await fleet.subscriptions.listSubscriptions({ userId, pageSize: 1 });
-  const kept = (await readText(linkFile))?.trim();
+  const kept = (await readText(tokenFile))?.trim();
   if (subscriptions.length > 0 && kept) return kept;
-  const { url } = await fleet.subscriptions.createSubscription({ userId, name: "Garrison", requestId: userName });
-  await replaceFile(linkFile, `${url}\n`);
-  return url;
+  const { token } = await fleet.subscriptions.createSubscription({ userId, name: "Garrison", requestId: userName });
+  await replaceFile(tokenFile, `${token}\n`);
+  return token;
 }
 
 async function ensureProtocol(fleet: FleetClient, nodeId: bigint): Promise<void> {
