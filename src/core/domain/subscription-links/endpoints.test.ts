@@ -203,6 +203,12 @@ describe("a certificate", () => {
   });
 });
 
+test("half characters in settings stop no document", () => {
+  const wsSettings = { path: "/\ud83d", host: "\udc00" };
+  const endpoint = only([protocol(1, {}, { streamSettings: { network: "ws", wsSettings } })]);
+  expect(endpoint.transport).toMatchObject({ path: "/\ufffd", host: "\ufffd" });
+});
+
 test("REALITY is told by its public key, never by its private one", () => {
   const realitySettings = {
     privateKey: "GMqDrZWDg3UAlVEN6jmFsiF2D9pPR4Dr4qRNTg6ZAHA",

@@ -1,7 +1,8 @@
-import { objectIn, parseObject } from "../../fleet/json-object.ts";
+import { objectIn } from "../../fleet/json-object.ts";
 import type { Masks, Security, Transport } from "../endpoint.ts";
 import type { ViewedProtocol } from "../subscription-view.ts";
 import { type AccessOf, readAccess } from "./access.ts";
+import { readObject } from "./lenient.ts";
 import { readLinkSettings } from "./link-settings.ts";
 import { readMasks, readSalamander } from "./masks.ts";
 import { readSecurity } from "./security.ts";
@@ -19,10 +20,10 @@ export interface Inbound {
 
 /** Reads it from the settings of a node protocol. Undefined when they say something that nobody could be told how to reach. */
 export function readInbound(protocol: ViewedProtocol): Inbound | undefined {
-  const settings = parseObject(protocol.settings);
+  const settings = readObject(protocol.settings);
   if (settings === undefined) return undefined;
   const link = readLinkSettings(protocol.linkSettings);
-  const host = link.host || protocol.node.host;
+  const host = link.host || protocol.node.host.toWellFormed();
   const stream = objectIn(settings.streamSettings) ?? {};
   const accessOf = readAccess(protocol.protocol, settings, link);
   const transport = readTransport(stream, link);

@@ -1,6 +1,14 @@
-import type { JsonObject } from "../../fleet/json-object.ts";
+import { type JsonObject, parseObject } from "../../fleet/json-object.ts";
 
 // Settings were checked when they were set, but not to the last member: what is not of its kind counts as absent.
+
+/** The object that a text holds; undefined when it holds none. Its texts hold no half characters, which links cannot. */
+export function readObject(text: string): JsonObject | undefined {
+  const given = parseObject(text);
+  return (
+    given && JSON.parse(JSON.stringify(given), (_, value) => (typeof value === "string" ? value.toWellFormed() : value))
+  );
+}
 
 /** A text; empty when it is none. */
 export function textIn(holder: JsonObject, name: string): string {

@@ -1,5 +1,4 @@
-import { parseObject } from "../../fleet/json-object.ts";
-import { textIn, textsIn, wholeIn } from "./lenient.ts";
+import { readObject, textIn, textsIn, wholeIn } from "./lenient.ts";
 
 /** What links say otherwise than the settings of a node protocol: `link_settings` of the fleet API. Empty: nothing. */
 export interface LinkSettings {
@@ -15,7 +14,7 @@ export interface LinkSettings {
 
 /** Reads them. What is not of its kind is nothing. */
 export function readLinkSettings(text: string): LinkSettings {
-  const given = parseObject(text) ?? {};
+  const given = readObject(text) ?? {};
   const port = wholeIn(given, "port", 1);
   return {
     host: textIn(given, "host").replace(/^\[(.*)\]$/, "$1"),

@@ -1,0 +1,195 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import type { Endpoint } from "../endpoint.ts";
+import { type FormatName, formats } from "./formats.ts";
+
+const endpoint = (name: string, more: Partial<Endpoint> = {}): Endpoint => ({
+  nodeId: 1,
+  nodeProtocolId: 1,
+  name,
+  host: "a.example",
+  port: 443,
+  draining: false,
+  access: { protocol: "vless", id: "11111111-1111-4111-8111-111111111111", flow: "", encryption: "none" },
+  transport: { kind: "raw" },
+  security: { kind: "none" },
+  ...more,
+});
+const tls = { kind: "tls", sni: "a.example", alpn: [], fingerprint: "", insecure: false } as const;
+const trojan = (password: string) => ({ access: { protocol: "trojan", password }, security: tls }) as const;
+
+const clash = (endpoints: Endpoint[]) => parse(formats.clash(endpoints).body);
+const singBox = (endpoints: Endpoint[]) => JSON.parse(formats["sing-box"](endpoints).body);
+const xray = (endpoints: Endpoint[]) => JSON.parse(formats.xray(endpoints).body);
+const links = (endpoints: Endpoint[]) => formats.plain(endpoints).body.split("\n").slice(0, -1);
+
+const oddNames = [
+  '"',
+  "'",
+  "\\",
+  "<b>&amp;",
+  "a: b",
+  "# a",
+  "&a *b !c",
+  "{a}",
+  "[a]",
+  "- a",
+  "? a",
+  "%41",
+  "null",
+  "1e3",
+  "~",
+  "🇩🇪 👩‍👩‍👧",
+];
+
+test("odd names stay what they are in every document", () => {
+  const endpoints = oddNames.map((name) => endpoint(name));
+  expect(clash(endpoints).proxies.map(({ name }: { name: string }) => name)).toEqual(oddNames);
+  expect(clash(endpoints)["proxy-groups"][0].proxies).toEqual(["Fastest", ...oddNames]);
+  expect(parse(formats.clash(endpoints).body, { version: "1.1" })).toEqual(clash(endpoints));
+  const outbounds: { tag: string; type: string }[] = singBox(endpoints).outbounds;
+  expect(outbounds.flatMap(({ tag, type }) => (type === "vless" ? [tag] : []))).toEqual(oddNames);
+  expect(xray(endpoints).map(({ remarks }: { remarks: string }) => remarks)).toEqual(oddNames);
+  expect(links(endpoints).map((link) => decodeURIComponent(new URL(link).hash.slice(1)))).toEqual(oddNames);
+});
+
+test("whatever texts there are, no document says anything else than they do", () => {
+  const text = fc.string({ unit: "binary", maxLength: 12 });
+  fc.assert(
+    fc.property(text, text, text, (password, path, host) => {
+      const given = endpoint("n", { ...trojan(password), transport: { kind: "ws", path, host, earlyDataBytes: 0 } });
+      const [proxy] = clash([given]).proxies;
+      expect(proxy).toMatchObject({ password, "ws-opts": { path } });
+      expect(proxy["ws-opts"].headers?.Host ?? "").toBe(host);
+      expect(parse(formats.clash([given]).body, { version: "1.1" }).proxies).toEqual([proxy]);
+      expect(singBox([given]).outbounds[2]).toMatchObject({ password, transport: { path } });
+      expect(xray([given])[0].outbounds[0]).toMatchObject({ settings: { servers: [{ password }] } });
+      const [link = "", ...others] = links([given]);
+      expect(others).toEqual([]);
+      const { username, searchParams } = new URL(link);
+      expect([username, searchParams.get("path") ?? "", searchParams.get("host") ?? ""].map(decoded)).toEqual(
+        [password, path, host].map((one, index) => (index === 0 ? one : decoded(one))),
+      );
+    }),
+  );
+  // A parameter is decoded already: a percent sign in it is the text's own.
+  function decoded(value: string, index = 0): string {
+    return index === 0 ? decodeURIComponent(value) : value;
+  }
+});
+
+describe("links", () => {
+  const only = (more: Partial<Endpoint>) => links([endpoint("n #1", more)])[0];
+
+  test.each<[string, Partial<Endpoint>, string | undefined]>([
+    [
+      "VLESS",
+      {},
+      "vless://11111111-1111-4111-8111-111111111111@a.example:443?encryption=none&type=tcp&security=none#n%20%231",
+    ],
+    [
+      "an IPv6 address",
+      { host: "2001:db8::1", ...trojan("p") },
+      "trojan://p@[2001:db8::1]:443?type=tcp&security=tls&sni=a.example#n%20%231",
+    ],
+    [
+      "Shadowsocks",
+      { access: { protocol: "shadowsocks", method: "aes-128-gcm", password: "p:/?w", udp: true } },
+      `ss://${Buffer.from("aes-128-gcm:p:/?w").toString("base64url")}@a.example:443#n%20%231`,
+    ],
+    [
+      "Shadowsocks 2022",
+      { access: { protocol: "shadowsocks", method: "2022-blake3-aes-128-gcm", password: "a+/=:b+/=", udp: true } },
+      "ss://2022-blake3-aes-128-gcm:a%2B%2F%3D%3Ab%2B%2F%3D@a.example:443#n%20%231",
+    ],
+    [
+      "Hysteria 2",
+      { access: { protocol: "hysteria2", auth: "a@b", obfs: "o&p" }, security: { ...tls, insecure: true } },
+      "hysteria2://a%40b@a.example:443/?sni=a.example&insecure=1&obfs=salamander&obfs-password=o%26p#n%20%231",
+    ],
+    [
+      "MTProto",
+      { access: { protocol: "mtproto", secret: "ee00" } },
+      "tg://proxy?server=a.example&port=443&secret=ee00",
+    ],
+    [
+      "REALITY",
+      {
+        ...trojan("p"),
+        security: { kind: "reality", sni: "s", fingerprint: "chrome", publicKey: "k", shortId: "", spiderX: "/x" },
+      },
+      "trojan://p@a.example:443?type=tcp&security=reality&sni=s&fp=chrome&pbk=k&spx=%2Fx#n%20%231",
+    ],
+  ])("tell %s", (_what, more, link) => expect(only(more)).toBe(link));
+
+  test("tell VMess by JSON in base64", () => {
+    const given: Partial<Endpoint> = {
+      access: { protocol: "vmess", id: "i" },
+      transport: { kind: "ws", path: "/w", host: "h", earlyDataBytes: 2048 },
+      security: { ...tls, alpn: ["h2"], fingerprint: "chrome", insecure: true },
+    };
+    const [scheme, told = ""] = only(given)?.split("://") ?? [];
+    expect(scheme).toBe("vmess");
+    expect(JSON.parse(Buffer.from(told, "base64").toString())).toEqual({
+      ...{ v: "2", ps: "n #1", add: "a.example", port: "443", id: "i", aid: "0", scy: "auto" },
+      ...{
+        net: "ws",
+        type: "none",
+        host: "h",
+        path: "/w?ed=2048",
+        tls: "tls",
+        sni: "a.example",
+        alpn: "h2",
+        fp: "chrome",
+      },
+      ...{ insecure: "1", allowInsecure: "1" },
+    });
+  });
+
+  test("are the same in base64", () => {
+    const endpoints = oddNames.map((name) => endpoint(name));
+    const { body } = formats.links(endpoints);
+    expect(Buffer.from(body, "base64").toString()).toBe(formats.plain(endpoints).body);
+  });
+});
+
+test("MTProto is for Telegram alone", () => {
+  const given = endpoint("t", { access: { protocol: "mtproto", secret: "dd" } });
+  for (const name of ["clash", "sing-box", "xray"] as const) expect(formats[name]([given]).leftOut).toEqual([given]);
+  expect(formats.links([given]).leftOut).toEqual([]);
+});
+
+test("Xray gets no endpoint whose certificate it would have to take on trust unseen", () => {
+  const unseen = endpoint("u", { security: { ...tls, insecure: true } });
+  const certificate = { sha256: "ab", pem: "", namesServer: true };
+  const seen = endpoint("s", { security: { ...tls, insecure: true, certificate } });
+  const { body, leftOut } = formats.xray([unseen, seen]);
+  expect(leftOut).toEqual([unseen]);
+  expect(body).not.toContain("allowInsecure");
+  expect(JSON.parse(body)[0].outbounds[0].streamSettings.tlsSettings.pinnedPeerCertSha256).toBe("ab");
+});
+
+test("nothing chooses a node that drains by itself while there is another", () => {
+  const chosen = (endpoints: Endpoint[]) => [
+    clash(endpoints)["proxy-groups"][1].proxies,
+    singBox(endpoints).outbounds[1].outbounds,
+  ];
+  expect(chosen([endpoint("a"), endpoint("b", { draining: true })])).toEqual([["a"], ["a"]]);
+  expect(chosen([endpoint("b", { draining: true })])).toEqual([["b"], ["b"]]);
+});
+
+test("where there is no way, none leads past it", () => {
+  expect(clash([])).toMatchObject({ proxies: [], "proxy-groups": [{ name: "Proxy", proxies: ["REJECT"] }] });
+  expect(singBox([]).route.rules.at(-1)).toEqual({ action: "reject" });
+  expect(xray([])).toEqual([]);
+  expect(formats.links([]).body).toBe("");
+});
+
+test.each<[FormatName, string]>([
+  ["links", "text/plain; charset=utf-8"],
+  ["plain", "text/plain; charset=utf-8"],
+  ["clash", "application/yaml; charset=utf-8"],
+  ["sing-box", "application/json; charset=utf-8"],
+  ["xray", "application/json; charset=utf-8"],
+])("%s is sent as %s", (name, contentType) => expect(formats[name]([]).contentType).toBe(contentType));
