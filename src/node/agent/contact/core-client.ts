@@ -68,7 +68,7 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
   const { authority, authKey } = options;
   const tls = authority === undefined ? {} : pinnedTls(authority);
   const clients = options.urls.map((baseUrl) => {
-    const sessionManager = new Http2SessionManager(baseUrl, pings, tls);
+    const sessionManager = new Connections(baseUrl, pings, tls);
     options.signal.addEventListener("abort", () => sessionManager.abort(), { once: true });
     return createClient(
       NodeAgentService,
@@ -100,6 +100,19 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
     },
   };
 }
+
+/** The connections to an address. One that breaks in the middle of a frame fails once more when nobody listens any more. */
+class Connections extends Http2SessionManager {
+  override async request(...args: Parameters<Http2SessionManager["request"]>) {
+    const stream = await super.request(...args);
+    const { session } = stream;
+    if (session?.listeners("error").includes(heard) === false) session.on("error", heard);
+    return stream;
+  }
+}
+
+/** Whoever has called is told by the stream. */
+function heard(): void {}
 
 const largestConfigBytes = 64 << 20;
 /** A connection that has died without a word is found out while it is used, and ends when it is not. */
