@@ -125,7 +125,7 @@ export async function createServedInbounds(): Promise<{ inbounds: ServedInbound[
       },
       unknownTo: ["sing-box"],
     },
-    { name: "vmess", protocol: "vmess", settings: {} },
+    { name: `vmess "it's" <b>&amp; # : \\ 🇩🇪 {a}, [b] | - ? %20 + *`, protocol: "vmess", settings: {} },
     { name: "vmess, WebSocket", protocol: "vmess", settings: over("websocket", { path: "/w" }, tls()) },
     { name: "vmess, gRPC", protocol: "vmess", settings: over("grpc", { serviceName: "v" }, tls()) },
     { name: "vmess, looking like HTTP", protocol: "vmess", settings: lookingLikeHttp },
@@ -146,7 +146,7 @@ export async function createServedInbounds(): Promise<{ inbounds: ServedInbound[
     {
       name: "hysteria2, Salamander",
       protocol: "hysteria2",
-      settings: hysteria(tls({ alpn: ["h3"] }), {
+      settings: hysteria(tls(), {
         finalmask: { udp: [{ type: "salamander", settings: { password: "fire & water" } }] },
       }),
     },

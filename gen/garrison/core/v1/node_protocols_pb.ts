@@ -181,7 +181,8 @@ export type CreateNodeProtocolRequest = Message<"garrison.core.v1.CreateNodeProt
    * `streamSettings` and `sniffing`, without users, who are added by their subscriptions. `settings.flow` of VLESS is
    * given to every user. `settings.method` of Shadowsocks is required; of the methods of 2022 those with AES. Hysteria 2
    * needs `streamSettings` with `network` `hysteria` and `security` `tls`. What is random and cannot be done without
-   * is made when it is absent: `privateKey` and `shortIds` of REALITY, `password` of Shadowsocks 2022.
+   * is made when it is absent: `privateKey` and `shortIds` of REALITY, `password` of Shadowsocks 2022. Hysteria 2 gets the
+   * `alpn` `h3`, without which no client finds it.
    *
    * For MTProto it is `{"modes":["tls"],"tlsDomains":["example.org"],"settings":{…}}`: the modes of MtProtoMode in their
    * spelling, when absent `tls` where there are domains, else `secure`; the domains, needed for `tls`; further settings of
@@ -193,7 +194,8 @@ export type CreateNodeProtocolRequest = Message<"garrison.core.v1.CreateNodeProt
 
   /**
    * A JSON object, at most 64 KiB, of what links say otherwise than the settings: `host` and `port` to connect to, `sni`,
-   * `hostHeader`, `path`, `fingerprint`, `alpn`, `allowInsecure`. Absent: nothing.
+   * `hostHeader`, `path` (of gRPC the service's name), `fingerprint`, `alpn`, `allowInsecure`. Absent: nothing. A certificate
+   * in the settings that is signed by itself needs no `allowInsecure`: links tell it, and clients trust that one alone.
    *
    * @generated from field: string link_settings = 9;
    */

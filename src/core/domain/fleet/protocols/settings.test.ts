@@ -22,7 +22,10 @@ test.each<[ServedProtocol, JsonObject]>([
   ["vmess", { streamSettings: { network: "ws", wsSettings: { path: "/" } } }],
   ["trojan", { streamSettings: { network: "grpc", grpcSettings: { serviceName: "s" }, ...tls } }],
   ["shadowsocks", { settings: { method: "aes-256-gcm", network: "tcp,udp" } }],
-  ["hysteria2", { streamSettings: { network: "hysteria", ...tls } }],
+  [
+    "hysteria2",
+    { streamSettings: { network: "hysteria", security: "tls", tlsSettings: { ...tls.tlsSettings, alpn: ["h3"] } } },
+  ],
 ])("%s takes %j as it is", (protocol, settings) => expect(complete(protocol, settings)).toEqual(settings));
 
 test.each<[ServedProtocol, JsonObject, string]>([
@@ -59,6 +62,11 @@ test.each<[ServedProtocol, JsonObject, string]>([
   expect(() => complete(protocol, settings)).toThrow(
     expect.objectContaining({ code: "SETTINGS_INVALID", message: expect.stringContaining(message) }),
   );
+});
+
+test("Hysteria 2 is told to speak HTTP/3, without which no client gets in", () => {
+  const made = complete("hysteria2", { streamSettings: { network: "hysteria", ...tls } });
+  expect(made).toMatchObject({ streamSettings: { tlsSettings: { ...tls.tlsSettings, alpn: ["h3"] } } });
 });
 
 test("no message quotes a secret", () => {

@@ -3,7 +3,10 @@ import type { Random } from "../random.ts";
 import { isRealityKey } from "./reality-key.ts";
 import { memberObject, refuse } from "./refuse.ts";
 
-/** Checks `streamSettings` of an inbound of Xray, and makes REALITY's private key and short id where there are none. */
+/**
+ * Checks `streamSettings` of an inbound of Xray, and fills in what it cannot do without: REALITY's private key and short id,
+ * and that Hysteria speaks HTTP/3.
+ */
 export function completeStream(stream: JsonObject, random: Random): JsonObject {
   const { network = "raw", security = "none" } = stream;
   if (typeof network !== "string" || !networks.includes(network)) {
@@ -12,8 +15,12 @@ export function completeStream(stream: JsonObject, random: Random): JsonObject {
   for (const name of Object.keys(stream)) {
     if (name.endsWith("Settings")) memberObject(stream, name, `streamSettings.${name}`);
   }
-  if (security === "tls") checkTls(memberObject(stream, "tlsSettings"));
-  else if (security === "reality") return { ...stream, realitySettings: completeReality(stream, random) };
+  if (security === "tls") {
+    const tlsSettings = memberObject(stream, "tlsSettings");
+    checkTls(tlsSettings);
+    // Xray would offer what is for TCP, and no client finds in that what it wants.
+    if (network === "hysteria") return { ...stream, tlsSettings: { alpn: ["h3"], ...tlsSettings } };
+  } else if (security === "reality") return { ...stream, realitySettings: completeReality(stream, random) };
   else if (security !== "none" && security !== "") {
     refuse("streamSettings.security", "is none of none, tls, reality");
   }
