@@ -9,6 +9,7 @@ import { compare } from "../rounds.ts";
 import { bookedBytes } from "./booked-bytes.ts";
 import { measureFanOut, measureUnchanged } from "./configs.ts";
 import { measureRendering } from "./rendering.ts";
+import { measureSubscriptionLinks } from "./subscription-links.ts";
 import { startUsageServer } from "./usage.ts";
 import { bytesPerMinute } from "./usage-bodies.ts";
 
@@ -30,6 +31,7 @@ for (const target of targets) {
 }
 const ofConfigs = { rendering: measureRendering, unchanged: measureUnchanged, watching: measureFanOut };
 for (const [name, measure] of Object.entries(ofConfigs)) if (`configs, ${name}`.includes(only)) await measure();
+if ("subscription links".includes(only)) await measureSubscriptionLinks();
 
 async function usage(about: string, { engine, entries, rate, ratio }: (typeof targets)[number]): Promise<void> {
   const postgres = engine === "PostgreSQL" ? await startPostgres({ durable: true }) : undefined;

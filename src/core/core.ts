@@ -111,8 +111,9 @@ export function createCore(options: CoreOptions): Core {
       readFleet: () => readFleet(database, heartbeatMs, now()),
     });
   const subscriptionUrl = (token: string) => `${urls()[0] ?? ""}/sub/${token}`;
+  const links = createSubscriptionLinkStore(database, () => performance.now());
   const documents = createSubscriptionDocuments({
-    store: createSubscriptionLinkStore(database),
+    store: links,
     url: subscriptionUrl,
     pace: createPace(setImmediate, () => performance.now()),
     now,
@@ -129,6 +130,7 @@ export function createCore(options: CoreOptions): Core {
       ...createFleetServices({
         database,
         publisher,
+        onChange: () => links.changed(),
         codeText: enrolment.codeText,
         subscriptionUrl,
         heartbeatMs,

@@ -304,7 +304,7 @@ describe.each(engines)("subscription links on %s", (engine) => {
     await call(NodeService.method.deleteNode, { id: nodeId });
   });
 
-  test("are the same at every replica, at once", async () => {
+  test("are the same at every replica: credentials and tokens at once, nodes within a second", async () => {
     const second = await serveCore(scene.shared, scene.clock);
     try {
       const made = await scene.subscribe();
@@ -312,6 +312,13 @@ describe.each(engines)("subscription links on %s", (engine) => {
       expect((await (await at(made.path)).text()).split("\n")).toEqual([...(await linksOf(made)), ""]);
       await scene.call(subscriptions.rotateSubscriptionLinks, { id: made.id });
       expect((await (await at(made.path)).text()).split("\n")).toEqual([...(await linksOf(made)), ""]);
+      const vless = { nodeId: scene.nodeId, protocol: VpnProtocol.VLESS, port: 443, remark: "Late" };
+      const protocol = given((await scene.call(NodeProtocolService.method.createNodeProtocol, vless)).nodeProtocol);
+      expect((await linksOf(made)).at(-1)).toMatch(/#Late$/);
+      await expect.poll(async () => (await at(made.path)).text(), { timeout: 3_000 }).toMatch(/#Late\n$/);
+      await scene.call(NodeProtocolService.method.deleteNodeProtocol, { id: protocol.id });
+      expect((await linksOf(made)).at(-1)).not.toMatch(/#Late$/);
+
       const { token } = await scene.call(subscriptions.rotateSubscriptionToken, { id: made.id });
       expect((await at(made.path)).status).toBe(404);
       expect((await at(`/sub/${token}`)).status).toBe(200);

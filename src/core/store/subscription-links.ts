@@ -1,11 +1,26 @@
 import type { Database } from "../../platform/storage/database.ts";
 import { refusalOf } from "../domain/fleet/subscription-state.ts";
+import { createMemory } from "../domain/memory.ts";
 import type { FoundSubscription, SubscriptionLinkStore } from "../domain/subscription-links/subscription-documents.ts";
 import type { SubscriptionView, ViewedLink, ViewedProtocol } from "../domain/subscription-links/subscription-view.ts";
 import type { CoreSchema } from "./schema.ts";
 
-/** Reads what subscription links show. */
-export function createSubscriptionLinkStore({ prepare }: Database<CoreSchema>): SubscriptionLinkStore {
+/** What subscription links show, as it is in the database. */
+export interface ReadSubscriptionLinks extends SubscriptionLinkStore {
+  /** Nodes or their protocols have changed: reads them anew. */
+  changed(): void;
+}
+
+/**
+ * Reads what subscription links show. Most subscriptions have all protocols of all nodes: those are remembered for a
+ * second, in which changes by other processes may go unnoticed. All else is read each time.
+ *
+ * @param now milliseconds that only grow
+ */
+export function createSubscriptionLinkStore(
+  { prepare }: Database<CoreSchema>,
+  now: () => number,
+): ReadSubscriptionLinks {
   const find = prepare<{ hash: Uint8Array }, SubscriptionRow>((db, { hash }) =>
     db
       .selectFrom("subscription")
@@ -35,18 +50,23 @@ export function createSubscriptionLinkStore({ prepare }: Database<CoreSchema>): 
       .innerJoin("subscription_protocol", "subscription_protocol.node_protocol_id", "node_protocol.id")
       .where("subscription_protocol.subscription_id", "=", id),
   );
+  const everything = createMemory<readonly ViewedProtocol[]>({
+    load: async () => (await allProtocols.all({})).map(protocolOf),
+    ttlMs: 1_000,
+    capacity: 1,
+    now,
+  });
+  const chosen = async (id: number) => (await chosenProtocols.all({ id })).map(protocolOf);
 
   return {
+    changed: () => everything.forget(),
     async find(tokenHash, now) {
       const row = await find.first({ hash: tokenHash });
       return row && foundOf(row, now);
     },
     async read({ id, allProtocols: all, ...found }): Promise<SubscriptionView> {
-      const [linkRows, protocolRows] = await Promise.all([
-        links.all({ id }),
-        all ? allProtocols.all({}) : chosenProtocols.all({ id }),
-      ]);
-      return { ...found, links: linkRows.map(linkOf), protocols: protocolRows.map(protocolOf) };
+      const [linkRows, protocols = []] = await Promise.all([links.all({ id }), all ? everything.get("") : chosen(id)]);
+      return { ...found, links: linkRows.map(linkOf), protocols };
     },
   };
 }

@@ -34,6 +34,8 @@ import { createUserService } from "./user-service.ts";
 export interface FleetOptions {
   database: Database<CoreSchema>;
   publisher: ConfigPublisher;
+  /** Told of every change, after it. */
+  onChange?: () => void;
   /** The enrolment code as an agent needs it, of the secret in it. */
   codeText: (secret: string) => string;
   /** The link of a subscription, of the token in it. */

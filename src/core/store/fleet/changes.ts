@@ -24,12 +24,14 @@ export type MakeChange = <T>(actor: string, body: (change: Change) => Promise<T>
 export interface MakeChangeOptions {
   database: Pick<Database<CoreSchema>, "transaction" | "events">;
   publisher: ConfigPublisher;
+  /** Told of every change, after it. */
+  onChange?: () => void;
   /** Milliseconds since 1970. */
   now: () => number;
 }
 
 /** Changes of the fleet: each in one transaction with its note in the audit log, and published after it. */
-export function createMakeChange({ database, publisher, now }: MakeChangeOptions): MakeChange {
+export function createMakeChange({ database, publisher, onChange, now }: MakeChangeOptions): MakeChange {
   return async (actor, body) => {
     // A transaction that conflicts with another one is tried again from its beginning.
     let toPublish: [ConfigScope, string][] = [];
@@ -45,6 +47,7 @@ export function createMakeChange({ database, publisher, now }: MakeChangeOptions
       });
     });
     for (const [scope, reason] of toPublish) publisher.changed(scope, reason);
+    onChange?.();
     return result;
   };
 }
