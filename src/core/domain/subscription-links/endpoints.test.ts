@@ -209,6 +209,22 @@ test("half characters in settings stop no document", () => {
   expect(endpoint.transport).toMatchObject({ path: "/\ufffd", host: "\ufffd" });
 });
 
+test("a server that is reached by an address of others keeps the name of its node, also in HTTP", () => {
+  const settings = { streamSettings: { network: "ws", security: "tls", tlsSettings: {} } };
+  const endpoint = only([protocol(1, { linkSettings: '{"host":"192.0.2.1"}' }, settings)]);
+  expect(endpoint).toMatchObject({
+    host: "192.0.2.1",
+    security: { sni: "fra.example.org" },
+    transport: { host: "fra.example.org" },
+  });
+});
+
+test("a name that is none costs no endpoint", () => {
+  const settings = overTls(tlsWith(["a.example"]));
+  const endpoint = only([protocol(1, { linkSettings: '{"sni":"a\\u0000b"}' }, settings)]);
+  expect(endpoint.security).toMatchObject({ certificate: { namesServer: false } });
+});
+
 test("REALITY is told by its public key, never by its private one", () => {
   const realitySettings = {
     privateKey: "GMqDrZWDg3UAlVEN6jmFsiF2D9pPR4Dr4qRNTg6ZAHA",

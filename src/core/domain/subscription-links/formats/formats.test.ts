@@ -147,6 +147,25 @@ describe("links", () => {
     });
   });
 
+  test.each<[string, Partial<Endpoint>]>([
+    [
+      "VMess over REALITY",
+      { security: { kind: "reality", sni: "s", fingerprint: "chrome", publicKey: "k", shortId: "", spiderX: "" } },
+    ],
+    [
+      "VMess with more than XHTTP's usual",
+      { transport: { kind: "xhttp", path: "/", host: "", mode: "", extra: { a: 1 } } },
+    ],
+    ["VMess under masks", { masks: { tcp: [] } }],
+    [
+      "Shadowsocks within TLS",
+      { access: { protocol: "shadowsocks", method: "m", password: "p", udp: true }, security: tls },
+    ],
+  ])("do not tell %s", (_what, more) => {
+    const given = endpoint("n", { access: { protocol: "vmess", id: "i" }, ...more });
+    expect(formats.plain([given])).toMatchObject({ body: "", leftOut: [given] });
+  });
+
   test("are the same in base64", () => {
     const endpoints = oddNames.map((name) => endpoint(name));
     const { body } = formats.links(endpoints);

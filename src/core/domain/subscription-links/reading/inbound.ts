@@ -23,13 +23,29 @@ export function readInbound(protocol: ViewedProtocol): Inbound | undefined {
   const settings = readObject(protocol.settings);
   if (settings === undefined) return undefined;
   const link = readLinkSettings(protocol.linkSettings);
-  const host = link.host || protocol.node.host.toWellFormed();
+  const nodeHost = protocol.node.host.toWellFormed();
+  const host = link.host || nodeHost;
   const stream = objectIn(settings.streamSettings) ?? {};
   const accessOf = readAccess(protocol.protocol, settings, link);
   const transport = readTransport(stream, link);
-  const security = readSecurity(settings, link, host);
+  const security = readSecurity(settings, link, [host, nodeHost]);
   if (host === "" || accessOf === undefined || transport === undefined || security === undefined) return undefined;
   // Those of Hysteria 2 belong to how its users are known.
   const masks = protocol.protocol === "hysteria2" && readSalamander(stream) !== "" ? undefined : readMasks(stream);
-  return { host, port: link.port ?? protocol.port, transport, security, accessOf, ...(masks && { masks }) };
+  return {
+    host,
+    port: link.port ?? protocol.port,
+    transport: withHost(transport, security, host),
+    security,
+    accessOf,
+    ...(masks && { masks }),
+  };
+}
+
+/** Xray's clients ask HTTP, when they are told no host, for what they ask TLS for. Others have to be told. */
+function withHost(transport: Transport, security: Security, host: string): Transport {
+  if (security.kind === "none" || security.sni === host || !("host" in transport) || transport.host !== "") {
+    return transport;
+  }
+  return { ...transport, host: security.sni };
 }

@@ -6,18 +6,26 @@ import type { Security } from "../endpoint.ts";
 import { textIn, textsIn } from "./lenient.ts";
 import type { LinkSettings } from "./link-settings.ts";
 
-/** What an inbound of Xray with these settings is wrapped in; undefined when it cannot be told. `host` is what it is reached by. */
-export function readSecurity(settings: JsonObject, link: LinkSettings, host: string): Security | undefined {
+/**
+ * What an inbound of Xray with these settings is wrapped in; undefined when it cannot be told. `hosts` are what it is reached
+ * by, and what its node is.
+ */
+export function readSecurity(
+  settings: JsonObject,
+  link: LinkSettings,
+  hosts: readonly [string, string],
+): Security | undefined {
   const stream = objectIn(settings.streamSettings) ?? {};
   const security = textIn(stream, "security");
   if (security === "" || security === "none") return { kind: "none" };
-  if (security === "tls") return readTls(objectIn(stream.tlsSettings) ?? {}, link, host);
-  return security === "reality" ? readReality(settings, objectIn(stream.realitySettings) ?? {}, link, host) : undefined;
+  if (security === "tls") return readTls(objectIn(stream.tlsSettings) ?? {}, link, hosts);
+  if (security !== "reality") return undefined;
+  return readReality(settings, objectIn(stream.realitySettings) ?? {}, link, hosts[0]);
 }
 
-function readTls(tls: JsonObject, link: LinkSettings, host: string): Security {
+function readTls(tls: JsonObject, link: LinkSettings, hosts: readonly [string, string]): Security {
   const certificate = certificateIn(tls);
-  const sni = link.sni || textIn(tls, "serverName") || nameFor(host, certificate);
+  const sni = link.sni || textIn(tls, "serverName") || nameFor(hosts, certificate);
   // Whom clients cannot trust without being told, they are told about.
   const insecure = link.allowInsecure ?? (certificate !== undefined && certificate.issuer === certificate.subject);
   return {
@@ -66,19 +74,30 @@ function certificateIn(tls: JsonObject): X509Certificate | undefined {
 }
 
 function pinned(certificate: X509Certificate, sni: string) {
-  const named = isIP(sni) === 0 ? certificate.checkHost(sni) : certificate.checkIP(sni);
   return {
     sha256: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
     pem: certificate.toString(),
-    namesServer: named !== undefined,
+    namesServer: names(certificate, sni),
   };
 }
 
-/** What to ask a server for that is reached by `host`: where that is an address, the first name of its certificate. */
-function nameFor(host: string, certificate: X509Certificate | undefined): string {
-  if (isIP(host) === 0 || certificate?.checkIP(host) !== undefined) return host;
-  const name = /(?:^|, )DNS:([^*,"\s]+)(?:,|$)/.exec(certificate?.subjectAltName ?? "")?.[1];
-  return name ?? host;
+/**
+ * What to ask a server for: what it is reached by, where that is a name or an address in its certificate, else the name
+ * of its node, else the first one in the certificate.
+ */
+function nameFor(hosts: readonly [string, string], certificate: X509Certificate | undefined): string {
+  const [host] = hosts;
+  if (isIP(host) !== 0 && certificate !== undefined && names(certificate, host)) return host;
+  const ofCertificate = /(?:^|, )DNS:([^*,"\s]+)(?:,|$)/.exec(certificate?.subjectAltName ?? "")?.[1];
+  return hosts.find((one) => isIP(one) === 0) ?? ofCertificate ?? host;
+}
+
+function names(certificate: X509Certificate, name: string): boolean {
+  try {
+    return (isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name)) !== undefined;
+  } catch {
+    return false; // nothing that could be a name
+  }
 }
 
 /** Programs refuse to start with a name that they do not know. */

@@ -1,9 +1,10 @@
 import type { Endpoint, Transport } from "../../endpoint.ts";
 import { pathWithEarlyData } from "./parameters.ts";
 
-/** A link of VMess as v2rayN writes it: JSON in base64. It knows neither REALITY nor what Xray alone wraps around it. */
+/** A link of VMess as v2rayN writes it: JSON in base64. It knows no REALITY, and little of what Xray alone has. */
 export function vmessLink({ name, host, port, transport, security, masks }: Endpoint, id: string): string | undefined {
-  if (security.kind === "reality" || masks !== undefined) return undefined;
+  const isMore = transport.kind === "xhttp" && Object.keys(transport.extra).length > 0;
+  if (security.kind === "reality" || masks !== undefined || isMore) return undefined;
   const { sni, alpn, fingerprint, insecure } =
     security.kind === "tls" ? security : { sni: "", alpn: [], fingerprint: "", insecure: false };
   const told = {
