@@ -1,6 +1,8 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createSelfSignedCertificate } from "../../../platform/identity/certificate.ts";
 import { createEndpointReader } from "./endpoints.ts";
+import { formats } from "./formats/formats.ts";
 import type { SubscriptionView, ViewedLink, ViewedProtocol } from "./subscription-view.ts";
 
 const protocol = (
@@ -288,6 +290,52 @@ test("what Xray alone knows is told apart", () => {
   );
   expect(endpoint).toMatchObject({ masks: { udp: finalmask.udp }, access: { obfs: "" } });
   expect(endpoint.masks).not.toHaveProperty("quicParams");
+});
+
+test("whatever settings there are, they stop no document", () => {
+  const names = fc.constantFrom(
+    ...["network", "security", "path", "host", "headers", "Host", "header", "type", "request", "extra", "serverName"],
+    ...["alpn", "certificates", "certificate", "privateKey", "serverNames", "shortIds", "sni", "port", "method"],
+    ...["password", "decryption", "flow", "modes", "tlsDomains", "udp", "settings", "serviceName", "hostHeader"],
+  );
+  const leaf = fc.oneof(
+    fc.constantFrom("ws", "xhttp", "raw", "tls", "reality", "http", "salamander", "2022-blake3-aes-128-gcm", "\ud83d"),
+    fc.constantFrom("A".repeat(43), `mlkem768x25519plus.native.600s.${"A".repeat(86)}`, "tls,secure", "/?ed=1"),
+    fc.string({ unit: "binary" }),
+    fc.jsonValue(),
+  );
+  const { object } = fc.letrec((tie) => ({
+    value: fc.oneof({ maxDepth: 3 }, leaf, tie("object"), fc.array(tie("value"), { maxLength: 3 })),
+    object: fc.dictionary(names, tie("value"), { maxKeys: 8 }),
+  }));
+  const settings = fc.record({
+    settings: object,
+    streamSettings: fc
+      .tuple(object, fc.constantFrom("ws", "xhttp", "raw", "grpc", "kcp"), fc.constantFrom("tls", "reality", "none"))
+      .chain(([rest, network, security]) =>
+        fc.record({
+          ...Object.fromEntries(
+            [`${network}Settings`, "tlsSettings", "realitySettings", "finalmask"].map((n) => [n, object]),
+          ),
+          network: fc.constant(network),
+          security: fc.constant(security),
+          rest: fc.constant(rest),
+        }),
+      ),
+  });
+  const kind = fc.constantFrom("vless", "vmess", "trojan", "shadowsocks", "hysteria2", "mtproto");
+  fc.assert(
+    fc.property(kind, fc.oneof(settings, object), object, (one, given, linkSettings) => {
+      const odd = protocol(1, { protocol: one, linkSettings: JSON.stringify(linkSettings) }, given as object);
+      const endpoints = endpointsOf([odd, protocol(2)], [link(one), link("vless")]);
+      expect(endpoints.at(-1)).toMatchObject({ nodeProtocolId: 2 });
+      for (const write of Object.values(formats)) {
+        const { leftOut } = write(endpoints);
+        expect(leftOut.map(({ nodeProtocolId }) => nodeProtocolId)).not.toContain(2);
+      }
+    }),
+    { numRuns: 500 },
+  );
 });
 
 test("what was read before is read anew when it has changed, and after it was forgotten", () => {
