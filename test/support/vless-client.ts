@@ -6,6 +6,8 @@ import type { ByteTarget } from "./byte-target.ts";
 export interface Way {
   readonly inboundPort: number;
   readonly targetPort: number;
+  /** The address to connect from. Absent: 127.0.0.1. */
+  readonly localAddress?: string;
 }
 
 // What comes before the first byte of the target: a version and the length of no addons.
@@ -13,8 +15,8 @@ const answerHeadBytes = 2;
 const stillMs = 5_000;
 
 /** Opens a connection as a user of VLESS, as the protocol has it: version 0, no addons, TCP to an IPv4 address. */
-export function openVless({ inboundPort, targetPort }: Way, id: string): Socket {
-  const socket = connect({ host: "127.0.0.1", port: inboundPort, noDelay: true });
+export function openVless({ inboundPort, targetPort, localAddress = "127.0.0.1" }: Way, id: string): Socket {
+  const socket = connect({ host: "127.0.0.1", port: inboundPort, localAddress, noDelay: true });
   const port = Buffer.alloc(2);
   port.writeUInt16BE(targetPort);
   const uuid = Buffer.from(id.replaceAll("-", ""), "hex");

@@ -9,6 +9,7 @@ import {
   type StoredEnrolmentCode,
 } from "../domain/enrolment.ts";
 import { recordAudit } from "./audit.ts";
+import { addFirstOutbound } from "./first-outbound.ts";
 import type { CoreSchema } from "./schema.ts";
 import { topics } from "./topics.ts";
 
@@ -53,6 +54,7 @@ function stepsIn(
           .values({ name, ...agentOf(facts), ...placeOf(facts), created_at: at, enrolled_at: at })
           .returning("id")
           .executeTakeFirstOrThrow();
+        await addFirstOutbound(tx, id);
         return id;
       } catch (error) {
         throw error instanceof UniqueViolation ? new NodeNameTaken(name) : error;

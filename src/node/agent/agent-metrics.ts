@@ -11,6 +11,7 @@ export interface AgentReadings {
   readonly revision: number | undefined;
   readonly applyState: string;
   readonly refusedSubscriptions: number;
+  readonly refusedAddresses: number;
   readonly isDraining: boolean;
   readonly online: number;
   readonly spools: readonly SpoolState[];
@@ -69,6 +70,13 @@ export function registerAgentMetrics(registry: Registry, read: () => Promise<Age
       help: "Subscriptions that are refused, because they have ended or their lease is used up.",
     },
     (made, { refusedSubscriptions }) => made.set(refusedSubscriptions),
+  );
+  gauge(
+    {
+      name: "garrison_agent_refused_addresses",
+      help: "Addresses that are refused, because their subscriptions are connected from as many as they may.",
+    },
+    (made, { refusedAddresses }) => made.set(refusedAddresses),
   );
   gauge(
     { name: "garrison_agent_draining", help: "1: the node is about to be taken away, and lets in no new users." },

@@ -31,6 +31,7 @@ import type { Pace } from "./pace.ts";
 import { createSleeper } from "./sleeper.ts";
 import type { KeptFault } from "./spool/kept-faults.ts";
 import type { CounterGap, Spool } from "./spool/spool.ts";
+import { type AddressRefusal, createAddressLimits } from "./usage/address-limits.ts";
 import { createCollecting, runCollecting } from "./usage/collecting.ts";
 import { type Reporting, startReporting } from "./usage/reporting.ts";
 import type { Sessions } from "./usage/sessions.ts";
@@ -98,6 +99,11 @@ export function startDriving(options: DrivingOptions): Driving {
   const orders = createOrders({ version: options.version, faults, log });
   const isCoreAway = () => Date.now() - (contact.lastAnswerAt ?? 0) > 3 * pace.heartbeatMs;
   const terms = createTerms({ now, isCoreAway, carriedBefore: options.carriedBefore });
+  const addressLimits = createAddressLimits(Date.now);
+  const addressesOf = (uuid: string): readonly string[] => {
+    const { subscriptionId } = (links && ownerIn(links, uuid)) ?? {};
+    return addressLimits.refused.find((refusal) => refusal.subscriptionId === subscriptionId)?.addresses ?? [];
+  };
   const attribute = (uuid: string) => links && ownerIn(links, uuid);
 
   const watchOf = (name: "xray" | "mtproto") =>
@@ -112,23 +118,25 @@ export function startDriving(options: DrivingOptions): Driving {
   const sync = createConfigSync({
     ...{ contact, engines, faults, signal, now, log },
     file: join(directory, "last-good.json"),
-    isRefused: terms.isRefused,
+    refusals: { isRefused: terms.isRefused, addressesOf },
     counted: counters.config,
     changed(config) {
       links = config.links;
       terms.replace(config.config.subscriptionTerms, config.links);
       terms.review();
+      addressLimits.replace(config.config.subscriptionTerms, config.links);
       sleeper.wake();
     },
   });
   const latest = createLatestSync(sync, log);
   const enforce = shareRuns(async () => {
-    log.info({ subscriptions: terms.refused }, "other subscriptions are refused now");
+    const addresses = countOf(addressLimits.refused);
+    log.info({ subscriptions: terms.refused, addresses }, "others are refused now than before");
     await sync.enforce();
   });
   const refusedChanged = () => void enforce().catch((err: unknown) => log.debug({ err }, "not enforced"));
   const collecting = createCollecting({
-    ...{ engines, spool, sessions, terms, faults, now, refusedChanged },
+    ...{ engines, spool, sessions, terms, addressLimits, faults, now, refusedChanged },
     links: () => links,
     urgent: () => reporting?.flushUsage(),
   });
@@ -139,6 +147,7 @@ export function startDriving(options: DrivingOptions): Driving {
       ...{
         applyState: ApplyStateSchema.value[sync.state]?.localName.toLowerCase() ?? "",
         refusedSubscriptions: terms.refused,
+        refusedAddresses: countOf(addressLimits.refused),
       },
       ...{ isDraining: orders.isDraining, online: sessions.online, spools: await spool.status(), now: now() },
     };
@@ -207,4 +216,8 @@ export function startDriving(options: DrivingOptions): Driving {
       await sessions.keep();
     },
   };
+}
+
+function countOf(refused: readonly AddressRefusal[]): number {
+  return refused.reduce((count, { addresses }) => count + addresses.length, 0);
 }

@@ -18,6 +18,7 @@ import { silenceLimits } from "../../domain/fleet/node-state.ts";
 import { pageOf } from "../../domain/fleet/page.ts";
 import { Invalid, NotNow, Unknown } from "../../domain/fleet/situations.ts";
 import { fieldsToChange } from "../../domain/fleet/update-mask.ts";
+import { addFirstOutbound } from "../first-outbound.ts";
 import type { CoreSchema } from "../schema.ts";
 import { topics } from "../topics.ts";
 import { changedColumns } from "./changed-columns.ts";
@@ -80,11 +81,7 @@ export function createNodeStore({ database: { db }, change, codes, heartbeatMs, 
           .returningAll()
           .executeTakeFirstOrThrow()
           .catch(nameTaken("node", name));
-        const config = JSON.stringify({ protocol: "freedom" });
-        await made.tx
-          .insertInto("node_outbound")
-          .values({ node_id: row.id, tag: "direct", position: 0, config })
-          .execute();
+        await addFirstOutbound(made.tx, row.id);
         await made.audit("node.create", `node:${row.id}`, { name });
         made.publish({ nodeIds: [row.id] }, `node ${row.id} created`);
         const { codeTtlSeconds: ttlSeconds } = request;

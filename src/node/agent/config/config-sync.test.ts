@@ -36,12 +36,14 @@ let fetched: number;
 let applied: ReportAppliedRequest[];
 let reported: { code: string; revision: number | undefined }[];
 let refused: Set<string>;
+let refusedFrom: Map<string, readonly string[]>;
 let closing: AbortController;
 let sync: ConfigSync;
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "garrison-sync-"));
   now = 1_000_000;
   delta = undefined;
+  refusedFrom = new Map();
   [isAway, fetched, applied, reported, refused] = [false, 0, [], [], new Set()];
   open();
 });
@@ -65,7 +67,7 @@ function open(): void {
     },
     engines: [createDrivenXray(engine, () => lives)],
     file: join(directory, "last-good.json"),
-    isRefused: (link) => refused.has(link),
+    refusals: { isRefused: (link) => refused.has(link), addressesOf: (link) => refusedFrom.get(link) ?? [] },
     changed: () => undefined,
     counted: () => undefined,
     faults: { report: ({ code, revision }) => void reported.push({ code, revision }) },

@@ -15,7 +15,7 @@ import type { Logger } from "../../../platform/telemetry/log.ts";
 import type { Contact } from "../contact/contact.ts";
 import { CoreRefused } from "../contact/core-client.ts";
 import type { FaultReports } from "../contact/fault-reports.ts";
-import type { DrivenEngine } from "../engines/driven-engine.ts";
+import type { DrivenEngine, Refusals } from "../engines/driven-engine.ts";
 import { contentOf, digestOf } from "./config-content.ts";
 import { afterDelta } from "./config-delta.ts";
 import { codeOf, DigestMismatch } from "./failure.ts";
@@ -54,8 +54,8 @@ export interface ConfigSyncOptions {
   readonly engines: readonly DrivenEngine[];
   /** Where the last good config is kept; its directory exists. */
   readonly file: string;
-  /** Whether a link is refused, by the terms of its subscription. */
-  readonly isRefused: (linkUuid: string) => boolean;
+  /** Who is not let in, by the terms of subscriptions. */
+  readonly refusals: Refusals;
   /** Another config runs from now on. */
   readonly changed: (config: GoodConfig) => void;
   /** A config was applied, or could not be. */
@@ -82,7 +82,7 @@ const fetchTimeoutMs = 120_000;
 
 /** Makes it; nothing is applied yet. */
 export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
-  const { contact, engines, file, isRefused, changed, counted, faults, signal, now, log } = options;
+  const { contact, engines, file, refusals, changed, counted, faults, signal, now, log } = options;
   let current: GoodConfig | undefined;
   let state: ApplyState = ApplyState.EMPTY;
   let fault: NodeFault | undefined;
@@ -96,7 +96,7 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
     for (const engine of engines) {
       signal.throwIfAborted();
       const began = performance.now();
-      const { mode, users, leftOut } = await engine.apply(config.services, isRefused);
+      const { mode, users, leftOut } = await engine.apply(config.services, refusals);
       if (leftOut.length > 0) tellLeftOut(leftOut, Number(config.revision));
       if (users === undefined) continue;
       const durationMs = BigInt(Math.round(performance.now() - began));

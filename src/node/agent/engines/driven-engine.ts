@@ -11,16 +11,23 @@ export interface DrivenEngine {
   /** Undefined: it was never needed. */
   readonly counted: CountedEngine | undefined;
   /**
-   * Runs what the services say of this engine, without the links that are refused; nothing when they say nothing. It
-   * tests before it touches anything, changes what runs live where it can, and brings back what ran before when it fails.
+   * Runs what the services say of this engine, without the links, and the addresses, that are refused; nothing when they
+   * say nothing. It tests before it touches anything, changes what runs live where it can, and brings back what ran before when it fails.
    *
    * Throws `ConfigInvalid`, and what engines throw.
    */
-  apply(services: NodeServices | undefined, isRefused: (linkUuid: string) => boolean): Promise<EngineChange>;
+  apply(services: NodeServices | undefined, refusals: Refusals): Promise<EngineChange>;
   /** The names of users who are connected. Undefined: the engine does not tell. Throws what engines throw. */
   onlineNames(): Promise<ReadonlySet<string> | undefined>;
   /** Where one of them is connected from. */
   addresses(name: string): Promise<OnlineAddresses | undefined>;
+}
+
+/** Who is not let in. */
+export interface Refusals {
+  isRefused(linkUuid: string): boolean;
+  /** Addresses from which a link is not let in. */
+  addressesOf(linkUuid: string): readonly string[];
 }
 
 /** What became of a change. */

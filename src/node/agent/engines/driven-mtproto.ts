@@ -6,7 +6,7 @@ import { StartFailed } from "../../engines/engine-error.ts";
 import type { MtProtoEngine } from "../../engines/mtproto/mtproto-engine.ts";
 import type { DrivenEngine } from "./driven-engine.ts";
 
-/** Drives MTProto. The engine is made when a config first asks for it; `make` gives none where telemt is not installed. */
+/** Drives MTProto, which counts the addresses of a link by itself. The engine is made when a config first asks for it; `make` gives none where telemt is not installed. */
 export function createDrivenMtproto(make: () => Promise<MtProtoEngine | undefined>, lives: () => number): DrivenEngine {
   let engine: MtProtoEngine | undefined;
   return {
@@ -15,7 +15,7 @@ export function createDrivenMtproto(make: () => Promise<MtProtoEngine | undefine
     get counted() {
       return engine;
     },
-    async apply(services, isRefused) {
+    async apply(services, { isRefused }) {
       const wanted = services?.mtproto;
       if (wanted === undefined || wanted.inbounds.length === 0) {
         if (engine === undefined || engine.state === "stopped")

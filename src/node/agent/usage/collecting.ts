@@ -1,11 +1,12 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { EngineExit, TrafficReading } from "../../engines/engine.ts";
+import type { EngineExit, OnlineAddresses, TrafficReading } from "../../engines/engine.ts";
 import type { Links } from "../config/links.ts";
 import { jittered } from "../contact/backoff.ts";
 import type { FaultReports } from "../contact/fault-reports.ts";
 import type { DrivenEngine } from "../engines/driven-engine.ts";
 import type { Sleeper } from "../sleeper.ts";
 import type { CounterGap, Spool } from "../spool/spool.ts";
+import type { AddressLimits } from "./address-limits.ts";
 import { createSampler } from "./sampler.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Terms } from "./terms.ts";
@@ -30,8 +31,9 @@ export interface CollectingOptions {
   readonly spool: Pick<Spool, "count" | "note" | "noteGap" | "forgetGap">;
   readonly sessions: Sessions;
   readonly terms: Terms;
+  readonly addressLimits: Pick<AddressLimits, "isLimited" | "seen">;
   readonly links: () => Links | undefined;
-  /** Other links are to be refused now. */
+  /** Other links, or addresses, are to be refused now. */
   readonly refusedChanged: () => void;
   /** Core should hear at once what was counted. */
   readonly urgent: () => void;
@@ -42,7 +44,7 @@ export interface CollectingOptions {
 
 /** Makes it; nothing is read yet. */
 export function createCollecting(options: CollectingOptions): Collecting {
-  const { engines, spool, sessions, terms, links, faults } = options;
+  const { engines, spool, sessions, terms, addressLimits, links, faults } = options;
   const failed = (error: unknown) => {
     const isFull = error instanceof Error && /disk is full|ENOSPC|database or disk/i.test(error.message);
     const message = `what the engines count cannot be kept: ${error instanceof Error ? error.message : error}`;
@@ -94,6 +96,23 @@ export function createCollecting(options: CollectingOptions): Collecting {
     const events = await sessions.seen(engineOf.keys(), known, addressOf);
     await spool.note(events);
     await sessions.keep();
+    if (await areOthersTooMany(engineOf)) options.refusedChanged();
+  }
+
+  /** Looks from where those are connected whose addresses are limited. True: others are to be refused now. */
+  async function areOthersTooMany(engineOf: ReadonlyMap<string, DrivenEngine>): Promise<boolean> {
+    const limited = [...engineOf].filter(([name]) => addressLimits.isLimited(name));
+    const connected = new Map<string, OnlineAddresses>();
+    for (let next = 0; next < limited.length; next += parallelCalls) {
+      const some = limited.slice(next, next + parallelCalls);
+      await Promise.all(
+        some.map(async ([name, engine]) => {
+          const addresses = await engine.addresses(name).catch(() => undefined); // it is asked again soon
+          if (addresses !== undefined) connected.set(name, addresses);
+        }),
+      );
+    }
+    return addressLimits.seen(connected);
   }
 
   return {
@@ -127,6 +146,9 @@ export function createCollecting(options: CollectingOptions): Collecting {
     },
   };
 }
+
+/** Users whose addresses are asked for at a time: it is one call to the engine for each. */
+const parallelCalls = 16;
 
 /** Options of {@link runCollecting}. */
 export interface RunOptions {

@@ -3,6 +3,7 @@ import { EngineNotRunning, EngineUnreachable } from "../../engines/engine-error.
 import type { Links } from "../config/links.ts";
 import { ownerIn } from "../config/links.ts";
 import type { DrivenEngine } from "../engines/driven-engine.ts";
+import { refusingTag } from "../engines/refused-addresses.ts";
 import type { CounterGap, Spool } from "../spool/spool.ts";
 
 /** Reads the counters of one engine into the spool. */
@@ -48,7 +49,7 @@ export function createSampler(options: SamplerOptions): Sampler {
   const lastReadings: TrafficReading[] = [];
 
   async function count(reading: TrafficReading, readAt: number, isLast: boolean): Promise<void> {
-    const { bySubscription, grownUsers, gap } = await spool.count(reading, {
+    const { bySubscription, grownUsers, gap } = await spool.count(withoutRefused(reading), {
       ...{ engine: engine.name, readAt, isLast },
       minute: Math.floor(now() / minuteMs) * minuteMs,
       attribute: (uuid) => {
@@ -107,4 +108,9 @@ export function createSampler(options: SamplerOptions): Sampler {
     },
     settled: () => last,
   };
+}
+
+/** What is refused does not go out by an outbound that Core knows. */
+function withoutRefused({ incarnation, counters }: TrafficReading): TrafficReading {
+  return { incarnation, counters: counters.filter(({ kind, name }) => kind !== "outbound" || name !== refusingTag) };
 }
