@@ -92,6 +92,7 @@ async function startCore(settings: CoreSettings, dataDir: string, adminKeyFile: 
       database,
       version: await garrisonVersion(),
       urls,
+      subscriptionUrl: settings.subscriptionUrl,
       caSha256: authority && certificateSha256(authority.cert),
       intervals: create(IntervalsSchema, settings.intervals),
       minAgentVersion: settings.minAgentVersion,

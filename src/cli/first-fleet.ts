@@ -65,7 +65,7 @@ export function createFirstFleet(settings: CoreSettings): FirstFleet {
       const keyFile = settings.adminKeyFile ?? join(coreDir, "admin-key");
       const coreUrl = await url.promise;
       // Addresses change; the token is kept.
-      const link = `${publicUrl(settings, coreUrl)}/sub/${token}`;
+      const link = `${settings.subscriptionUrl ?? publicUrl(settings, coreUrl)}/sub/${token}`;
       terminal.write(welcomeText({ link, qrCode: qrCode(link, terminal), coreUrl, authority, keyFile }));
     },
   };

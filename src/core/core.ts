@@ -43,6 +43,8 @@ export interface CoreOptions {
   version: string;
   /** Where nodes reach Core, best first: asked when an enrolment code is made. */
   urls: () => readonly string[];
+  /** What links of subscriptions begin with, without a slash at its end. Default: the first of `urls`. */
+  subscriptionUrl?: string | undefined;
   /** SHA-256 of the certificate of Core's authority. Undefined: Core's certificate is somebody else's, or there is none. */
   caSha256: string | undefined;
   /** How often Core wants to hear from nodes. Default: the usual values. */
@@ -110,7 +112,7 @@ export function createCore(options: CoreOptions): Core {
       driftingInbounds: () => upkeep.driftingInbounds,
       readFleet: () => readFleet(database, heartbeatMs, now()),
     });
-  const subscriptionUrl = (token: string) => `${urls()[0] ?? ""}/sub/${token}`;
+  const subscriptionUrl = (token: string) => `${options.subscriptionUrl ?? urls()[0] ?? ""}/sub/${token}`;
   const links = createSubscriptionLinkStore(database, () => performance.now());
   const documents = createSubscriptionDocuments({
     store: links,

@@ -26,6 +26,7 @@ describe("the settings of Core", () => {
       host: "0.0.0.0",
       port: 8080,
       publicUrls: [],
+      subscriptionUrl: undefined,
       databaseUrl: undefined,
       adminKeyFile: undefined,
       intervals: { heartbeatMs: 15_000, enginePollMs: 10_000, usageMs: 60_000, sessionsMs: 30_000 },
@@ -40,6 +41,7 @@ describe("the settings of Core", () => {
       CORE_PORT: "0",
       CORE_PUBLIC_URLS: "https://core.example.org, https://192.0.2.7:8080",
       DATABASE_URL: "postgres://core@db.example.org/garrison",
+      CORE_SUBSCRIPTION_URL: "https://links.example.org/x/",
       CORE_ADMIN_KEY_FILE: "/run/secrets/admin-key",
       CORE_HEARTBEAT_MS: "400",
       CORE_ENGINE_POLL_MS: "200",
@@ -54,6 +56,7 @@ describe("the settings of Core", () => {
       port: 0,
       publicUrls: ["https://core.example.org", "https://192.0.2.7:8080"],
       databaseUrl: "postgres://core@db.example.org/garrison",
+      subscriptionUrl: "https://links.example.org/x",
       adminKeyFile: "/run/secrets/admin-key",
       intervals: { heartbeatMs: 400, enginePollMs: 200, usageMs: 300, sessionsMs: 500 },
       minAgentVersion: "1.4.0",
@@ -86,6 +89,7 @@ describe("the settings of Core", () => {
       "http://core.example.org speaks plain text",
     ],
     [{ DATABASE_URL: "mysql://core@db/core" }, "DATABASE_URL"],
+    [{ CORE_SUBSCRIPTION_URL: "http://links.example.org" }, "http://links.example.org speaks plain text"],
     [{ SSL_KEY_FILE: keyFile }, "SSL_CERT_FILE is not set"],
   ])("%j is refused", async (env, message) => {
     await expect(read(env)).rejects.toThrow(SettingsRefused);

@@ -8,6 +8,7 @@ import {
 } from "../platform/config/common.ts";
 import {
   address,
+  baseUrl,
   onOff,
   origins,
   path,
@@ -38,6 +39,10 @@ export const coreVariables = {
   CORE_PUBLIC_URLS: optional(origins, {
     about: "Where nodes and users reach Core, best first: goes into enrolment codes and into Core's own certificate.",
     absent: "the addresses of this machine",
+  }),
+  CORE_SUBSCRIPTION_URL: optional(baseUrl("https", "http"), {
+    about: "What the links of subscriptions begin with, where users reach Core otherwise: through a proxy for `/sub/`.",
+    absent: "the first of `CORE_PUBLIC_URLS`",
   }),
   ...storeVariables,
   CORE_ADMIN_KEY_FILE: optional(path, {
@@ -88,6 +93,8 @@ export interface CoreSettings extends CommonSettings {
   readonly port: number;
   /** Empty: the addresses of this machine. */
   readonly publicUrls: readonly string[];
+  /** What links of subscriptions begin with, without a slash at its end. Undefined: the first of Core's URLs. */
+  readonly subscriptionUrl: string | undefined;
   /** The PostgreSQL database. Undefined: SQLite, in the data directory. */
   readonly databaseUrl: string | undefined;
   /** Absolute. Undefined: in the data directory. */
@@ -113,7 +120,9 @@ export async function readCoreSettings(env: Env, owner: ProcessOwner): Promise<C
   const common = { ...given, insecure: given.insecure || values.CORE_INSECURE };
   const host = listenAddress(values.CORE_HOST, common);
   const publicUrls = values.CORE_PUBLIC_URLS ?? [];
-  refuseUnprotected(publicUrls, common.insecure);
+  const subscriptionUrl = values.CORE_SUBSCRIPTION_URL;
+  refuseUnprotected("CORE_PUBLIC_URLS", publicUrls, common.insecure);
+  if (subscriptionUrl) refuseUnprotected("CORE_SUBSCRIPTION_URL", [subscriptionUrl], common.insecure);
   const certificate = common.tls ? certificateFiles(values) : undefined;
   const notes: string[] = [];
   if (host !== values.CORE_HOST) notes.push(`TLS is off, so it listens on ${host} only; CORE_INSECURE=1 lifts that`);
@@ -124,6 +133,7 @@ export async function readCoreSettings(env: Env, owner: ProcessOwner): Promise<C
     host,
     port: values.CORE_PORT,
     publicUrls,
+    subscriptionUrl,
     databaseUrl: values.DATABASE_URL,
     adminKeyFile: values.CORE_ADMIN_KEY_FILE,
     intervals: {
@@ -138,12 +148,12 @@ export async function readCoreSettings(env: Env, owner: ProcessOwner): Promise<C
   };
 }
 
-function refuseUnprotected(urls: readonly string[], insecure: boolean): void {
+function refuseUnprotected(name: string, urls: readonly string[], insecure: boolean): void {
   try {
     refusePlainText(urls, insecure);
   } catch (error) {
     if (!(error instanceof PlainTextRefused)) throw error;
-    throw new SettingsRefused([wrongValue("CORE_PUBLIC_URLS", urls.join(","), `cannot be used: ${error.message}`)]);
+    throw new SettingsRefused([wrongValue(name, urls.join(","), `cannot be used: ${error.message}`)]);
   }
 }
 
