@@ -9,6 +9,7 @@ import { renderConfig } from "../../../src/core/domain/render/render.ts";
 import { createEndpointReader } from "../../../src/core/domain/subscription-links/endpoints.ts";
 import type { SubscriptionView } from "../../../src/core/domain/subscription-links/subscription-view.ts";
 import { type ByteTarget, startByteTarget } from "../../support/byte-target.ts";
+import { startDatagramTarget } from "../../support/datagram-target.ts";
 import { freePorts } from "../../support/ports.ts";
 import { answers } from "../../support/proxy-client.ts";
 import { xrayPath } from "../../xray-path.ts";
@@ -19,7 +20,10 @@ export interface ServedNode {
   readonly inbounds: readonly ServedInbound[];
   readonly view: SubscriptionView;
   readonly endpoints: ReturnType<ReturnType<typeof createEndpointReader>["endpointsOf"]>;
-  /** Reached through the node alone: nobody has its address, and the node leads all that is asked of it there. */
+  /**
+   * Reached through the node alone: nobody has its address, and the node leads all that is asked of it there. Its port
+   * takes datagrams as well.
+   */
   readonly target: ByteTarget;
   close(): Promise<void>;
 }
@@ -27,6 +31,7 @@ export interface ServedNode {
 /** Starts it by the config that Core renders from the rows that the subscription is written from as well. */
 export async function startServedNode(): Promise<ServedNode> {
   const [{ inbounds, close: closeInbounds }, target] = await Promise.all([createServedInbounds(), startByteTarget()]);
+  const datagrams = await startDatagramTarget(target.port);
   const ports = await freePorts(inbounds.length);
   const rows = inbounds.map(({ name, protocol, settings, linkSettings }, index) => ({
     id: index + 1,
@@ -96,7 +101,7 @@ export async function startServedNode(): Promise<ServedNode> {
     target: { ...target, address: "203.0.113.7" },
     async close() {
       await xray.close();
-      await Promise.all([target.close(), closeInbounds()]);
+      await Promise.all([target.close(), datagrams.close(), closeInbounds()]);
     },
   };
 }

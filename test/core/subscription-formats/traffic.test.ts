@@ -9,6 +9,7 @@ import { formats } from "../../../src/core/domain/subscription-links/formats/for
 import { mihomoPath } from "../../mihomo-path.ts";
 import { singBoxPath } from "../../sing-box-path.ts";
 import { exchange, type FirstBytes } from "../../support/byte-target.ts";
+import { echo } from "../../support/datagram-target.ts";
 import { type ProxyClient, startProxyClient } from "../../support/proxy-client.ts";
 import { startXrayClient } from "../../support/xray-client.ts";
 import { xrayPath } from "../../xray-path.ts";
@@ -41,6 +42,15 @@ async function failuresOf(client: ProxyClient, names: readonly string[], firstBy
     }
   }
   return results;
+}
+
+/** The same for datagrams. */
+async function lostDatagrams(client: ProxyClient, names: readonly string[]): Promise<string[]> {
+  const { address = "", port } = node.target;
+  const results = await Promise.allSettled(client.proxyPorts.map((proxy) => echo(proxy, address, port)));
+  return results.flatMap((result, index) =>
+    result.status === "rejected" ? [`${names[index]}: ${result.reason}`] : [],
+  );
 }
 
 async function writtenTo(file: string, text: string): Promise<string> {
@@ -129,7 +139,12 @@ describe("sing-box", () => {
         },
       }),
     });
-    expect(await failuresOf(client, ways, "behind the reply").finally(client.close)).toEqual([]);
+    try {
+      expect(await failuresOf(client, ways, "behind the reply")).toEqual([]);
+      expect(await lostDatagrams(client, ways)).toEqual([]);
+    } finally {
+      await client.close();
+    }
   });
 });
 
@@ -165,6 +180,7 @@ describe.skipIf(mihomoPath === undefined)("mihomo", () => {
       // It listens a moment before it takes anything.
       await vi.waitFor(() => exchange(client.proxyPorts[0] ?? 0, node.target, 10_000, 10_000), 10_000);
       expect(await failuresOf(client, ways)).toEqual([]);
+      expect(await lostDatagrams(client, ways)).toEqual([]);
     } finally {
       await client.close();
     }
