@@ -25,6 +25,8 @@ export interface EngineUnderTest {
   readonly exits: EngineExit[];
   readonly restarts: string[];
   readonly drained: TrafficReading[];
+  /** Incarnations. */
+  readonly vanished: string[];
   /** The pid of Xray. */
   pid(): Promise<number>;
   /** Changes a user of Xray behind the engine's back. */
@@ -48,6 +50,7 @@ export async function createEngineUnderTest({
     exits: [] as EngineExit[],
     restarts: [] as string[],
     drained: [] as TrafficReading[],
+    vanished: [] as string[],
   };
   const engine = createXrayEngine({
     ...options,
@@ -60,6 +63,7 @@ export async function createEngineUnderTest({
       stateChanged: (state) => told.states.push(state),
       exited: (exit) => told.exits.push(exit),
       restarted: (incarnation) => told.restarts.push(incarnation),
+      vanished: (incarnation) => told.vanished.push(incarnation),
       drained: (reading) => told.drained.push(reading),
     },
   });

@@ -135,6 +135,7 @@ describe("an engine that was left", () => {
     const { xray } = await leaveAndFind();
     expect(xray.engine.state).toBe("running");
     expect(await xray.usersOn("vless")).toEqual(["a"]);
+    expect(xray.vanished.map((incarnation) => incarnation.split("/")[1])).toEqual([`${pid}`]);
   });
 
   test("is left alone by a process that ends while it looks for it", async () => {
@@ -172,6 +173,7 @@ describe("an engine that was left", () => {
     process.kill(pid, "SIGSTOP");
     const { xray } = await leaveAndFind();
     expect(await isAlive(pid)).toBe(false);
+    expect(xray.vanished).toHaveLength(1);
     expect(await xray.usersOn("vless")).toEqual(["a"]);
     expect(xray.lines.some((line) => line.includes("cannot go on with the xray"))).toBe(true);
   }, 20_000);
@@ -184,6 +186,9 @@ describe("an engine that was left", () => {
     await addToState(disturbedRecord);
     const { xray } = await leaveAndFind();
     expect([await isAlive(pid), xray.engine.state]).toEqual([false, "running"]);
+    // Nothing that it had counted is lost with it.
+    expect(xray.drained.map(({ incarnation }) => incarnation.split("/")[1])).toEqual([`${pid}`]);
+    expect(xray.vanished).toEqual([]);
     expect(await xray.usersOn("vless")).toEqual(["a"]);
   });
 

@@ -132,6 +132,10 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
         events.restarted(incarnation);
         driving?.heard[name].restarted(incarnation);
       },
+      vanished(incarnation) {
+        events.vanished?.(incarnation);
+        driving?.heard[name].vanished?.(incarnation);
+      },
       drained(reading) {
         events.drained(reading);
         driving?.heard[name].drained(reading);

@@ -55,7 +55,7 @@ export interface Driving {
 }
 
 /** What an agent hears of an engine. */
-type HeardEvents = Pick<EngineEvents, "drained" | "exited" | "restarted" | "stateChanged">;
+type HeardEvents = Pick<EngineEvents, "drained" | "exited" | "restarted" | "stateChanged" | "vanished">;
 
 /** Options of {@link startDriving}. */
 export interface DrivingOptions {
@@ -108,7 +108,11 @@ export function startDriving(options: DrivingOptions): Driving {
 
   const watchOf = (name: "xray" | "mtproto") =>
     watchEngine(
-      { drained: (reading) => collecting.drained(name, reading), exited: (exit) => collecting.exited(name, exit) },
+      {
+        drained: (reading) => collecting.drained(name, reading),
+        exited: (exit) => collecting.exited(name, exit),
+        vanished: (incarnation) => collecting.vanished(name, incarnation),
+      },
       Date.now,
     );
   const watches = { xray: watchOf("xray"), mtproto: watchOf("mtproto") };
@@ -174,6 +178,7 @@ export function startDriving(options: DrivingOptions): Driving {
   async function answered(answer: HeartbeatResponse): Promise<void> {
     const { needSync, desiredRevision, desiredDigest, rotateKey } = answer;
     orders.heard(answer);
+    orders.clockHeard(clock.offsetMs());
     if (pace.adopt(answer)) {
       sleeper.wake();
       reporting?.wake();

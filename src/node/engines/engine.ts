@@ -190,6 +190,8 @@ export interface EngineEvents {
   exited(exit: EngineExit): void;
   /** The process is back after an exit, with all its users. */
   restarted(incarnation: Incarnation): void;
+  /** What an earlier process of this node has left is gone: nobody has read what it counted last. */
+  vanished?(incarnation: Incarnation): void;
   /** The last reading of an incarnation that is about to be ended on purpose: all kinds. */
   drained(reading: TrafficReading): void;
 }

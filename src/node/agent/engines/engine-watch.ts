@@ -4,13 +4,13 @@ import {
   EngineStatusSchema,
   EngineState as Told,
 } from "../../../../gen/garrison/core/v1/node_status_pb.ts";
-import type { EngineEvents, EngineExit, EngineState, TrafficReading } from "../../engines/engine.ts";
+import type { EngineEvents, EngineExit, EngineState, Incarnation, TrafficReading } from "../../engines/engine.ts";
 import type { DrivenEngine } from "./driven-engine.ts";
 
 /** What an agent has heard of an engine. */
 export interface EngineWatch {
   /** To be told what the engine tells. */
-  readonly events: Pick<EngineEvents, "drained" | "exited" | "restarted" | "stateChanged">;
+  readonly events: Pick<EngineEvents, "drained" | "exited" | "restarted" | "stateChanged" | "vanished">;
   /** How often the engine has come up. */
   readonly lives: number;
   /** The engine for a heartbeat. `ports` are those that its config names. */
@@ -23,6 +23,8 @@ export interface EngineEnds {
   drained(reading: TrafficReading): void;
   /** The process has ended unasked, and took along what it had counted since it was read last. */
   exited(exit: EngineExit): void;
+  /** An incarnation that an earlier process has left is gone. */
+  vanished(incarnation: Incarnation): void;
 }
 
 /** Makes one of an engine that was not started. */
@@ -33,6 +35,7 @@ export function watchEngine(ends: EngineEnds, now: () => number): EngineWatch {
   return {
     events: {
       drained: ends.drained,
+      vanished: ends.vanished,
       exited(exit) {
         startedAt = undefined;
         ends.exited(exit);

@@ -72,6 +72,7 @@ export async function createCounting(database: Database<SpoolSchema>): Promise<C
     async noteGap({ engine, incarnation, readAt }) {
       const known = baselines.get(engine);
       const isKnown = known?.incarnation === incarnation;
+      if (isKnown && known.isEnded) return undefined;
       const gap = { engine, incarnation, readAt: isKnown ? known.readAt : readAt };
       await database.transaction(async (tx) => {
         await addGap(tx, gap);

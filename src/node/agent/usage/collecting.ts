@@ -1,5 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { EngineExit, OnlineAddresses, TrafficReading } from "../../engines/engine.ts";
+import type { EngineExit, Incarnation, OnlineAddresses, TrafficReading } from "../../engines/engine.ts";
 import type { Links } from "../config/links.ts";
 import { jittered } from "../contact/backoff.ts";
 import type { FaultReports } from "../contact/fault-reports.ts";
@@ -19,6 +19,8 @@ export interface Collecting {
   exited(name: DrivenEngine["name"], exit: EngineExit): void;
   /** Reads everything now. Never rejects. */
   collect(): Promise<void>;
+  /** An incarnation that an earlier process has left is gone. */
+  vanished(name: DrivenEngine["name"], incarnation: Incarnation): void;
   /** Tells Core of gaps that an earlier process has noted, and not told of. */
   tellGaps(gaps: readonly CounterGap[]): void;
   /** Waits for what is being counted. */
@@ -68,6 +70,13 @@ export function createCollecting(options: CollectingOptions): Collecting {
       message: `${engine} ${how}: what it carried ${since} is not counted`,
       details: { engine, incarnation, ...(readAt !== undefined && { readAt }), ...more },
       kept: () => void spool.forgetGap(gap).catch(failed),
+    });
+  }
+
+  function note(gap: CounterGap, tellNoted: (gap: CounterGap) => void): void {
+    noting = noting.then(async () => {
+      const noted = await spool.noteGap(gap).catch(failed);
+      if (noted !== undefined) tellNoted(noted);
     });
   }
 
@@ -122,16 +131,14 @@ export function createCollecting(options: CollectingOptions): Collecting {
       const readAt = name === "mtproto" ? samplers.get(name)?.lastAskedAt : undefined;
       const endedAt = options.now();
       const ended = signal === null ? `with code ${code}` : `by ${signal}`;
-      noting = noting
-        .then(() => spool.noteGap({ engine: name, incarnation, readAt }))
-        .then((gap) =>
-          tell(gap, `has ended ${ended}, and is started again`, {
-            lastWords: lastLines.slice(-5).join("\n"),
-            ...(gap.readAt !== undefined && { lostMs: Math.round(endedAt - gap.readAt) }),
-          }),
-        )
-        .catch(failed);
+      note({ engine: name, incarnation, readAt }, (gap) =>
+        tell(gap, `has ended ${ended}, and is started again`, {
+          lastWords: lastLines.slice(-5).join("\n"),
+          ...(gap.readAt !== undefined && { lostMs: Math.round(endedAt - gap.readAt) }),
+        }),
+      );
     },
+    vanished: (name, incarnation) => note({ engine: name, incarnation, readAt: undefined }, tellEarlier),
     tellGaps(gaps) {
       for (const gap of gaps) tellEarlier(gap);
     },

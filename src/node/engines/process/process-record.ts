@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { readText } from "../../../platform/files/read-text.ts";
 import { replaceFile } from "../../../platform/files/replace-file.ts";
 import { bootId, executableOf, isRunning } from "../../../platform/proc.ts";
+import type { Incarnation } from "../engine.ts";
 import type { EngineProcess } from "./engine-process.ts";
 
 /** Which process runs: what whoever comes after this process needs to find it again. */
@@ -29,13 +30,23 @@ export async function recordProcess(
   await replaceFile(path, `${JSON.stringify(record)}\n`, { synced: false });
 }
 
+/** The process that was noted last. It may be gone. */
+export async function lastRecorded(path: string): Promise<ProcessRecord | undefined> {
+  return parse((await readText(path)) ?? "");
+}
+
 /**
  * The process that was noted, if it still runs: the same one beyond doubt, by the run of the system, pid, start time and
  * program.
  */
 export async function recordedProcess(path: string): Promise<ProcessRecord | undefined> {
-  const record = parse((await readText(path)) ?? "");
+  const record = await lastRecorded(path);
   return record !== undefined && stillRuns(record) ? record : undefined;
+}
+
+/** Names the life of the counters of a process that was noted. */
+export function incarnationOf({ bootId: boot, pid, startTicks }: ProcessRecord): Incarnation {
+  return `${boot}/${pid}/${startTicks}`;
 }
 
 /** Notes that no process runs. */
@@ -56,7 +67,8 @@ export async function endRecorded(record: ProcessRecord, graceMs: number): Promi
   }
 }
 
-function stillRuns({ bootId: boot, pid, startTicks, executable }: ProcessRecord): boolean {
+/** Whether it still runs. */
+export function stillRuns({ bootId: boot, pid, startTicks, executable }: ProcessRecord): boolean {
   try {
     return boot === bootId() && isRunning(pid, startTicks) && executableOf(pid) === executable;
   } catch {

@@ -25,6 +25,8 @@ export interface LaunchOptions {
 export interface Launches {
   /** Where it is noted which process runs. */
   readonly record: string;
+  /** Where its API is. */
+  readonly apiSocket: string;
   /** After this time an Xray that does not answer is given up. */
   readonly timeoutMs: number;
   /** The launch of a plan, with these clients on its inbounds; usually those of its table. */
@@ -48,9 +50,7 @@ export function createLaunches(
     ...{ apiSocket, record, output, keepLines, timeoutMs, onCall, onLine },
   });
   return {
-    record,
-    timeoutMs,
-    of,
+    ...{ record, apiSocket, timeoutMs, of },
     async prepare() {
       try {
         await mkdir(runDir, { recursive: true, mode: 0o700 });

@@ -156,8 +156,9 @@ export class Supervision {
         record: this.#launches.record,
         kept,
         launchOf: (plan) => this.#launches.of(plan),
+        apiSocket: this.#launches.apiSocket,
         signal: this.#unwanted.signal,
-        tell: (note) => this.#options.events.line(note),
+        events: this.#options.events,
       });
       if (kept === undefined) return undefined;
       if (running === undefined) await this.#bringBack();
