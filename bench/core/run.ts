@@ -5,13 +5,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startPostgres } from "../../test/postgres.ts";
 import { moveToLoadCore } from "../child-server.ts";
+import { report } from "../node/report.ts";
 import { compare } from "../rounds.ts";
 import { bookedBytes } from "./booked-bytes.ts";
 import { measureFanOut, measureUnchanged } from "./configs.ts";
+import { measureHeartbeats } from "./heartbeats.ts";
+import { measureQuotaOverrun } from "./quota-overrun.ts";
 import { measureRendering } from "./rendering.ts";
 import { measureSubscriptionLinks } from "./subscription-links.ts";
 import { startUsageServer } from "./usage.ts";
-import { bytesPerMinute } from "./usage-bodies.ts";
+import { bytesPerMinute, nodes, users } from "./usage-bodies.ts";
 
 const only = process.argv[2] ?? "";
 const directory = mkdtempSync(join(tmpdir(), "garrison-bench-"));
@@ -31,6 +34,8 @@ for (const target of targets) {
 }
 const ofConfigs = { rendering: measureRendering, unchanged: measureUnchanged, watching: measureFanOut };
 for (const [name, measure] of Object.entries(ofConfigs)) if (`configs, ${name}`.includes(only)) await measure();
+if ("heartbeats".includes(only)) await measureHeartbeats();
+if ("quota overrun".includes(only)) await measureQuotaOverrun();
 if ("subscription links".includes(only)) await measureSubscriptionLinks();
 
 async function usage(about: string, { engine, entries, rate, ratio }: (typeof targets)[number]): Promise<void> {
@@ -53,6 +58,10 @@ async function usage(about: string, { engine, entries, rate, ratio }: (typeof ta
         `  target ${round(rate)} and ${ratio.toFixed(2)}  ${missed ? "MISSED" : "held"}  lost or doubled: ${lost} bytes` +
         `  others waited ${p99.toFixed(0)} ms (p99), ${most.toFixed(0)} ms at most`,
     );
+    // A round is all users on all nodes.
+    const inAll = `  ${nodes * users} entries, ${users} users on ${nodes} nodes`;
+    const atMost = engine === "SQLite" ? { atMost: 5_000 } : {};
+    report({ about: inAll, value: (1_000 * nodes * users) / result.ours, unit: "ms", ...atMost });
   } finally {
     await ours.close();
     await theirs.close();
