@@ -252,6 +252,7 @@ describe.each(engines)("Core on %s", (engine) => {
         capabilities: ["xray"],
         installId: "install-1",
         uptimeSeconds: 60n,
+        bootId: "boot-1",
         engines: [{ kind: EngineKind.XRAY, version: "26.3.27", state: EngineState.RUNNING, ports: [443] }],
         host: { cpuPercent: 12.5 },
         onlineUsers: 4n,
@@ -287,6 +288,7 @@ describe.each(engines)("Core on %s", (engine) => {
         onlineUsers: "4",
         clock: { unixMs: "5" },
         uptimeSeconds: "60",
+        bootId: "boot-1",
       });
     });
 

@@ -59,12 +59,13 @@ export function isCopy(standing: NodeStanding, installId: string, at: number, si
 
 /** What is to be noted of a heartbeat. */
 export function noteOf(standing: NodeStanding, request: HeartbeatRequest, at: number): HeartbeatNote {
-  const { applyState, engines, host, spools, onlineUsers, clock, uptimeSeconds, lastError } = request;
+  const { applyState, engines, host, spools, onlineUsers, clock, uptimeSeconds, bootId, lastError } = request;
   const seen = create(NodeObservationSchema, {
     applyState,
     engines,
     spools,
     uptimeSeconds,
+    bootId,
     ...(host && { host }),
     ...(onlineUsers !== undefined && { onlineUsers }),
     ...(clock && { clock }),

@@ -242,7 +242,7 @@ describeFleet((scene) => {
       .insertInto("inbound_day")
       .values([
         row(0, 2, 1_000n * mib, 960n * mib),
-        row(0, 1, 1_000n * mib, 900n * mib),
+        row(0, 1, 1_000n * mib, 700n * mib),
         row(1, 1, 10n * mib, 0n),
         row(1, 2, 0n, 100n * mib),
         row(9, 1, 1n, 1n),
@@ -256,7 +256,7 @@ describeFleet((scene) => {
       [2, false],
       [1, false],
     ]);
-    expect(rows[0]).toMatchObject({ day: from, inboundBytes: 1_000n * mib, userBytes: 900n * mib });
+    expect(rows[0]).toMatchObject({ day: from, inboundBytes: 1_000n * mib, userBytes: 700n * mib });
     expect((await compare({ from: timestampFromMs(start + hour), to: timestampFromMs(start + day) })).rows).toEqual(
       rows.slice(0, 2),
     );

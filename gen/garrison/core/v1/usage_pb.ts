@@ -665,7 +665,8 @@ export type InboundComparison = Message<"garrison.core.v1.InboundComparison"> & 
   userBytes: bigint;
 
   /**
-   * They differ by more than a twentieth, and by more than 16 MiB: users are not counted in full, or twice.
+   * They differ by more than 16 MiB and by more than what the wire adds: users have a twentieth more than the inbound, and
+   * are counted twice, or the inbound has a quarter more than users, who are not counted in full.
    *
    * @generated from field: bool drifts = 6;
    */

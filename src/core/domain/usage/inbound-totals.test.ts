@@ -20,8 +20,9 @@ test.each([
   [0n, 0n, false],
   [16n * mib, 0n, false],
   [16n * mib + 1n, 0n, true],
-  [1000n * mib, 950n * mib, false],
-  [1000n * mib, 949n * mib, true],
+  [1000n * mib, 800n * mib, false],
+  [1001n * mib, 800n * mib, true],
+  [1000n * mib, 1050n * mib, false],
   [1000n * mib, 1051n * mib, true],
   [10n * mib, 40n * mib, true],
 ])("an inbound of %d bytes with users of %d bytes drifts: %s", (inbound, users, expected) => {

@@ -24,12 +24,12 @@ export function inboundTotals(
 }
 
 /**
- * Users are not counted in full, or twice: they differ from their inbound by more than a twentieth. So much may be what
- * the wire adds, and as much as 16 MiB makes no difference at all.
+ * Users are not counted in full, or twice. Inbounds count what is on the wire: handshakes, encryption and whoever is not
+ * let in, up to a quarter of what users have. Users have no more than their inbound, but what was counted a moment later.
  */
 export function drifts(inboundBytes: bigint, userBytes: bigint): boolean {
-  const apart = inboundBytes > userBytes ? inboundBytes - userBytes : userBytes - inboundBytes;
-  return apart > leastApart && apart * 20n > inboundBytes;
+  const more = inboundBytes - userBytes;
+  return more > 0n ? more > leastApart && more * 4n > userBytes : -more > leastApart && -more * 20n > inboundBytes;
 }
 
 const leastApart = 16n * 1024n * 1024n;

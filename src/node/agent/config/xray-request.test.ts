@@ -43,15 +43,26 @@ test("other protocols stay as they are, and so does everything besides", () => {
   const routing = { rules: [{ outboundTag: "direct", port: 53 }] };
   const { config, users } = requestFor(inbound, {
     routing: JSON.stringify(routing),
-    extra: '{"dns":{"servers":["1.1.1.1"]}}',
+    extra:
+      '{"dns":{"servers":["1.1.1.1"]},"Policy":{"levels":{"0":{"connIdle":9}},"system":{"statsInboundUplink":false}}}',
   });
   expect(config).toEqual({
     dns: { servers: ["1.1.1.1"] },
+    Policy: {
+      levels: { 0: { connIdle: 9 } },
+      system: { statsInboundUplink: false, statsInboundDownlink: true },
+    },
     inbounds: [inbound],
     outbounds: JSON.parse(outbounds),
     routing,
   });
   expect(users).toEqual([]);
+});
+
+test("inbounds are counted, but where Xray would count no user of Hysteria then", () => {
+  const policyWith = (protocol: string) => requestFor({ tag: "in", protocol }).config.policy;
+  expect(policyWith("vless")).toEqual({ system: { statsInboundUplink: true, statsInboundDownlink: true } });
+  expect(policyWith("hysteria")).toBeUndefined();
 });
 
 test.each([

@@ -34,11 +34,28 @@ export function xrayRequest(service: XrayServiceConfig): StartRequest {
     }
     return { ...inbound, settings: { ...rest, clients: [] } };
   });
+  // With them Xray counts no user of Hysteria.
+  const counted = inbounds.some(({ protocol }) => protocol === "hysteria") ? extra : withInboundCounters(extra);
   return {
-    config: JSON.stringify({ ...extra, inbounds: emptied, outbounds, routing }),
+    config: JSON.stringify({ ...counted, inbounds: emptied, outbounds, routing }),
     users,
     excludeInbounds: [],
   };
+}
+
+/** Core compares inbounds with their users, unless the policy says otherwise. */
+function withInboundCounters(extra: Json): Json {
+  const policyName = nameIn(extra, "policy");
+  const policy = object(extra[policyName] ?? {}, "extra.policy");
+  const systemName = nameIn(policy, "system");
+  const system = object(policy[systemName] ?? {}, "extra.policy.system");
+  const counters = { statsInboundUplink: true, statsInboundDownlink: true };
+  return { ...extra, [policyName]: { ...policy, [systemName]: { ...counters, ...system } } };
+}
+
+/** How an object spells a name: Xray reads them in any case. */
+function nameIn(json: Json, name: string): string {
+  return Object.keys(json).find((each) => each.toLowerCase() === name) ?? name;
 }
 
 type Json = Readonly<Record<string, unknown>>;

@@ -38,3 +38,19 @@ test("a node that is drained knows it, until it is not", () => {
   });
   expect(seen).toEqual([true, true, false]);
 });
+
+test("a clock that is wrong is told once, until it is right again", () => {
+  const told: object[] = [];
+  const faults = { report: (fault: object) => void told.push(fault) };
+  const orders = createOrders({ version: "1.4.0", faults, log: createLog("node", "silent") });
+  for (const offsetMs of [undefined, 30_000, 31_000, 40_000, 5, -60_000]) orders.clockHeard(offsetMs);
+  expect(told).toMatchObject([
+    {
+      code: "CLOCK_SKEW",
+      severity: "warning",
+      details: { offsetMs: 31_000 },
+      message: expect.stringMatching(/31 s behind/),
+    },
+    { details: { offsetMs: -60_000 }, message: expect.stringMatching(/60 s ahead of/) },
+  ]);
+});

@@ -3,12 +3,14 @@ import type { Logger } from "../../../platform/telemetry/log.ts";
 import type { FaultReports } from "../contact/fault-reports.ts";
 import { isOlder } from "./versions.ts";
 
-/** What Core wants of the node as a whole, besides its config. */
+/** What Core says of the node as a whole, besides its config. */
 export interface Orders {
   /** The node is about to be taken away. */
   readonly isDraining: boolean;
   /** Core has said what it wants now. */
   heard(answer: Pick<HeartbeatResponse, "drain" | "minAgentVersion">): void;
+  /** This machine's clock is so many milliseconds behind Core's; undefined: it is not known. */
+  clockHeard(offsetMs: number | undefined): void;
 }
 
 /** Options of {@link createOrders}. */
@@ -23,6 +25,7 @@ export interface OrdersOptions {
 export function createOrders({ version, faults, log }: OrdersOptions): Orders {
   let isDraining = false;
   let toldOf = "";
+  let isClockWrong = false;
   return {
     get isDraining() {
       return isDraining;
@@ -45,5 +48,19 @@ export function createOrders({ version, faults, log }: OrdersOptions): Orders {
         details: { version, minAgentVersion },
       });
     },
+    clockHeard(offsetMs = 0) {
+      const wasWrong = isClockWrong;
+      isClockWrong = Math.abs(offsetMs) > mostSkewMs;
+      if (!isClockWrong || wasWrong) return;
+      const seconds = Math.round(Math.abs(offsetMs) / 1_000);
+      faults.report({
+        ...{ code: "CLOCK_SKEW", severity: "warning" },
+        message: `this server's clock is ${seconds} s ${offsetMs > 0 ? "behind" : "ahead of"} Core's: see to its time service`,
+        details: { offsetMs },
+      });
+    },
   };
 }
+
+/** So much is nothing to report. */
+const mostSkewMs = 30_000;
