@@ -1,8 +1,9 @@
+import { sql } from "kysely";
 import type { Database } from "../../platform/storage/database.ts";
 import { refusalOf } from "../domain/fleet/subscription-state.ts";
 import { createMemory } from "../domain/memory.ts";
 import type { FoundSubscription, SubscriptionLinkStore } from "../domain/subscription-links/subscription-documents.ts";
-import type { SubscriptionView, ViewedLink, ViewedProtocol } from "../domain/subscription-links/subscription-view.ts";
+import type { ViewedLink, ViewedProtocol } from "../domain/subscription-links/subscription-view.ts";
 import type { CoreSchema } from "./schema.ts";
 
 /** What subscription links show, as it is in the database. */
@@ -18,7 +19,7 @@ export interface ReadSubscriptionLinks extends SubscriptionLinkStore {
  * @param now milliseconds that only grow
  */
 export function createSubscriptionLinkStore(
-  { prepare }: Database<CoreSchema>,
+  { prepare, engine }: Database<CoreSchema>,
   now: () => number,
 ): ReadSubscriptionLinks {
   const find = prepare<{ hash: Uint8Array }, SubscriptionRow>((db, { hash }) =>
@@ -38,11 +39,9 @@ export function createSubscriptionLinkStore(
         "subscription.all_protocols",
         "account.name as user_name",
         "account.enabled as user_enabled",
+        linksAsJson(engine).as("links"),
       ])
       .where("subscription.token_hash", "=", hash),
-  );
-  const links = prepare<{ id: number }, LinkRow>((db, { id }) =>
-    db.selectFrom("link").select(["protocol", "uuid", "secret", "enabled"]).where("subscription_id", "=", id),
   );
   const allProtocols = prepare<object, ProtocolRow>((db) => protocolQuery(db));
   const chosenProtocols = prepare<{ id: number }, ProtocolRow>((db, { id }) =>
@@ -56,7 +55,6 @@ export function createSubscriptionLinkStore(
     capacity: 1,
     now,
   });
-  const chosen = async (id: number) => (await chosenProtocols.all({ id })).map(protocolOf);
 
   return {
     changed: () => everything.forget(),
@@ -64,9 +62,8 @@ export function createSubscriptionLinkStore(
       const row = await find.first({ hash: tokenHash });
       return row && foundOf(row, now);
     },
-    async read({ id, allProtocols: all, ...found }): Promise<SubscriptionView> {
-      const [linkRows, protocols = []] = await Promise.all([links.all({ id }), all ? everything.get("") : chosen(id)]);
-      return { ...found, links: linkRows.map(linkOf), protocols };
+    async protocolsOf({ id, allProtocols: all }) {
+      return all ? ((await everything.get("")) ?? []) : (await chosenProtocols.all({ id })).map(protocolOf);
     },
   };
 }
@@ -107,6 +104,7 @@ interface SubscriptionRow {
   all_protocols: number;
   user_name: string;
   user_enabled: number;
+  links: string;
 }
 
 function foundOf(row: SubscriptionRow, now: number): FoundSubscription {
@@ -121,20 +119,23 @@ function foundOf(row: SubscriptionRow, now: number): FoundSubscription {
     bytesUp: row.bytes_up,
     bytesDown: row.bytes_down,
     ...terms,
+    links: linksOf(row.links),
   };
 }
 
 const states = { "": "active", expired: "expired", quota: "over_quota" } as const;
 
-interface LinkRow {
-  protocol: string;
-  uuid: string;
-  secret: string;
-  enabled: number;
+/** The links of a subscription, in the row of it: a statement more would cost as much as all of this one. */
+function linksAsJson(engine: Database<CoreSchema>["engine"]) {
+  const [all, one] = engine === "sqlite" ? ["json_group_array", "json_array"] : ["json_agg", "json_build_array"];
+  const link = sql`${sql.raw(one)}(link.protocol, link.uuid, link.secret, link.enabled)`;
+  return sql<string>`(select coalesce(${sql.raw(all)}(${link}), '[]') from link where subscription_id = subscription.id)`;
 }
 
-function linkOf({ enabled, ...link }: LinkRow): ViewedLink {
-  return { ...link, enabled: enabled === 1 };
+/** Reads {@link linksAsJson}. */
+function linksOf(json: string): ViewedLink[] {
+  const links: [string, string, string, number][] = JSON.parse(json);
+  return links.map(([protocol, uuid, secret, enabled]) => ({ protocol, uuid, secret, enabled: enabled === 1 }));
 }
 
 interface ProtocolRow {

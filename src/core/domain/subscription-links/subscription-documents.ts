@@ -7,7 +7,7 @@ import { type AnswerFormat, type CallerHeaders, chooseFormat } from "./format-ch
 import { formats } from "./formats/formats.ts";
 import { shareLink } from "./formats/links/share-link.ts";
 import { type Connection, renderPage } from "./page/page.ts";
-import type { SubscriptionView } from "./subscription-view.ts";
+import type { SubscriptionView, ViewedProtocol } from "./subscription-view.ts";
 
 /** Nobody has this link, or it is not to be told whose it was. */
 export class SubscriptionLinkUnknown extends Error {
@@ -19,8 +19,8 @@ export class SubscriptionLinkUnknown extends Error {
   }
 }
 
-/** A subscription, without what it holds. */
-export interface FoundSubscription extends Omit<SubscriptionView, "links" | "protocols"> {
+/** A subscription, without the protocols that it has. */
+export interface FoundSubscription extends Omit<SubscriptionView, "protocols"> {
   readonly id: number;
   /** It has every protocol of every node. */
   readonly allProtocols: boolean;
@@ -30,8 +30,8 @@ export interface FoundSubscription extends Omit<SubscriptionView, "links" | "pro
 export interface SubscriptionLinkStore {
   /** The subscription of a token, as it is at `now`, in milliseconds since 1970. */
   find(tokenHash: Uint8Array, now: number): Promise<FoundSubscription | undefined>;
-  /** What it holds. */
-  read(found: FoundSubscription): Promise<SubscriptionView>;
+  /** The node protocols that it has access to. */
+  protocolsOf(found: FoundSubscription): Promise<readonly ViewedProtocol[]>;
 }
 
 /** Options of {@link createSubscriptionDocuments}. */
@@ -71,16 +71,15 @@ export function createSubscriptionDocuments(options: SubscriptionDocumentsOption
       const found = await store.find(hashSubscriptionToken(token), now());
       if (found === undefined || found.state === "disabled" || found.state === "expired")
         throw new SubscriptionLinkUnknown();
-      const view = await store.read(found);
       const format = asked ?? chooseFormat(caller);
-      const endpoints = endpointsOf(view);
-      const headers = documentHeaders(view, format);
+      const endpoints = endpointsOf({ ...found, protocols: await store.protocolsOf(found) });
+      const headers = documentHeaders(found, format);
       if (format !== "page") {
         const { contentType, body } = formats[format](endpoints);
         return { format, contentType, document: body, headers };
       }
       const connections = connectionsOf(endpoints);
-      const document = await renderPage({ view, url: url(token), connections, now: now() }, pace);
+      const document = await renderPage({ view: found, url: url(token), connections, now: now() }, pace);
       return { format, contentType: "text/html; charset=utf-8", document, headers };
     },
   };
