@@ -5,7 +5,7 @@ MACHINE_PATH := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install xray sing-box gen fmt lint test conformance bench bench-node bench-core soak run
+.PHONY: help install xray sing-box gen fmt lint test conformance bench bench-node bench-core soak soak-core run
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -60,6 +60,9 @@ bench-core: install ## what Core carries: reports of usage a second, on both dat
 
 soak: xray ## use and misuse a node at random for ten minutes; SECONDS and SEED choose otherwise
 	@node test/soak/run.ts $(or $(SECONDS),600) $(SEED)
+
+soak-core: xray ## kill node, Core, Xray and the network between them at random for ten minutes, and count every byte
+	@node test/soak/exactly-once/run.ts $(or $(SECONDS),600) $(or $(SEED),random) $(DATABASE) $(RESUME)
 
 # The recipe becomes the program, which so gets the signals that make hands on. With it ends Xray, unless the variable
 # says otherwise.
