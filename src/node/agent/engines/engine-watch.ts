@@ -58,7 +58,9 @@ export function watchEngine(ends: EngineEnds, now: () => number): EngineWatch {
     status({ kind, counted }, ports) {
       const state = counted?.state ?? "stopped";
       return create(EngineStatusSchema, {
-        ...{ kind, version: counted?.version ?? "", state: states[state], restarts },
+        ...{ kind, version: counted?.version ?? "", restarts },
+        // Its config names ports: it shall run.
+        state: state === "stopped" && ports.length > 0 ? Told.FAILED : states[state],
         ...(startedAt !== undefined && { startedAtMs: BigInt(startedAt) }),
         ports: state === "stopped" ? [] : [...ports],
       });
