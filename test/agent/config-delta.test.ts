@@ -8,6 +8,7 @@ import {
   ConfigOperationSchema,
   XrayClientKeySchema,
 } from "../../gen/garrison/core/v1/node_config_pb.ts";
+import { ContentParts } from "../../src/core/domain/content/content-parts.ts";
 import { difference } from "../../src/core/domain/content/difference.ts";
 import { renderConfig } from "../../src/core/domain/render/render.ts";
 import { digestOf } from "../../src/node/agent/config/config-content.ts";
@@ -30,7 +31,8 @@ test("whatever Core changes in a config, its delta leads the agent there", async
       arbitraryLinks,
       async (nodeA, linksA, nodeB, linksB) => {
         const [a, b] = [await renderConfig(nodeA, linksA, noPace), await renderConfig(nodeB, linksB, noPace)];
-        const read = afterDelta(a.content, deltaOf(await difference(a.content, b.content, noPace), b.digest));
+        const operations = await difference(new ContentParts(a.content), new ContentParts(b.content), noPace);
+        const read = afterDelta(a.content, deltaOf(operations, b.digest));
         expect(read?.content).toBe(b.content);
         expect(read?.config).toMatchObject({ revision: 2n, digest: b.digest });
         if (read !== undefined) expect(contentOf(read.config)).toBe(b.content);

@@ -10,15 +10,15 @@ const worthwhile = 0.3;
 
 /** The way from a config to the newest one. Undefined where it is not shorter, or either is not kept any more. */
 export async function deltaBetween(
-  library: Pick<ConfigLibrary, "content">,
+  library: Pick<ConfigLibrary, "parts">,
   baseDigest: string,
   { revision, digest }: ConfigHead,
   pace: Pace,
 ): Promise<ConfigDelta | undefined> {
-  const [from, to] = await Promise.all([library.content(baseDigest), library.content(digest)]);
+  const [from, to] = await Promise.all([library.parts(baseDigest), library.parts(digest)]);
   if (from === undefined || to === undefined) return undefined;
-  const limit = to.length * worthwhile;
-  if (Math.abs(to.length - from.length) > limit) return undefined;
+  const limit = to.content.length * worthwhile;
+  if (Math.abs(to.content.length - from.content.length) > limit) return undefined;
   const operations = await difference(from, to, pace);
   const delta = create(ConfigDeltaSchema, { baseDigest, revision: BigInt(revision), digest, operations });
   return toBinary(ConfigDeltaSchema, delta).length > limit ? undefined : delta;

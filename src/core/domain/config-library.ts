@@ -4,6 +4,7 @@ import { gzip } from "node:zlib";
 import type { ConfigHead } from "./config-store.ts";
 import type { StoredConfig } from "./configs.ts";
 import { readConfig } from "./content/config-message.ts";
+import { ContentParts } from "./content/content-parts.ts";
 import type { Pace } from "./pace.ts";
 
 /** Options of {@link createConfigLibrary}. */
@@ -17,8 +18,8 @@ export interface ConfigLibraryOptions {
 
 /** Configs that were asked for lately, in the forms in which they were. */
 export interface ConfigLibrary {
-  /** The content with a digest. Undefined: it is not kept any more. */
-  content(digest: string): Promise<string | undefined>;
+  /** The content with a digest, taken apart. Undefined: it is not kept any more. */
+  parts(digest: string): Promise<ContentParts | undefined>;
   /** The config that a node shall run. Undefined: it is not kept any more. */
   config(head: ConfigHead): Promise<StoredConfig | undefined>;
 }
@@ -27,6 +28,7 @@ export interface ConfigLibrary {
 export function createConfigLibrary({ load, pace, capacity }: ConfigLibraryOptions): ConfigLibrary {
   const contents = new Map<string, Promise<string | undefined>>();
   const sizes = new Map<string, number>();
+  const parts = new Map<string, ContentParts>();
   const configs = new Map<string, StoredConfig>();
   let held = 0;
 
@@ -34,6 +36,7 @@ export function createConfigLibrary({ load, pace, capacity }: ConfigLibraryOptio
     held -= sizes.get(digest) ?? 0;
     sizes.delete(digest);
     contents.delete(digest);
+    parts.delete(digest);
     for (const key of configs.keys()) if (key.endsWith(digest)) configs.delete(key);
   }
 
@@ -65,7 +68,13 @@ export function createConfigLibrary({ load, pace, capacity }: ConfigLibraryOptio
   }
 
   return {
-    content: contentOf,
+    async parts(digest) {
+      const content = await contentOf(digest);
+      if (content === undefined) return undefined;
+      const taken = parts.get(digest) ?? new ContentParts(content);
+      if (contents.has(digest)) parts.set(digest, taken);
+      return taken;
+    },
     async config(head) {
       const content = await contentOf(head.digest);
       if (content === undefined) return undefined;

@@ -8,16 +8,15 @@ import {
   XrayClientSchema,
 } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
 import type { Pace } from "../pace.ts";
-import { readClientRef, readMtproto, readTerms, readXray } from "./config-message.ts";
-import { byEmail, type InboundParts, inboundParts } from "./inbound.ts";
-import { elementsOf, membersOf } from "./json-spans.ts";
+import { readClientRef, readMtproto, readTerms } from "./config-message.ts";
+import type { ContentParts, XrayParts } from "./content-parts.ts";
+import { byEmail, type InboundParts } from "./inbound.ts";
+import { membersOf } from "./json-spans.ts";
 import { unlikePart } from "./unlike-part.ts";
 
-/** What makes `to` of `from`, two contents of configs, step by step. No steps: they are equal. */
-export async function difference(from: string, to: string, pace: Pace): Promise<ConfigOperation[]> {
-  if (from === to) return [];
-  const [before, after] = [partsOf(from), partsOf(to)];
-  await pace();
+/** What makes `after` of `before`, two contents of configs, step by step. No steps: they are equal. */
+export async function difference(before: ContentParts, after: ContentParts, pace: Pace): Promise<ConfigOperation[]> {
+  if (before.content === after.content) return [];
   const steps = [
     ...(await xraySteps(before.xray, after.xray, pace)),
     ...mtprotoSteps(before.mtproto, after.mtproto),
@@ -32,28 +31,13 @@ export async function difference(from: string, to: string, pace: Pace): Promise<
 
 type Step = Exclude<ConfigOperation["operation"], { case: undefined }>;
 
-/** The members of a content, as texts. */
-function partsOf(content: string) {
-  const members = membersOf(content);
-  const services = membersOf(members.get("services") ?? "{}");
-  return {
-    xray: services.get("xray"),
-    mtproto: services.get("mtproto"),
-    links: members.get("clientMap") ?? "{}",
-    mtprotoLinks: members.get("mtprotoClientMap") ?? "{}",
-    terms: members.get("subscriptionTerms") ?? "{}",
-  };
-}
-
-type Parts = ReturnType<typeof partsOf>;
-
 /** The entries of two maps, as texts, without most of those that are the same. */
 function unlikeMembers(before: string, after: string): [Map<string, string>, Map<string, string>] {
   const [from, to] = unlikePart(before, after, '"');
   return [membersOf(from), membersOf(to)];
 }
 
-function linkSteps(before: Parts, after: Parts, pace: Pace): Promise<Step[]> {
+function linkSteps(before: ContentParts, after: ContentParts, pace: Pace): Promise<Step[]> {
   const sameMtproto = before.mtprotoLinks === after.mtprotoLinks;
   const [from, to] = sameMtproto ? unlikeMembers(before.links, after.links) : [before, after].map(withMtproto);
   const mtproto = membersOf(after.mtprotoLinks);
@@ -65,7 +49,7 @@ function linkSteps(before: Parts, after: Parts, pace: Pace): Promise<Step[]> {
 }
 
 /** All links; those of MTProto are told from others by white space. */
-function withMtproto({ links, mtprotoLinks }: Parts): Map<string, string> {
+function withMtproto({ links, mtprotoLinks }: ContentParts): Map<string, string> {
   const mtproto = membersOf(mtprotoLinks);
   return new Map([...membersOf(links)].map(([uuid, client]) => [uuid, mtproto.has(uuid) ? ` ${client}` : client]));
 }
@@ -102,13 +86,13 @@ function mtprotoSteps(before: string | undefined, after: string | undefined): St
   ];
 }
 
-async function xraySteps(before: string | undefined, after: string | undefined, pace: Pace): Promise<Step[]> {
-  if (before === after) return [];
+async function xraySteps(before: XrayParts | undefined, after: XrayParts | undefined, pace: Pace): Promise<Step[]> {
+  if (before?.text === after?.text) return [];
   if (after === undefined) return [{ case: "removeXray", value: true }];
-  const whole: Step[] = [{ case: "replaceXray", value: readXray(after) }];
+  const whole: Step[] = [{ case: "replaceXray", value: after.message }];
   if (before === undefined) return whole;
-  const [from, to] = [readXray(before), readXray(after)];
-  const inbounds = await inboundSteps(from.inbounds, to.inbounds, pace);
+  const [from, to] = [before.message, after.message];
+  const inbounds = from.inbounds === to.inbounds ? [] : await inboundSteps(before.inbounds, after.inbounds, pace);
   if (inbounds === undefined) return whole;
   const steps: Step[] = [];
   if (from.outbounds !== to.outbounds) steps.push({ case: "replaceXrayOutbounds", value: to.outbounds });
@@ -119,10 +103,11 @@ async function xraySteps(before: string | undefined, after: string | undefined, 
 }
 
 /** Undefined: no steps lead there, because inbounds would stand in another order. */
-async function inboundSteps(before: string, after: string, pace: Pace): Promise<Step[] | undefined> {
-  if (before === after) return [];
-  const from = new Map(elementsOf(before).map((text) => byTag(inboundParts(text))));
-  const to = new Map(elementsOf(after).map((text) => byTag(inboundParts(text))));
+async function inboundSteps(
+  from: ReadonlyMap<string, InboundParts>,
+  to: ReadonlyMap<string, InboundParts>,
+  pace: Pace,
+): Promise<Step[] | undefined> {
   await pace();
   const kept = [...from.keys()].filter((tag) => to.has(tag));
   const added = [...to.keys()].filter((tag) => !from.has(tag));
@@ -136,10 +121,6 @@ async function inboundSteps(before: string, after: string, pace: Pace): Promise<
     steps.push(...(ofClients ?? [{ case: "putXrayInbound", value: inbound.text } as const]));
   }
   return steps;
-}
-
-function byTag(inbound: InboundParts): [string, InboundParts] {
-  return [inbound.tag, inbound];
 }
 
 async function clientSteps(inboundTag: string, before: InboundParts, after: InboundParts, pace: Pace): Promise<Step[]> {

@@ -10,8 +10,17 @@ export interface InboundParts {
   readonly clients: string;
 }
 
-/** Takes an inbound apart. */
-export function inboundParts(text: string): InboundParts {
+/** Takes inbounds apart. */
+export function byTag(inbounds: readonly string[]): Map<string, InboundParts> {
+  return new Map(inbounds.map(inboundParts).map((inbound) => [inbound.tag, inbound]));
+}
+
+/** Users of an inbound, each as its text, by `email`. */
+export function byEmail(clients: string): Map<string, string> {
+  return new Map(elementsOf(clients).map((client) => [(JSON.parse(client) as { email: string }).email, client]));
+}
+
+function inboundParts(text: string): InboundParts {
   const { settings = "{}", ...rest } = Object.fromEntries(membersOf(text));
   const { clients = "[]", ...others } = Object.fromEntries(membersOf(settings));
   return {
@@ -20,9 +29,4 @@ export function inboundParts(text: string): InboundParts {
     shell: JSON.stringify([rest, others]),
     clients,
   };
-}
-
-/** Users of an inbound, each as its text, by `email`. */
-export function byEmail(clients: string): Map<string, string> {
-  return new Map(elementsOf(clients).map((client) => [(JSON.parse(client) as { email: string }).email, client]));
 }
