@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 /** A server in a process of its own. */
 export interface ChildServer {
   readonly port: number;
+  readonly pid: number;
   close(): Promise<void>;
 }
 
@@ -46,6 +47,7 @@ export async function startServer(script: string, args: readonly string[] = []):
   ]);
   return {
     port: Number(line),
+    pid: child.pid ?? 0,
     async close() {
       child.kill("SIGTERM");
       await exited;

@@ -10,6 +10,7 @@ import { compare } from "../rounds.ts";
 import { bookedBytes } from "./booked-bytes.ts";
 import { measureFanOut, measureUnchanged } from "./configs.ts";
 import { measureHeartbeats } from "./heartbeats.ts";
+import { measureManyNodes } from "./many-nodes.ts";
 import { measureQuotaOverrun } from "./quota-overrun.ts";
 import { measureRendering } from "./rendering.ts";
 import { measureSubscriptionLinks } from "./subscription-links.ts";
@@ -35,6 +36,7 @@ for (const target of targets) {
 const ofConfigs = { rendering: measureRendering, unchanged: measureUnchanged, watching: measureFanOut };
 for (const [name, measure] of Object.entries(ofConfigs)) if (`configs, ${name}`.includes(only)) await measure();
 if ("heartbeats".includes(only)) await measureHeartbeats();
+if ("many nodes".includes(only)) await measureManyNodes();
 if ("quota overrun".includes(only)) await measureQuotaOverrun();
 if ("subscription links".includes(only)) await measureSubscriptionLinks();
 
