@@ -510,7 +510,7 @@ export const comments: Readonly<Record<string, string>> = {
   "garrison.core.v1.Node.port": "The TCP port of the agent's own API. 0: it is not reached from outside.",
   "garrison.core.v1.Node.region": "The region, such as `eu-west`.",
   "garrison.core.v1.Node.enabled": "It serves users. A node that does not is given a config without users and is left out of subscriptions' links; what it still reports is booked.",
-  "garrison.core.v1.Node.draining": "It is about to be taken away: subscriptions' links leave it out, and those who have its links use it still. It does not let in subscriptions that were created since.",
+  "garrison.core.v1.Node.draining": "It is about to be taken away. It does not let in subscriptions that were created since, and their links leave it out. Those who use it use it still: the links of older subscriptions have it last, where no app chooses it by itself.",
   "garrison.core.v1.Node.rate_limit_bps": "Bits per second that its network can carry. Usage beyond it is implausible and kept aside. 0: not known.",
   "garrison.core.v1.Node.state": "How it does.",
   "garrison.core.v1.Node.sync_status": "How it stands to the newest config.",

@@ -90,8 +90,8 @@ export type Node = Message<"garrison.core.v1.Node"> & {
   enabled: boolean;
 
   /**
-   * It is about to be taken away: subscriptions' links leave it out, and those who have its links use it still. It does
-   * not let in subscriptions that were created since.
+   * It is about to be taken away. It does not let in subscriptions that were created since, and their links leave it out.
+   * Those who use it use it still: the links of older subscriptions have it last, where no app chooses it by itself.
    *
    * @generated from field: bool draining = 10;
    */

@@ -14,7 +14,7 @@ export const privacyHeaders: DocumentHeaders = {
 };
 
 /** What apps read beside the document of a subscription; and what keeps a page to itself. */
-export function documentHeaders(view: Omit<SubscriptionView, "links" | "protocols">, format: AnswerFormat) {
+export function documentHeaders(view: Facts, format: AnswerFormat): DocumentHeaders {
   const headers: Record<string, string> = {
     "subscription-userinfo": userInfoOf(view),
     "profile-update-interval": `${updateHours}`,
@@ -22,20 +22,16 @@ export function documentHeaders(view: Omit<SubscriptionView, "links" | "protocol
   };
   if (format === "page") headers["content-security-policy"] = pagePolicy;
   else headers["content-disposition"] = dispositionOf(view.title);
-  return headers satisfies DocumentHeaders;
+  return headers;
 }
+
+type Facts = Pick<SubscriptionView, "title" | "bytesUp" | "bytesDown" | "periodBytes" | "quotaBytes" | "expiresAt">;
 
 /** How often apps fetch a subscription anew. */
 const updateHours = 12;
 
 /** Of the period, as the quota is. Its two directions are known as long as it is the only one. */
-function userInfoOf({
-  bytesUp,
-  bytesDown,
-  periodBytes,
-  quotaBytes,
-  expiresAt,
-}: Omit<SubscriptionView, "links" | "protocols">): string {
+function userInfoOf({ bytesUp, bytesDown, periodBytes, quotaBytes, expiresAt }: Facts): string {
   const isWhole = bytesUp + bytesDown === periodBytes;
   const upload = isWhole ? bytesUp : 0n;
   const expire = expiresAt === null ? 0 : Math.floor(expiresAt / 1000);
