@@ -268,14 +268,14 @@ describe.each(engines)("configs on %s", (engine) => {
     expect(await statusOf()).toMatchObject({ sync_status: "synced", reported_revision: 1, in_error: 0 });
     await publish(1);
     expect(await statusOf()).toMatchObject({ sync_status: "pending", desired_revision: 2 });
-    const told = { message: "no", code: "ENGINE_TEST_FAILED", revision: 2n };
-    await client.reportError({ ...told, details: { tries: 2 }, occurrences: 3 });
+    const told = { message: "no\0", code: "ENGINE_TEST_FAILED", revision: 2n };
+    await client.reportError({ ...told, details: { tries: 2, last: "\0" }, occurrences: 3 });
     expect(await statusOf()).toMatchObject({
       sync_status: "failed",
       in_error: 1,
       error_code: "ENGINE_TEST_FAILED",
       error_message: "no",
-      error_details: '{"tries":2}',
+      error_details: String.raw`{"tries":2,"last":"\u0000"}`,
       error_occurrences: 3,
     });
     expect(await outcomes()).toEqual(["applied", "failed"]);

@@ -3,6 +3,7 @@ import { create, toJsonString } from "@bufbuild/protobuf";
 import type { HeartbeatRequest } from "../../../gen/garrison/core/v1/node_agent_pb.ts";
 import { ApplyState } from "../../../gen/garrison/core/v1/node_status_pb.ts";
 import { NodeObservationSchema } from "../../../gen/garrison/core/v1/nodes_pb.ts";
+import { storable } from "./sync-status.ts";
 
 /** What Core knows of a node that a heartbeat is judged by. */
 export interface NodeStanding {
@@ -81,8 +82,8 @@ export function noteOf(standing: NodeStanding, request: HeartbeatRequest, at: nu
     observed: toJsonString(NodeObservationSchema, seen),
     syncStatus: syncStatusAfter(standing, request),
     desiredRevision: standing.desiredRevision,
-    faultCode: lastError?.code ?? "",
-    faultMessage: lastError?.message ?? "",
+    faultCode: storable(lastError?.code ?? ""),
+    faultMessage: storable(lastError?.message ?? ""),
   };
 }
 

@@ -77,7 +77,7 @@ function lossOf({ message, details: { lastWords: _, ...details } = {} }: ReportE
 function changeBy(state: SyncState, report: ReportErrorRequest): SyncChange {
   const { revision, severity, code, message } = report;
   const occurrences = Math.max(1, report.occurrences);
-  const error = { code: code ?? "", message, details: detailsOf(report), occurrences };
+  const error = { code: storable(code ?? ""), message: storable(message), details: detailsOf(report), occurrences };
   if (severity === ErrorSeverity.WARNING) return { error };
   if (revision === undefined && severity !== ErrorSeverity.UNSPECIFIED) return { error, inError: true };
   const isOld = revision !== undefined && Number(revision) < state.reportedRevision;
@@ -85,6 +85,11 @@ function changeBy(state: SyncState, report: ReportErrorRequest): SyncChange {
   const history: SyncChange = revision === undefined && state.outcome !== "" ? {} : { outcome: "failed" };
   if (isOld) return history;
   return { ...history, error, inError: true, syncStatus: code === "ROLLED_BACK" ? "rolled_back" : "failed" };
+}
+
+/** PostgreSQL keeps no zero characters, which the last words of a program may have. */
+export function storable(text: string): string {
+  return text.replaceAll("\0", "");
 }
 
 function detailsOf({ details }: ReportErrorRequest): string {
