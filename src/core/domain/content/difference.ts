@@ -17,6 +17,7 @@ import { unlikePart } from "./unlike-part.ts";
 /** What makes `after` of `before`, two contents of configs, step by step. No steps: they are equal. */
 export async function difference(before: ContentParts, after: ContentParts, pace: Pace): Promise<ConfigOperation[]> {
   if (before.content === after.content) return [];
+  await pace();
   const steps = [
     ...(await xraySteps(before.xray, after.xray, pace)),
     ...mtprotoSteps(before.mtproto, after.mtproto),
