@@ -24,6 +24,8 @@ const grpcHeaders = { "content-type": "application/grpc", te: "trailers", "x-api
 type Shape = Pick<Load, "clients" | "parallel" | "amount">;
 
 const busy: Shape = { clients: 4, parallel: 32, amount: { seconds } };
+// As panels call: each waits for its answer before it asks again.
+const patient: Shape = { clients: 16, parallel: 1, amount: { seconds } };
 const directory = mkdtempSync(join(tmpdir(), "garrison-bench-"));
 process.once("exit", () => rmSync(directory, { recursive: true }));
 const bodies = {
@@ -41,6 +43,7 @@ const servers = {
   grpcJs: await startServer(script("serve-grpc-js.ts")),
   connectFastify: await startServer(script("serve-connect-fastify.ts")),
   fastify: await startServer(script("serve-fastify.ts")),
+  bare: await startServer(script("serve-bare.ts")),
 };
 moveToLoadCore(); // the uploads are sent from here
 const awake = keepLoadCoreAwake();
@@ -53,12 +56,15 @@ try {
 }
 
 async function main(): Promise<void> {
-  const { short, router, grpcJs, connectFastify, fastify } = servers;
+  const { short, router, grpcJs, connectFastify, fastify, bare } = servers;
   const unary = (server: ChildServer) => grpc(server, "GetStats", bodies.statFrame, busy);
+  const oneByOne = (server: ChildServer) => grpc(server, "GetStats", bodies.statFrame, patient);
   const lines = (server: ChildServer, calls: number) =>
     times(streamLength, grpc(server, "GetLogs", bodies.emptyFrame, few(calls)));
   await report("unary gRPC, of grpc-js", 0.95, unary(short), unary(grpcJs));
   await report("unary gRPC, of the router", undefined, unary(short), unary(router));
+  await report("unary gRPC one by one, of grpc-js", undefined, oneByOne(short), oneByOne(grpcJs));
+  await report("unary gRPC one by one, of Node's bare HTTP/2", undefined, oneByOne(short), oneByOne(bare));
   await report("server streaming, of grpc-js", 3.5, lines(short, 3), lines(grpcJs, 1));
   await report("client streaming, of grpc-js", 1.2, uploads(short), uploads(grpcJs));
   await report("unary Connect over HTTP/1.1, of the stock handler", 2.2, connect(short), connect(connectFastify));
