@@ -7,9 +7,10 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { NodeProtocolService } from "../../../gen/garrison/core/v1/node_protocols_pb.ts";
 import { NodeService, SyncStatus } from "../../../gen/garrison/core/v1/nodes_pb.ts";
 import { VpnProtocol } from "../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
-import { migrations } from "../../../src/core/store/migrations.ts";
-import { type CoreSchema, int64Columns } from "../../../src/core/store/schema.ts";
-import { type Database, openDatabase } from "../../../src/platform/storage/database.ts";
+import { openCoreDatabase } from "../../../src/core/store/open.ts";
+import type { CoreSchema } from "../../../src/core/store/schema.ts";
+import type { Database } from "../../../src/platform/storage/database.ts";
+import { createLog } from "../../../src/platform/telemetry/log.ts";
 import { type Call, openPlace } from "../../cli/garrison.ts";
 import { startPostgres } from "../../postgres.ts";
 import { type FaultProxy, startFaultProxy } from "../../support/fault-proxy.ts";
@@ -109,8 +110,11 @@ export async function startFleet({ engine, resume }: FleetOptions): Promise<Flee
   });
   await core.start();
   const key = (await readFile(join(place.dataDir, "core/admin-key"), "utf8")).trim();
-  const location = url === undefined ? { file: join(place.dataDir, "core/core.db") } : { url };
-  const database = await openDatabase<CoreSchema>({ ...location, migrations, int64: int64Columns });
+  const database = await openCoreDatabase({
+    url,
+    dataDir: join(place.dataDir, "core"),
+    log: createLog("core", "silent"),
+  });
   const transport = createConnectTransport({
     baseUrl: coreUrl,
     httpVersion: "1.1",
