@@ -5,7 +5,7 @@ MACHINE_PATH := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install xray sing-box gen fmt lint test conformance bench bench-node bench-core soak soak-core run
+.PHONY: help install xray sing-box mihomo gen fmt lint test conformance bench bench-node bench-core soak soak-core run
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -42,7 +42,10 @@ lint: install ## check style, types, layers, dead code and the contract
 	tsc --noEmit
 	knip
 
-test: xray sing-box ## run everything that CI runs
+mihomo: install
+	@bin/garrison engines install mihomo >/dev/null
+
+test: xray sing-box mihomo ## run everything that CI runs
 	@scripts/test-packages
 	@node test/run.ts
 

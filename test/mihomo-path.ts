@@ -1,2 +1,10 @@
-/** The Mihomo that `MIHOMO_PATH` names, which suites use as a client where there is one. */
-export const mihomoPath: string | undefined = process.env.MIHOMO_PATH || undefined;
+import { findEngine } from "../src/node/engines/install/locate.ts";
+import { pinnedEngines } from "../src/node/engines/install/pinned.ts";
+
+/** The Mihomo that suites use as a client of its own kind. Fails, saying what to do, without one. */
+export async function mihomoPath(): Promise<string> {
+  const found = await findEngine(pinnedEngines.mihomo);
+  if (found === undefined)
+    throw new Error("these tests need a real Mihomo: run `bin/garrison engines install mihomo` first");
+  return found;
+}

@@ -23,7 +23,7 @@ export const enginesCommand: Command = {
   },
   details: [
     `Engines:\n${Object.values(pinnedEngines)
-      .map(({ name, version, about }) => `  ${name.padEnd(10)}${version.padEnd(10)}${about}`)
+      .map(({ name, version, about }) => `  ${name.padEnd(10)}${version.padEnd(14)}${about}`)
       .join("\n")}`,
     "telemt, the engine of MTProto, is in no registry and has no pinned archive: TELEMT_PATH names the node's.",
     `Environment variables:\n${variablesAsText(installVariables)}`,
@@ -83,7 +83,7 @@ async function describe(engine: PinnedEngine, env: Env): Promise<string> {
   if (path === undefined)
     return `${name}not installed (garrison engines install ${engine.name} brings ${engine.version})`;
   try {
-    return `${name}${(await versionOf(path, engine)).padEnd(10)}${path}`;
+    return `${name}${(await versionOf(path, engine)).padEnd(14)}${path}`;
   } catch (error) {
     if (error instanceof NotThisEngine) return `${name}unusable  ${error.message}`;
     throw error;

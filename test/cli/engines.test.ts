@@ -118,8 +118,9 @@ test("garrison engines list tells what is installed, what is not, and what does 
   const xray = { XRAY_EXECUTABLE_PATH: join(bin, "my-xray") };
   const { stdout } = await place.finish(["engines", "list"], { ...xray, PATH: "/usr/bin:/bin" });
   expect(stdout.split("\n")).toEqual([
-    `xray      26.3.27   ${join(bin, "my-xray")}`,
+    `xray      26.3.27       ${join(bin, "my-xray")}`,
     "sing-box  not installed (garrison engines install sing-box brings 1.14.1)",
+    "mihomo    not installed (garrison engines install mihomo brings 1.19.23)",
     "",
   ]);
   const broken = await place.finish(["engines", "list"], { ...xray, PATH: `${bin}:/usr/bin:/bin` });

@@ -148,10 +148,10 @@ describe("sing-box", () => {
   });
 });
 
-describe.skipIf(mihomoPath === undefined)("mihomo", () => {
+describe("mihomo", () => {
   test("Mihomo takes the document as it is", async () => {
     const file = await writtenTo("clash.yaml", formats.clash(node.endpoints).body);
-    const { stdout } = await run(mihomoPath ?? "", ["-t", "-d", directory, "-f", file]);
+    const { stdout } = await run(await mihomoPath(), ["-t", "-d", directory, "-f", file]);
     expect(stdout).toContain("test is successful");
     expect(stdout).not.toMatch(/level=(warn|error)/);
   });
@@ -161,7 +161,7 @@ describe.skipIf(mihomoPath === undefined)("mihomo", () => {
     expect(config.proxies.map(({ name }: { name: string }) => name)).toEqual(namesFor("mihomo"));
     const ways = ["Proxy", ...namesFor("mihomo")];
     const client = await startProxyClient({
-      executable: mihomoPath ?? "",
+      executable: await mihomoPath(),
       args: ["-d", directory, "-f", "-"],
       outbounds: ways.map((name) => ({ name })),
       configOf: (ports) => ({
@@ -191,7 +191,7 @@ describe.skipIf(mihomoPath === undefined)("mihomo", () => {
     const endpoints = node.endpoints.filter(({ name }) => ways.includes(name));
     const path = await writtenTo("links.txt", formats.links(endpoints).body);
     const client = await startProxyClient({
-      executable: mihomoPath ?? "",
+      executable: await mihomoPath(),
       args: ["-d", directory, "-f", "-"],
       outbounds: ways.map((name) => ({ name })),
       configOf: (ports) => ({

@@ -69,7 +69,7 @@ export async function installEngine(options: InstallOptions): Promise<InstalledE
   await mkdir(draft);
   try {
     await bring(options, draft);
-    const program = join(draft, engine.name);
+    const program = join(draft, engine.program);
     const version = await versionOf(program, engine);
     if (version !== engine.version)
       throw new NotThisEngine(`it is ${engine.name} ${version}, but ${engine.version} is pinned`);
@@ -111,7 +111,7 @@ async function bring(options: InstallOptions, directory: string): Promise<void> 
       progress.note(error.message);
     }
   }
-  const output = join(directory, engine.name);
+  const output = join(directory, engine.program);
   try {
     await buildWithGo({ ...options, source: engine.source, output, workDir: directory });
   } catch (error) {
@@ -176,9 +176,9 @@ async function bringArchive(chosen: ChosenArchive, options: InstallOptions, dire
 /** Moves what is in a directory to its place in the cache, the program last: it is never there without the rest. */
 async function publish(draft: string, { engine, cacheDir }: InstallOptions): Promise<string> {
   const target = installedDir(cacheDir, engine);
-  const names = (await readdir(draft)).filter((name) => name !== engine.name);
+  const names = (await readdir(draft)).filter((name) => name !== engine.program);
   await mkdir(target, { recursive: true });
-  for (const name of [...names, engine.name]) {
+  for (const name of [...names, engine.program]) {
     await sync(join(draft, name));
     await rename(join(draft, name), join(target, name));
   }

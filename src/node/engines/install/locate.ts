@@ -43,7 +43,7 @@ export async function findTelemt(env: Env): Promise<string | undefined> {
 export async function findEngine(engine: PinnedEngine, options: FindOptions = {}): Promise<string | undefined> {
   if (engine.name === "xray") return findXray(options);
   const { env = process.env, cacheDir: cache = cacheDir(env) } = options;
-  return firstProgram([installedPath(cache, engine), ...onPath(env, engine.name)]);
+  return firstProgram([installedPath(cache, engine), ...onPath(env, engine.program)]);
 }
 
 /** The geodata beside a program, where its archive brought some; else where the original node has it. */
@@ -65,7 +65,7 @@ export function installedDir(cache: string, engine: PinnedEngine): string {
 
 /** The program of one version of an engine in the cache. */
 export function installedPath(cache: string, engine: PinnedEngine): string {
-  return join(installedDir(cache, engine), engine.name);
+  return join(installedDir(cache, engine), engine.program);
 }
 
 function onPath(env: Env, name: string): string[] {

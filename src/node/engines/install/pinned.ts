@@ -3,14 +3,17 @@ export interface PinnedEngine {
   readonly name: EngineName;
   readonly about: string;
   readonly version: string;
-  /** What stands before the version in the first line that `<program> version` prints. */
+  /** The file name of the program. */
+  readonly program: string;
+  /** What makes the program print its version, and stands before it in the first line of that. */
+  readonly versionArgument: string;
   readonly versionPrefix: string;
   readonly source: GoSource;
   readonly release?: Release;
 }
 
 /** The names of the engines that can be installed. */
-export const engineNames = ["xray", "sing-box"] as const;
+export const engineNames = ["xray", "sing-box", "mihomo"] as const;
 /** The name of an engine that can be installed. */
 export type EngineName = (typeof engineNames)[number];
 
@@ -50,6 +53,8 @@ export const pinnedEngines: Readonly<Record<EngineName, PinnedEngine>> = {
     name: "xray",
     about: "the proxy engine of the node",
     version: "26.3.27",
+    program: "xray",
+    versionArgument: "version",
     versionPrefix: "Xray ",
     source: {
       module: "github.com/xtls/xray-core",
@@ -77,6 +82,8 @@ export const pinnedEngines: Readonly<Record<EngineName, PinnedEngine>> = {
     name: "sing-box",
     about: "an independent client, which the tests check the node with",
     version: "1.14.1",
+    program: "sing-box",
+    versionArgument: "version",
     versionPrefix: "sing-box version ",
     source: {
       module: "github.com/sagernet/sing-box",
@@ -85,6 +92,21 @@ export const pinnedEngines: Readonly<Record<EngineName, PinnedEngine>> = {
       package: "./cmd/sing-box",
       tags: "with_quic,with_utls",
       ldflags: "-s -w -buildid= -X github.com/sagernet/sing-box/constant.Version=1.14.1",
+    },
+  },
+  mihomo: {
+    name: "mihomo",
+    about: "a third client, for which the tests have Core write subscriptions",
+    version: "1.19.23",
+    program: "mihomo",
+    versionArgument: "-v",
+    versionPrefix: "Mihomo Meta ",
+    source: {
+      module: "github.com/metacubex/mihomo",
+      version: "v1.19.23",
+      sum: "h1:yHxEyIwu1XstpUFw7SqHBCWO//KrQYkhG18XB86y0Ns=",
+      package: ".",
+      ldflags: "-s -w -buildid= -X github.com/metacubex/mihomo/constant.Version=1.19.23",
     },
   },
 };

@@ -13,9 +13,11 @@ export class NotThisEngine extends Error {
  * @throws NotThisEngine when it cannot be run, or says something else than the engine would
  */
 export async function versionOf(program: string, engine: PinnedEngine): Promise<string> {
-  const { stdout } = await promisify(execFile)(program, ["version"], { timeout: 20_000 }).catch((error: Error) => {
-    throw new NotThisEngine(`${program} cannot be run: ${error.message.split("\n")[0]}`, { cause: error });
-  });
+  const { stdout } = await promisify(execFile)(program, [engine.versionArgument], { timeout: 20_000 }).catch(
+    (error: Error) => {
+      throw new NotThisEngine(`${program} cannot be run: ${error.message.split("\n")[0]}`, { cause: error });
+    },
+  );
   const version = stdout.startsWith(engine.versionPrefix)
     ? /^\S+/.exec(stdout.slice(engine.versionPrefix.length))?.[0]
     : undefined;
