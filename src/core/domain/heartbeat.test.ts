@@ -77,6 +77,13 @@ test.each([
   expect(noteOf(standing, beat({ ip }), 0).ip).toBe(noted);
 });
 
+test("no text is noted that a database does not keep", () => {
+  const lastError = { code: "\0a", message: "b\0" };
+  const note = noteOf(standing, beat({ installId: "c\0", agentVersion: "\0d", capabilities: ["\0"], lastError }), 0);
+  expect(Object.values(note).filter((value) => `${value}`.includes("\0"))).toEqual([]);
+  expect(note).toMatchObject({ faultCode: "a", faultMessage: "b", installId: "c", agentVersion: "d" });
+});
+
 test("what was not told is noted as nothing", () => {
   expect(noteOf(standing, beat({}), 9)).toEqual({
     nodeId: 7,

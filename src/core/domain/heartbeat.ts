@@ -3,7 +3,7 @@ import { create, toJsonString } from "@bufbuild/protobuf";
 import type { HeartbeatRequest } from "../../../gen/garrison/core/v1/node_agent_pb.ts";
 import { ApplyState } from "../../../gen/garrison/core/v1/node_status_pb.ts";
 import { NodeObservationSchema } from "../../../gen/garrison/core/v1/nodes_pb.ts";
-import { storable } from "./sync-status.ts";
+import { storableText } from "./storable-text.ts";
 
 /** What Core knows of a node that a heartbeat is judged by. */
 export interface NodeStanding {
@@ -75,15 +75,16 @@ export function noteOf(standing: NodeStanding, request: HeartbeatRequest, at: nu
     nodeId: standing.nodeId,
     at,
     ip: isIP(request.ip) === 0 ? "" : request.ip,
-    installId: request.installId,
-    agentVersion: request.agentVersion,
+    // Notes of many nodes are written at once: one that cannot be kept would keep back the others.
+    installId: storableText(request.installId),
+    agentVersion: storableText(request.agentVersion),
     protocolVersion: request.protocolVersion,
     capabilities: request.capabilities.length === 0 ? "" : JSON.stringify(request.capabilities),
     observed: toJsonString(NodeObservationSchema, seen),
     syncStatus: syncStatusAfter(standing, request),
     desiredRevision: standing.desiredRevision,
-    faultCode: storable(lastError?.code ?? ""),
-    faultMessage: storable(lastError?.message ?? ""),
+    faultCode: storableText(lastError?.code ?? ""),
+    faultMessage: storableText(lastError?.message ?? ""),
   };
 }
 

@@ -73,4 +73,12 @@ describe("the report of an error", () => {
     expect(told("a")).toMatchObject({ details: '{"text":"a"}', occurrences: 3 });
     expect(told("a".repeat(20_000))?.details).toBe('{"omitted":"20011 characters"}');
   });
+
+  test("of bytes that are lost, with no more than that in the audit log", () => {
+    const details = { message: "another", text: "a".repeat(20_000) };
+    const report = create(ReportErrorRequestSchema, { message: "lost", code: "USAGE_GAP", details });
+    expect(afterError(state(), report).logged?.details).toEqual({ omitted: "20031 characters", message: "lost" });
+    const small = create(ReportErrorRequestSchema, { ...report, details: { message: "another" } });
+    expect(afterError(state(), small).logged?.details).toEqual({ message: "lost" });
+  });
 });

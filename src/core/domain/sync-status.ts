@@ -3,6 +3,7 @@ import {
   type ReportAppliedRequest,
   type ReportErrorRequest,
 } from "../../../gen/garrison/core/v1/node_agent_pb.ts";
+import { storableText } from "./storable-text.ts";
 
 /** What became of a revision: applied, failed, or nothing that was reported yet. */
 export type RevisionOutcome = "applied" | "failed" | "";
@@ -70,14 +71,19 @@ export function afterError(state: SyncState, report: ReportErrorRequest): SyncCh
 }
 
 /** Whoever is asked about the bytes has to find every loss. What engines have said last is not for this log. */
-function lossOf({ message, details: { lastWords: _, ...details } = {} }: ReportErrorRequest) {
-  return { action: "node.lose-usage", details: { message, ...details } };
+function lossOf({ message, details: { lastWords: _, ...told } = {} }: ReportErrorRequest) {
+  const text = JSON.stringify(told);
+  const details = text.length > mostDetails ? omitted(text) : told;
+  return { action: "node.lose-usage", details: { ...details, message } };
 }
 
 function changeBy(state: SyncState, report: ReportErrorRequest): SyncChange {
   const { revision, severity, code, message } = report;
   const occurrences = Math.max(1, report.occurrences);
-  const error = { code: storable(code ?? ""), message: storable(message), details: detailsOf(report), occurrences };
+  const error = {
+    ...{ code: storableText(code ?? ""), message: storableText(message) },
+    ...{ details: detailsOf(report), occurrences },
+  };
   if (severity === ErrorSeverity.WARNING) return { error };
   if (revision === undefined && severity !== ErrorSeverity.UNSPECIFIED) return { error, inError: true };
   const isOld = revision !== undefined && Number(revision) < state.reportedRevision;
@@ -87,14 +93,13 @@ function changeBy(state: SyncState, report: ReportErrorRequest): SyncChange {
   return { ...history, error, inError: true, syncStatus: code === "ROLLED_BACK" ? "rolled_back" : "failed" };
 }
 
-/** PostgreSQL keeps no zero characters, which the last words of a program may have. */
-export function storable(text: string): string {
-  return text.replaceAll("\0", "");
-}
-
 function detailsOf({ details }: ReportErrorRequest): string {
   const text = details === undefined ? "" : JSON.stringify(details);
-  return text.length > mostDetails ? JSON.stringify({ omitted: `${text.length} characters` }) : text;
+  return text.length > mostDetails ? JSON.stringify(omitted(text)) : text;
+}
+
+function omitted(text: string) {
+  return { omitted: `${text.length} characters` };
 }
 
 const mostDetails = 16_384;
