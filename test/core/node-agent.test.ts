@@ -126,6 +126,19 @@ describe.each(engines)("Core on %s", (engine) => {
       expect((await beat(JSON.parse(text).authKey)).status).toBe(200);
     });
 
+    test("a node that is installed anew has nobody online, and one that enrols again has", async () => {
+      const node = { name: "anew", ip: "198.51.100.1", installId: "one" };
+      const { nodeId } = JSON.parse((await register(await core.makeCode(), "anew", node)).text);
+      const session = { node_id: nodeId, account_id: 1, protocol: "vless", since: 0, ip_address: "", session_id: "" };
+      await core.database.db.insertInto("online_session").values(session).execute();
+      const online = async (installId: string) => {
+        await register(await core.makeCode({ nodeId }), "anew", { ...node, installId });
+        const of = core.database.db.selectFrom("online_session").select("account_id").where("node_id", "=", nodeId);
+        return (await of.execute()).length;
+      };
+      expect([await online("one"), await online("two")]).toEqual([1, 0]);
+    });
+
     test("an address that an operator has pinned stays", async () => {
       const { nodeId } = await core.enrol("pinned");
       await core.database.db

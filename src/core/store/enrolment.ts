@@ -63,7 +63,7 @@ function stepsIn(
     async updateNode(nodeId, facts, at) {
       const known = await tx
         .selectFrom("node")
-        .select(["ip", "ip_pinned", "host", "domain", "port", "region"])
+        .select(["install_id", "ip", "ip_pinned", "host", "domain", "port", "region"])
         .where("id", "=", nodeId)
         .executeTakeFirstOrThrow();
       await tx
@@ -80,6 +80,9 @@ function stepsIn(
         })
         .where("id", "=", nodeId)
         .execute();
+      // Another installation does not know who came to the one before, and will not tell that they go.
+      if (facts.installId !== known.install_id)
+        await tx.deleteFrom("online_session").where("node_id", "=", nodeId).execute();
     },
     async noteRegistration(codeId, nodeId, at) {
       await tx.updateTable("enrolment_code").set({ used_by_node_id: nodeId }).where("id", "=", codeId).execute();

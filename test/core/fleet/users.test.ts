@@ -72,7 +72,18 @@ describeFleet((scene) => {
     await refused(scene.call(getSubscription, { id: subscription.id }), Code.NotFound, 404, "SUBSCRIPTION_UNKNOWN");
     await refused(scene.call(users.deleteUser, { id }), Code.NotFound, 404, "USER_UNKNOWN");
     const { id: alone } = await make();
+    const { db } = scene.fleet.database;
+    const node = await db.insertInto("node").values({ name: scene.unused("n"), host: "", ip: "", created_at: 0 });
+    const { id: node_id } = await node.returning("id").executeTakeFirstOrThrow();
+    const session = { node_id, protocol: "vless", since: 0, ip_address: "", session_id: "" };
+    for (const account_id of [alone, id + 1_000n].map(Number))
+      await db
+        .insertInto("online_session")
+        .values({ ...session, account_id })
+        .execute();
     await scene.call(users.deleteUser, { id: alone });
+    const online = db.selectFrom("online_session").select("account_id").where("node_id", "=", node_id);
+    expect(await online.execute()).toEqual([{ account_id: Number(id) + 1_000 }]);
     await refused(scene.call(users.getUser, { id: alone }), Code.NotFound, 404, "USER_UNKNOWN");
   });
 

@@ -108,6 +108,8 @@ export function createUserStore({ db }: Pick<Database<CoreSchema>, "db">, change
           );
         }
         await tx.deleteFrom("account").where("id", "=", row.id).execute();
+        // That they go is told of a user whom nobody knows any more.
+        await tx.deleteFrom("online_session").where("account_id", "=", row.id).execute();
         await audit("user.delete", `user:${row.id}`, { name: row.name, subscriptions: subscriptionIds });
         if (subscriptionIds.length > 0) publish({ subscriptionIds }, `user ${row.id} deleted`);
       }),
