@@ -22,6 +22,13 @@ test.each<[string[], string[]]>([
   expect(wanted.map(createEndpointNames())).toEqual(names);
 });
 
+test("thousands who want one name cost no more than others", { timeout: 5_000 }, () => {
+  const nameOf = createEndpointNames();
+  const names = Array.from({ length: 50_000 }, () => nameOf("Same"));
+  expect(names.at(-1)).toBe("Same 50000");
+  expect(new Set(names).size).toBe(names.length);
+});
+
 test("whatever is wanted, names fit in a line and are unlike each other in any case", () => {
   fc.assert(
     fc.property(fc.array(fc.string({ unit: "binary", maxLength: 4 }), { maxLength: 30 }), (wanted) => {

@@ -4,11 +4,15 @@
  */
 export function createEndpointNames(): (wanted: string) => string {
   const taken = new Set(reserved);
+  // Where counting goes on: thousands may want one name.
+  const lastNumbers = new Map<string, number>();
   return (wanted) => {
     const name = clean(wanted);
-    let unique = name;
-    for (let number = 2; taken.has(unique.toLowerCase()); number++) unique = `${name} ${number}`;
+    let number = lastNumbers.get(name.toLowerCase()) ?? 1;
+    let unique = numbered(name, number);
+    while (taken.has(unique.toLowerCase())) unique = numbered(name, ++number);
     taken.add(unique.toLowerCase());
+    lastNumbers.set(name.toLowerCase(), number);
     return unique;
   };
 }
@@ -20,6 +24,10 @@ const reserved = [
   ...Object.values(groupNames).map((name) => name.toLowerCase()),
   ...["direct", "reject", "reject-drop", "pass", "compatible", "global"],
 ];
+
+function numbered(name: string, number: number): string {
+  return number === 1 ? name : `${name} ${number}`;
+}
 
 function clean(name: string): string {
   return (
