@@ -11,7 +11,7 @@ export interface CoreMetricsOptions {
   readonly watchers: () => number;
   /** Inbounds whose users were not counted in full yesterday. */
   readonly driftingInbounds: () => number;
-  /** How the fleet does, as every replica sees it. */
+  /** How the fleet does, as every replica sees it. When it rejects, the metrics of the fleet are left out. */
   readonly readFleet: () => Promise<FleetReadings>;
 }
 
@@ -26,7 +26,7 @@ export function registerCoreMetrics(options: CoreMetricsOptions): void {
       async collect() {
         const fleet = await readFleet();
         this.reset();
-        for (const [word, value] of read(fleet)) this.set({ [label]: word }, value);
+        if (fleet !== undefined) for (const [word, value] of read(fleet)) this.set({ [label]: word }, value);
       },
     });
   };
@@ -40,7 +40,9 @@ export function registerCoreMetrics(options: CoreMetricsOptions): void {
   new Gauge({
     ...{ name: "garrison_core_online_sessions", help: "Sessions of users that have not ended.", registers },
     async collect() {
-      this.set((await readFleet()).onlineSessions);
+      const fleet = await readFleet();
+      this.remove();
+      if (fleet !== undefined) this.set(fleet.onlineSessions);
     },
   });
   new Gauge({
@@ -90,13 +92,18 @@ export function registerCoreMetrics(options: CoreMetricsOptions): void {
 type Entries = Iterable<readonly [string, number]>;
 type Labels = Record<string, string>;
 
-/** All metrics are asked at a time: one reading is good for those that need it. */
-function shared<T>(read: () => Promise<T>): () => Promise<T> {
-  let reading: Promise<T> | undefined;
+/**
+ * All metrics are asked at a time: one reading is good for those that need it. While the database is away, the others tell
+ * what is the matter.
+ */
+function shared<T>(read: () => Promise<T>): () => Promise<T | undefined> {
+  let reading: Promise<T | undefined> | undefined;
   return () => {
-    reading ??= read().finally(() => {
-      reading = undefined;
-    });
+    reading ??= read()
+      .catch(() => undefined)
+      .finally(() => {
+        reading = undefined;
+      });
     return reading;
   };
 }
