@@ -75,6 +75,27 @@ test("what Core was not told of is told by the next process, once, and how often
   await vi.waitFor(() => expect(tellings().slice(3)).toEqual(["fourth 1"]));
 });
 
+test("what somebody keeps until it is on disk is told by itself, and a text that is too long is one text", async () => {
+  isAway = true;
+  const kept: string[] = [];
+  report("first");
+  for (const name of ["a", "b"])
+    faults.report({
+      ...{ code: "USAGE_GAP", message: "xray has ended", severity: "warning", details: { name } },
+      kept: () => void kept.push(name),
+    });
+  for (const end of ["a", "b"]) report(`${"x".repeat(16_000)}${end}`);
+  await close();
+  expect(kept).toEqual(["a", "b"]);
+  await open();
+  const requests = (await spool.faults.read()).map(({ request }) => request);
+  expect(requests.map(({ message, occurrences }) => [message.length, occurrences])).toEqual([
+    ...[5, 14, 14].map((length) => [length, 1]),
+    [16_000, 2],
+  ]);
+  expect(requests.map(({ details }) => details?.name)).toEqual([undefined, "a", "b", undefined]);
+});
+
 test("of too many that wait, the oldest but the first are forgotten", async () => {
   isAway = true;
   for (let index = 0; index < 120; index++) report(`${index}`);

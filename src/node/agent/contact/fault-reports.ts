@@ -16,7 +16,10 @@ interface Fault {
   readonly revision?: number;
   readonly severity: "warning" | "error";
   readonly details?: JsonObject;
-  /** Called when it waits on disk, and cannot be forgotten any more. */
+  /**
+   * Called when it waits on disk, and cannot be forgotten any more. A fault with this is told by itself: it is not the same
+   * as another one that waits.
+   */
   readonly kept?: () => void;
 }
 
@@ -91,12 +94,13 @@ export function createFaultReports({ contact, kept, before, now, log }: FaultRep
   if (waiting.length > 0) sendSoon();
   return {
     report(fault) {
-      const { code, message, revision, details } = fault;
-      log.warn({ code, revision, ...details }, message);
+      const { code, revision, details } = fault;
+      log.warn({ code, revision, ...details }, fault.message);
+      const message = fault.message.slice(0, mostCharacters);
       const severity = fault.severity === "warning" ? ErrorSeverity.WARNING : ErrorSeverity.ERROR;
       // The first one may be on its way.
       const same = waiting.slice(1).find(({ request }) => request.code === code && request.message === message);
-      if (same !== undefined) {
+      if (same !== undefined && fault.kept === undefined) {
         same.request.occurrences += 1;
         write(kept.keep(same));
         return;
@@ -104,7 +108,7 @@ export function createFaultReports({ contact, kept, before, now, log }: FaultRep
       if (waiting.length >= mostWaiting) drop(1);
       lastId += 1;
       const request = create(ReportErrorRequestSchema, {
-        ...{ code, message: message.slice(0, mostCharacters), severity, occurrences: 1 },
+        ...{ code, message, severity, occurrences: 1 },
         ...(revision !== undefined && { revision: BigInt(revision) }),
         // It may be told much later.
         details: { ...details, occurredAt: new Date(now()).toISOString() },
