@@ -58,6 +58,9 @@ const tlsWith = (hostNames: string[], more: object = {}) => {
 };
 const overTls = (tlsSettings: object) => ({ streamSettings: { security: "tls", tlsSettings } });
 
+const secret = "0123456789ABCDEF0123456789abcdef";
+const inHex = secret.toLowerCase();
+
 test("what is disabled is left out, and what has no link", () => {
   const endpoints = endpointsOf(
     [
@@ -125,6 +128,8 @@ describe("links say otherwise:", () => {
       { host: "fra.example.org", port: 1001 },
     ],
     [{ port: 65_536 }, { port: 1001 }],
+    [{ host: "bücher.example" }, { host: "xn--bcher-kva.example" }],
+    [{ host: "a.example/#" }, { host: "fra.example.org" }],
   ])("%j is reached by %j", (linkSettings, expected) => expect(of(linkSettings, {})).toMatchObject(expected));
 
   test.each<[object, object]>([
@@ -175,6 +180,15 @@ describe("links say otherwise:", () => {
   });
 });
 
+test.each<[object, string]>([
+  [{ modes: ["tls"], tlsDomains: ["a.io"] }, `ee${inHex}622e696f`],
+  [{ tlsDomains: ["a.io"] }, `ee${inHex}622e696f`],
+  [{}, `dd${inHex}`],
+])("MTProto with %j pretends to be the sni of links only where its server pretends", (settings, told) => {
+  const given = protocol(1, { protocol: "mtproto", linkSettings: '{"sni":"b.io"}' }, settings);
+  expect(only([given], [link("mtproto", { secret })]).access).toEqual({ protocol: "mtproto", secret: told });
+});
+
 describe("a certificate", () => {
   const security = (tlsSettings: object, linkSettings = {}, host = "fra.example.org") => {
     const given = protocol(1, { linkSettings: JSON.stringify(linkSettings) }, overTls(tlsSettings));
@@ -203,6 +217,11 @@ describe("a certificate", () => {
       sni: "2001:db8::1",
     });
   });
+});
+
+test("a node that tells more than a host as its host costs no other endpoint, and adds none", () => {
+  const odd = on({ host: "a.example\nvless://x@b.example:443#" }, protocol(1));
+  expect(endpointsOf([odd, protocol(2)]).map(({ nodeProtocolId }) => nodeProtocolId)).toEqual([2]);
 });
 
 test("half characters in settings stop no document", () => {
@@ -246,8 +265,6 @@ test("REALITY is told by its public key, never by its private one", () => {
   expect(JSON.stringify(endpoint)).not.toContain(realitySettings.privateKey);
 });
 
-const secret = "0123456789ABCDEF0123456789abcdef";
-const inHex = secret.toLowerCase();
 test.each<[string, object, string, object]>([
   ["vless", {}, "", { id: link("").uuid, flow: "", encryption: "none" }],
   ["vless", { settings: { flow: "xtls-rprx-vision" } }, "x", { id: "x", flow: "xtls-rprx-vision" }],

@@ -55,12 +55,12 @@ const hysteria2: Read = (settings) => {
 
 const mtproto: Read = (settings, { sni }) => {
   const modes = textsIn(settings, "modes");
-  const domain = sni || textsIn(settings, "tlsDomains")[0];
-  const usual = domain === undefined ? "secure" : "tls";
+  const [ownDomain] = textsIn(settings, "tlsDomains");
+  const usual = ownDomain === undefined ? "secure" : "tls";
   // The one that is told apart from other traffic with the most trouble.
   const mode = ["tls", "secure", "classic"].find((one) => modes.includes(one)) ?? usual;
   const prefix = { tls: "ee", secure: "dd" }[mode] ?? "";
-  const suffix = mode === "tls" ? Buffer.from(domain ?? "").toString("hex") : "";
+  const suffix = mode === "tls" ? Buffer.from(sni || (ownDomain ?? "")).toString("hex") : "";
   return ({ secret }) => ({ protocol: "mtproto", secret: prefix + secret.toLowerCase() + suffix });
 };
 

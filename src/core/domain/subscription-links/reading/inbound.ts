@@ -2,6 +2,7 @@ import { objectIn } from "../../fleet/json-object.ts";
 import type { Masks, Security, Transport } from "../endpoint.ts";
 import type { ViewedProtocol } from "../subscription-view.ts";
 import { type AccessOf, readAccess } from "./access.ts";
+import { readHost } from "./host.ts";
 import { readObject } from "./lenient.ts";
 import { readLinkSettings } from "./link-settings.ts";
 import { readMasks, readSalamander } from "./masks.ts";
@@ -23,7 +24,7 @@ export function readInbound(protocol: ViewedProtocol): Inbound | undefined {
   const settings = readObject(protocol.settings);
   if (settings === undefined) return undefined;
   const link = readLinkSettings(protocol.linkSettings);
-  const nodeHost = protocol.node.host.toWellFormed();
+  const nodeHost = readHost(protocol.node.host);
   const host = link.host || nodeHost;
   const stream = objectIn(settings.streamSettings) ?? {};
   const accessOf = readAccess(protocol.protocol, settings, link);

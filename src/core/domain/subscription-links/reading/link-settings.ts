@@ -1,3 +1,4 @@
+import { readHost } from "./host.ts";
 import { readObject, textIn, textsIn, wholeIn } from "./lenient.ts";
 
 /** What links say otherwise than the settings of a node protocol: `link_settings` of the fleet API. Empty: nothing. */
@@ -17,7 +18,7 @@ export function readLinkSettings(text: string): LinkSettings {
   const given = readObject(text) ?? {};
   const port = wholeIn(given, "port", 1);
   return {
-    host: textIn(given, "host").replace(/^\[(.*)\]$/, "$1"),
+    host: readHost(textIn(given, "host")),
     port: port !== undefined && port <= 65_535 ? port : undefined,
     sni: textIn(given, "sni"),
     hostHeader: textIn(given, "hostHeader"),
