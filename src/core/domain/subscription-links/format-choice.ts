@@ -22,6 +22,6 @@ const apps: readonly { readonly pattern: RegExp; readonly format: AnswerFormat }
     pattern: /^(?:v2ray|hiddify|streisand|shadowrocket|happ\b|foxray|v2box|nekoray\/(?!.*clash))/i,
     format: "links",
   },
-  { pattern: /^(?:sf[aimt]\b|karing)|\bsing-box\b/i, format: "sing-box" },
-  { pattern: /clash|mihomo|\bstash\b/i, format: "clash" },
+  { pattern: /^(?:sf[aimt]\b|karing|rabbithole)|\bsing-?box\b/i, format: "sing-box" },
+  { pattern: /^(?:flowvy|murge|prizrak)|clash|mihomo|\bstash\b/i, format: "clash" },
 ];
