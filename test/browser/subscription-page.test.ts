@@ -98,9 +98,10 @@ describe("the page of a subscription, in a real browser", () => {
     expect(hrefs.map((href) => href.slice(0, href.indexOf(":")))).toEqual([
       ...["hiddify", "v2rayng", "happ", "streisand", "clash", "sing-box"],
     ]);
-    const named = new URL(hrefs[1] ?? "").searchParams;
+    const { searchParams: named, hash } = new URL(hrefs[1] ?? "");
     expect(named.get("url")).toBe(made.url);
     expect(named.get("name")).toBe(evilTitle);
+    expect(decodeURIComponent(hash)).toBe(`#${evilTitle}`);
     await page.close();
   });
 });

@@ -9,7 +9,8 @@ export function importLinks(url: string, title: string): ImportLink[] {
   const [address, name] = [url, title.toWellFormed()].map(encodeURIComponent);
   return [
     { app: "Hiddify", href: `hiddify://import/${url}#${name}` },
-    { app: "v2rayNG", href: `v2rayng://install-sub?name=${name}&url=${address}` },
+    // Older ones look for the name in the query, newer ones behind it.
+    { app: "v2rayNG", href: `v2rayng://install-sub?name=${name}&url=${address}#${name}` },
     { app: "Happ", href: `happ://add/${url}` },
     { app: "Streisand", href: `streisand://import/${url}#${name}` },
     { app: "Clash", href: `clash://install-config?name=${name}&url=${address}` },
