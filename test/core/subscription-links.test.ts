@@ -185,7 +185,9 @@ describe.each(engines)("subscription links on %s", (engine) => {
       const wrong = client.getSubscriptionDocument({ token: "wrong" });
       await expect(wrong).rejects.toMatchObject({ code: Code.NotFound });
       const odd = client.getSubscriptionDocument({ token, format: 99 as SubscriptionFormat });
-      await expect(odd).rejects.toMatchObject({ code: Code.InvalidArgument });
+      const refused = await odd.catch(ConnectError.from);
+      expect(refused).toMatchObject({ code: Code.InvalidArgument });
+      expect((refused as ConnectError).metadata.get("cache-control")).toBe("private, no-store");
     }
   });
 

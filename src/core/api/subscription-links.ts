@@ -36,8 +36,8 @@ export function createSubscriptionLinkService({ documents, now }: SubscriptionLi
     {
       async getSubscriptionDocument({ token, format }, context) {
         const { requestHeader, values } = context;
-        const asked = formatOf(format);
         setHeaders(context, privacyHeaders);
+        const asked = formatOf(format);
         const caller = {
           userAgent: requestHeader.get("user-agent") ?? "",
           accept: requestHeader.get("accept") ?? "",
