@@ -31,7 +31,7 @@ import type { Pace } from "./pace.ts";
 import { createSleeper } from "./sleeper.ts";
 import type { KeptFault } from "./spool/kept-faults.ts";
 import type { CounterGap, Spool } from "./spool/spool.ts";
-import { type AddressRefusal, createAddressLimits } from "./usage/address-limits.ts";
+import { createAddressLimits } from "./usage/address-limits.ts";
 import { createCollecting, runCollecting } from "./usage/collecting.ts";
 import { type Reporting, startReporting } from "./usage/reporting.ts";
 import type { Sessions } from "./usage/sessions.ts";
@@ -100,10 +100,6 @@ export function startDriving(options: DrivingOptions): Driving {
   const isCoreAway = () => Date.now() - (contact.lastAnswerAt ?? 0) > 3 * pace.heartbeatMs;
   const terms = createTerms({ now, isCoreAway, carriedBefore: options.carriedBefore });
   const addressLimits = createAddressLimits(Date.now);
-  const addressesOf = (uuid: string): readonly string[] => {
-    const { subscriptionId } = (links && ownerIn(links, uuid)) ?? {};
-    return addressLimits.refused.find((refusal) => refusal.subscriptionId === subscriptionId)?.addresses ?? [];
-  };
   const attribute = (uuid: string) => links && ownerIn(links, uuid);
 
   const watchOf = (name: "xray" | "mtproto") =>
@@ -122,7 +118,7 @@ export function startDriving(options: DrivingOptions): Driving {
   const sync = createConfigSync({
     ...{ contact, engines, faults, signal, now, log },
     file: join(directory, "last-good.json"),
-    refusals: { isRefused: terms.isRefused, addressesOf },
+    refusals: { isRefused: terms.isRefused, addressesOf: addressLimits.addressesOf },
     counted: counters.config,
     changed(config) {
       links = config.links;
@@ -134,8 +130,7 @@ export function startDriving(options: DrivingOptions): Driving {
   });
   const latest = createLatestSync(sync, log);
   const enforce = shareRuns(async () => {
-    const addresses = countOf(addressLimits.refused);
-    log.info({ subscriptions: terms.refused, addresses }, "others are refused now than before");
+    log.info({ subscriptions: terms.refused, addresses: addressLimits.refused }, "others are refused now than before");
     await sync.enforce();
   });
   const refusedChanged = () => void enforce().catch((err: unknown) => log.debug({ err }, "not enforced"));
@@ -151,7 +146,7 @@ export function startDriving(options: DrivingOptions): Driving {
       ...{
         applyState: ApplyStateSchema.value[sync.state]?.localName.toLowerCase() ?? "",
         refusedSubscriptions: terms.refused,
-        refusedAddresses: countOf(addressLimits.refused),
+        refusedAddresses: addressLimits.refused,
       },
       ...{ isDraining: orders.isDraining, online: sessions.online, spools: await spool.status(), now: now() },
     };
@@ -221,8 +216,4 @@ export function startDriving(options: DrivingOptions): Driving {
       await sessions.keep();
     },
   };
-}
-
-function countOf(refused: readonly AddressRefusal[]): number {
-  return refused.reduce((count, { addresses }) => count + addresses.length, 0);
 }

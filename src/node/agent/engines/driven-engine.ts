@@ -12,14 +12,15 @@ export interface DrivenEngine {
   readonly counted: CountedEngine | undefined;
   /**
    * Runs what the services say of this engine, without the links, and the addresses, that are refused; nothing when they
-   * say nothing. It tests before it touches anything, changes what runs live where it can, and brings back what ran before when it fails.
+   * say nothing. It tests before it touches anything, changes what runs live where it can, and brings back what ran before
+   * when it fails.
    *
    * Throws `ConfigInvalid`, and what engines throw.
    */
   apply(services: NodeServices | undefined, refusals: Refusals): Promise<EngineChange>;
   /** The names of users who are connected. Undefined: the engine does not tell. Throws what engines throw. */
   onlineNames(): Promise<ReadonlySet<string> | undefined>;
-  /** Where one of them is connected from. */
+  /** Where one of them is connected from, or was when {@link onlineNames} was asked. Throws what engines throw. */
   addresses(name: string): Promise<OnlineAddresses | undefined>;
 }
 

@@ -2,13 +2,18 @@ import { clone } from "@bufbuild/protobuf";
 import { ApplyMode } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
 import { MtProtoServiceConfigSchema } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
 import { EngineKind } from "../../../../gen/garrison/core/v1/node_status_pb.ts";
+import type { OnlineAddresses } from "../../engines/engine.ts";
 import { StartFailed } from "../../engines/engine-error.ts";
 import type { MtProtoEngine } from "../../engines/mtproto/mtproto-engine.ts";
 import type { DrivenEngine } from "./driven-engine.ts";
 
-/** Drives MTProto, which counts the addresses of a link by itself. The engine is made when a config first asks for it; `make` gives none where telemt is not installed. */
+/**
+ * Drives MTProto. Addresses that are refused are none of its business: telemt has a limit of its own for each link. The
+ * engine is made when a config first asks for it; `make` gives none where telemt is not installed.
+ */
 export function createDrivenMtproto(make: () => Promise<MtProtoEngine | undefined>, lives: () => number): DrivenEngine {
   let engine: MtProtoEngine | undefined;
+  let online: ReadonlyMap<string, OnlineAddresses> | undefined;
   return {
     kind: EngineKind.MTPROTO,
     name: "mtproto",
@@ -36,7 +41,11 @@ export function createDrivenMtproto(make: () => Promise<MtProtoEngine | undefine
       const { skipped } = await engine.apply(config);
       return { mode: lives() === before ? ApplyMode.LIVE : ApplyMode.RESTARTED, users, leftOut: skipped };
     },
-    onlineNames: async () => engine && new Set((await engine.onlineUsers()).keys()),
-    addresses: async (name) => engine?.online(name),
+    async onlineNames() {
+      online = await engine?.onlineUsers();
+      return online && new Set(online.keys());
+    },
+    // telemt tells of all users at once, or of none.
+    addresses: async (name) => online?.get(name),
   };
 }

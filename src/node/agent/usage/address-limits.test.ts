@@ -33,7 +33,7 @@ function seen(...connected: [digit: number, hosts: Record<number, number>][]): n
       ]),
     ),
   );
-  return limits.refused.flatMap(({ addresses }) => addresses.map((address) => Number(address.split(".")[3])));
+  return limits.addressesOf(uuid(1)).map((address) => Number(address.split(".")[3]));
 }
 
 test("who came first stays, over whichever link, and who comes beyond the limit is refused until somebody goes", () => {
@@ -44,7 +44,7 @@ test("who came first stays, over whichever link, and who comes beyond the limit 
   expect(seen([1, { 1: 0, 3: 0 }], [2, { 2: 0 }])).toEqual([3]);
   seconds += 10;
   expect(seen([1, { 3: 0, 4: 0, 1: 9 }], [2, { 2: 0 }])).toEqual([3, 4]);
-  expect(limits.refused).toEqual([{ subscriptionId: 5, addresses: [ip(3), ip(4)] }]);
+  expect([limits.refused, limits.addressesOf(uuid(2)), limits.addressesOf(uuid(3))]).toEqual([2, [ip(3), ip(4)], []]);
   expect(seen([1, { 3: 0, 4: 0, 1: 9 }])).toEqual([4]);
   expect(seen([1, { 4: 0, 3: 0 }])).toEqual([]);
   expect(seen()).toEqual([]);
@@ -52,7 +52,12 @@ test("who came first stays, over whichever link, and who comes beyond the limit 
 
 test("of those that come at once, the one whose connection is the oldest comes first", () => {
   limit(1);
-  expect(seen([1, { 9: 5, 8: 1 }])).toEqual([8]);
+  limits = createAddressLimits(() => {
+    seconds += 0.001; // time goes by while they are looked at
+    return seconds * 1_000;
+  });
+  limit(1);
+  expect(seen([1, { 8: 1, 9: 5 }])).toEqual([8]);
 });
 
 test("an address that opens no connection leaves its place to one that does, and not to nobody", () => {

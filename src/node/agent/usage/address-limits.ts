@@ -11,14 +11,10 @@ export interface AddressLimits {
   isLimited(name: string): boolean;
   /** Limited users are connected from these addresses now, and no others are. True: others are refused than before. */
   seen(addresses: ReadonlyMap<string, OnlineAddresses>): boolean;
-  /** What is refused. */
-  readonly refused: readonly AddressRefusal[];
-}
-
-/** Addresses from which a subscription is not let in. */
-export interface AddressRefusal {
-  readonly subscriptionId: number;
-  readonly addresses: readonly string[];
+  /** Addresses from which a link is not let in. */
+  addressesOf(linkUuid: string): readonly string[];
+  /** How many addresses are refused; one counts for each subscription that is not let in from there. */
+  readonly refused: number;
 }
 
 /** An address that is connected. */
@@ -44,10 +40,12 @@ export function createAddressLimits(now: () => number): AddressLimits {
   let limits = new Map<number, number>();
   let links: Pick<Links, "owners" | "former"> = { owners: new Map(), former: new Map() };
   let places = new Map<number, readonly Place[]>();
-  let refused: readonly AddressRefusal[] = [];
+  /** By subscription. */
+  let refused: ReadonlyMap<number, readonly string[]> = new Map();
 
+  const subscriptionOf = (linkUuid: string) => ownerIn(links, linkUuid)?.subscriptionId;
   const limitedOf = (name: string): number | undefined => {
-    const { subscriptionId } = ownerIn(links, readUserName(name)?.uuid ?? "") ?? {};
+    const subscriptionId = subscriptionOf(readUserName(name)?.uuid ?? "");
     return subscriptionId !== undefined && limits.has(subscriptionId) ? subscriptionId : undefined;
   };
 
@@ -65,13 +63,14 @@ export function createAddressLimits(now: () => number): AddressLimits {
   }
 
   function placesOf(newest: ReadonlyMap<string, number>, before: readonly Place[], most: number): Place[] {
+    const at = now();
     const known = new Map(before.map((place) => [place.address, place]));
     const found = [...newest].map(([address, begun]): Place => {
       const place = known.get(address);
-      return { address, since: place?.since ?? now(), newest: begun, isRefused: place?.isRefused ?? true };
+      return { address, since: place?.since ?? at, newest: begun, isRefused: place?.isRefused ?? true };
     });
     const rank = (place: Place) =>
-      now() / 1_000 - place.newest > idleSeconds ? 2 : known.has(place.address) && !place.isRefused ? 0 : 1;
+      at / 1_000 - place.newest > idleSeconds ? 2 : known.has(place.address) && !place.isRefused ? 0 : 1;
     return found
       .sort((a, b) => rank(a) - rank(b) || a.since - b.since || a.newest - b.newest || (a.address < b.address ? -1 : 1))
       .map((place, index) => ({ ...place, isRefused: index >= most }));
@@ -90,18 +89,23 @@ export function createAddressLimits(now: () => number): AddressLimits {
       for (const [id, newest] of newestBySubscription(addresses))
         next.set(id, placesOf(newest, places.get(id) ?? [], limits.get(id) ?? 0));
       places = next;
-      const before = JSON.stringify(refused);
-      refused = [...places]
-        .map(([subscriptionId, all]) => {
-          const tooMany = all.filter(({ isRefused }) => isRefused).map(({ address }) => address);
-          return { subscriptionId, addresses: tooMany.sort() };
-        })
-        .filter((refusal) => refusal.addresses.length > 0)
-        .sort((a, b) => a.subscriptionId - b.subscriptionId);
-      return JSON.stringify(refused) !== before;
+      const before = refused;
+      refused = tooManyOf(places);
+      return refused.size !== before.size || [...refused].some(([id, all]) => `${all}` !== `${before.get(id)}`);
     },
+    addressesOf: (linkUuid) => refused.get(subscriptionOf(linkUuid) ?? 0) ?? [],
     get refused() {
-      return refused;
+      return [...refused.values()].reduce((count, { length }) => count + length, 0);
     },
   };
+}
+
+/** The addresses that are refused, sorted, of those subscriptions that have some. */
+function tooManyOf(places: ReadonlyMap<number, readonly Place[]>): Map<number, readonly string[]> {
+  const tooMany = new Map<number, readonly string[]>();
+  for (const [id, all] of places) {
+    const addresses = all.filter(({ isRefused }) => isRefused).map(({ address }) => address);
+    if (addresses.length > 0) tooMany.set(id, addresses.sort());
+  }
+  return tooMany;
 }

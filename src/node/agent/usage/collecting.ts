@@ -1,4 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
+import type { SessionEventEntry } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
 import type { EngineExit, Incarnation, OnlineAddresses, TrafficReading } from "../../engines/engine.ts";
 import type { Links } from "../config/links.ts";
 import { jittered } from "../contact/backoff.ts";
@@ -60,6 +61,8 @@ export function createCollecting(options: CollectingOptions): Collecting {
     }),
   );
   let noting: Promise<void> = Promise.resolve();
+  /** What has happened to sessions, and could not be kept yet. */
+  let unnoted: readonly SessionEventEntry[] = [];
 
   /** Tells Core of a gap that the spool has noted. */
   function tell(gap: CounterGap, how: string, more: JsonObject): void {
@@ -88,10 +91,14 @@ export function createCollecting(options: CollectingOptions): Collecting {
     const known = links();
     if (known === undefined) return;
     const engineOf = new Map<string, DrivenEngine>();
+    let haveAllTold = true;
     for (const engine of engines) {
       for (const name of samplers.get(engine.name)?.takeActive() ?? []) engineOf.set(name, engine);
       if (engine.counted?.state !== "running") continue;
-      const online = await engine.onlineNames().catch(() => undefined); // it is asked again soon
+      const online = await engine.onlineNames().catch(() => {
+        haveAllTold = false; // it is asked again soon
+        return undefined;
+      });
       for (const name of online ?? []) engineOf.set(name, engine);
     }
     const addressOf = async (name: string) => {
@@ -102,10 +109,18 @@ export function createCollecting(options: CollectingOptions): Collecting {
       const [newest] = Object.entries(addresses ?? {}).sort(([, one], [, other]) => Number(other - one));
       return newest?.[0];
     };
-    const events = await sessions.seen(engineOf.keys(), known, addressOf);
-    await spool.note(events);
+    const seen = await sessions.seen(engineOf.keys(), known, addressOf);
+    const events = [...unnoted, ...seen];
+    unnoted = [];
+    try {
+      await spool.note(events);
+    } catch (error) {
+      unnoted = events.slice(-mostUnnoted);
+      throw error;
+    }
     await sessions.keep();
-    if (await areOthersTooMany(engineOf)) options.refusedChanged();
+    // Whom an engine does not tell of has not left a place to others.
+    if (haveAllTold && (await areOthersTooMany(engineOf))) options.refusedChanged();
   }
 
   /** Looks from where those are connected whose addresses are limited. True: others are to be refused now. */
@@ -114,12 +129,12 @@ export function createCollecting(options: CollectingOptions): Collecting {
     const connected = new Map<string, OnlineAddresses>();
     for (let next = 0; next < limited.length; next += parallelCalls) {
       const some = limited.slice(next, next + parallelCalls);
-      await Promise.all(
-        some.map(async ([name, engine]) => {
-          const addresses = await engine.addresses(name).catch(() => undefined); // it is asked again soon
-          if (addresses !== undefined) connected.set(name, addresses);
-        }),
-      );
+      const answers = await Promise.all(some.map(([name, engine]) => engine.addresses(name))).catch(() => undefined);
+      if (answers === undefined) return false; // it is asked again soon
+      for (const [place, [name]] of some.entries()) {
+        const addresses = answers[place];
+        if (addresses !== undefined) connected.set(name, addresses);
+      }
     }
     return addressLimits.seen(connected);
   }
@@ -156,6 +171,8 @@ export function createCollecting(options: CollectingOptions): Collecting {
 
 /** Users whose addresses are asked for at a time: it is one call to the engine for each. */
 const parallelCalls = 16;
+/** So much is kept in memory while the disk takes nothing. */
+const mostUnnoted = 10_000;
 
 /** Options of {@link runCollecting}. */
 export interface RunOptions {
