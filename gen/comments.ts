@@ -745,7 +745,7 @@ export const comments: Readonly<Record<string, string>> = {
   "garrison.core.v1.GetSubscriptionDocumentRequest.token": "The token in the link.",
   "garrison.core.v1.GetSubscriptionDocumentRequest.format": "How it is to be written.",
   "garrison.core.v1.GetSubscriptionDocumentResponse": "A subscription as it is written.",
-  "garrison.core.v1.GetSubscriptionDocumentResponse.content_type": "What it is: `text/plain`, `text/yaml`, `application/json` or `text/html`, with its character set.",
+  "garrison.core.v1.GetSubscriptionDocumentResponse.content_type": "What it is: `text/plain`, `application/yaml`, `application/json` or `text/html`, with its character set.",
   "garrison.core.v1.GetSubscriptionDocumentResponse.document": "The text itself.",
   "garrison.core.v1.GetSubscriptionDocumentResponse.format": "How it is written.",
   "garrison.core.v1.SubscriptionFormat": "How a subscription is written.",

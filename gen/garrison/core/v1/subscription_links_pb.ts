@@ -48,7 +48,7 @@ export const GetSubscriptionDocumentRequestSchema: GenMessage<GetSubscriptionDoc
  */
 export type GetSubscriptionDocumentResponse = Message<"garrison.core.v1.GetSubscriptionDocumentResponse"> & {
   /**
-   * What it is: `text/plain`, `text/yaml`, `application/json` or `text/html`, with its character set.
+   * What it is: `text/plain`, `application/yaml`, `application/json` or `text/html`, with its character set.
    *
    * @generated from field: string content_type = 1;
    */
