@@ -85,6 +85,8 @@ const wrong: [string, string, ValueType<unknown>][] = [
   ["url", "http://a", url("https")],
   ["url", "https//a", url("https")],
   ["baseUrl", "http://a", baseUrl("https")],
+  ["baseUrl", "https://a/b?c", baseUrl("https")],
+  ["baseUrl", "https://a/b#", baseUrl("https")],
 ];
 
 test.each(wrong)("%s refuses %j", async (_, text, type) => {

@@ -92,10 +92,11 @@ export function url(...schemes: readonly string[]): ValueType<string> {
     .describe(`a URL that begins with ${schemes.map((scheme) => `\`${scheme}://\``).join(" or ")}`);
 }
 
-/** A URL of one of some schemes that others begin with: slashes at its end are taken off. */
+/** A URL of one of some schemes that others begin with, so it has no query. Slashes at its end are taken off. */
 export function baseUrl(...schemes: readonly string[]): ValueType<string> {
   const whole = url(...schemes);
-  return whole.transform((text) => text.replace(/\/+$/, "")).describe(whole.description ?? "");
+  const isOpen = whole.refine((text) => !/[?#]/.test(text));
+  return isOpen.transform((text) => text.replace(/\/+$/, "")).describe(`${whole.description}, without a query`);
 }
 
 function originOf(text: string): string | undefined {
