@@ -1,3 +1,5 @@
+import { Recurring } from "./recurring.ts";
+
 /** What grows with time, one row after another, and is forgotten when it is old. */
 export type History = "sessions" | "quarantine" | "gaps" | "audit";
 
@@ -43,43 +45,38 @@ export interface HistoryRetentionOptions {
 /** Forgets what is old. Works in small steps, every hour, whichever of the replicas comes first. */
 export class HistoryRetention {
   readonly #options: HistoryRetentionOptions;
-  readonly #timer: NodeJS.Timeout;
-  #sweeping: Promise<void> | undefined;
-  #closing = false;
+  readonly #sweeps: Recurring;
 
   constructor(options: HistoryRetentionOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => {
-      this.sweep().catch((err) => options.log.warn({ err }, "what is old could not be forgotten, and is tried again"));
-    }, everyMs);
+    this.#sweeps = new Recurring({
+      everyMs,
+      work: (closing) => this.#sweep(closing),
+      failed: (err) => options.log.warn({ err }, "what is old could not be forgotten, and is tried again"),
+    });
   }
 
   /** Forgets all that is old enough. */
   sweep(): Promise<void> {
-    this.#sweeping ??= this.#sweep().finally(() => {
-      this.#sweeping = undefined;
-    });
-    return this.#sweeping;
+    return this.#sweeps.run();
   }
 
   /** Finishes the step that it is at. */
-  async close(): Promise<void> {
-    this.#closing = true;
-    clearInterval(this.#timer);
-    await this.#sweeping?.catch(() => undefined);
+  close(): Promise<void> {
+    return this.#sweeps.close();
   }
 
-  async #sweep(): Promise<void> {
+  async #sweep(closing: AbortSignal): Promise<void> {
     const { store, now, revisionsForMs = 30 * dayMs, revisionsKept = 50, inboundsForMs = 92 * dayMs } = this.#options;
     const { sessionsForMs = 90 * dayMs, quarantineForMs = 30 * dayMs } = this.#options;
     const { gapsForMs = 365 * dayMs, auditForMs = 365 * dayMs } = this.#options;
     const ages = { sessions: sessionsForMs, quarantine: quarantineForMs, gaps: gapsForMs, audit: auditForMs };
     for (const history of ["sessions", "quarantine", "gaps", "audit"] as const)
-      while (!this.#closing && (await store.forget(history, now() - ages[history])));
+      while (!closing.aborted && (await store.forget(history, now() - ages[history])));
     await store.forgetInbounds(now() - inboundsForMs);
     await store.forgetOnline(now() - sessionsForMs);
     for (const nodeId of await store.nodesWithMany(revisionsKept)) {
-      if (this.#closing) return;
+      if (closing.aborted) return;
       await store.forgetRevisions(nodeId, revisionsKept, now() - revisionsForMs);
     }
   }

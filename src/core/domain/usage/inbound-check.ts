@@ -1,3 +1,4 @@
+import { Recurring } from "../recurring.ts";
 import { drifts } from "./inbound-totals.ts";
 
 /** What an inbound and its users have carried in a day, in both directions. */
@@ -20,14 +21,14 @@ export interface InboundCheckOptions {
 /** Looks, when a day is over, whether the users of inbounds were counted in full, and says so when they were not. */
 export class InboundCheck {
   readonly #options: InboundCheckOptions;
-  readonly #timer: NodeJS.Timeout;
+  readonly #checks: Recurring;
   #checked: number | undefined;
   #drifting = 0;
-  #checking: Promise<void> | undefined;
 
   constructor(options: InboundCheckOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => void this.check(), everyMs);
+    const failed = (err: unknown) => options.log.warn({ err }, "inbounds could not be compared with their users");
+    this.#checks = new Recurring({ everyMs, work: () => this.#check().catch(failed), failed });
   }
 
   /** Inbounds of the day that was looked at last whose users were not counted in full, or twice. */
@@ -37,17 +38,11 @@ export class InboundCheck {
 
   /** Looks at the day before, unless that was done. Never rejects. */
   check(): Promise<void> {
-    this.#checking ??= this.#check()
-      .catch((err: unknown) => this.#options.log.warn({ err }, "inbounds could not be compared with their users"))
-      .finally(() => {
-        this.#checking = undefined;
-      });
-    return this.#checking;
+    return this.#checks.run();
   }
 
-  async close(): Promise<void> {
-    clearInterval(this.#timer);
-    await this.#checking;
+  close(): Promise<void> {
+    return this.#checks.close();
   }
 
   async #check(): Promise<void> {

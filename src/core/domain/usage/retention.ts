@@ -1,3 +1,4 @@
+import { Recurring } from "../recurring.ts";
 import { epochMemoryMs } from "./batch-order.ts";
 
 /** How finely usage is kept. */
@@ -33,48 +34,43 @@ export interface UsageRetentionOptions {
  */
 export class UsageRetention {
   readonly #options: UsageRetentionOptions;
-  readonly #timer: NodeJS.Timeout;
+  readonly #sweeps: Recurring;
   /** Up to where there is nothing left to do, by resolution and node. */
   readonly #done = new Map<string, number>();
-  #sweeping: Promise<void> | undefined;
-  #closing = false;
 
   constructor(options: UsageRetentionOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => {
-      this.sweep().catch((err) => options.log.warn({ err }, "old usage could not be rolled up, and is tried again"));
-    }, everyMs);
+    this.#sweeps = new Recurring({
+      everyMs,
+      work: (closing) => this.#sweep(closing),
+      failed: (err) => options.log.warn({ err }, "old usage could not be rolled up, and is tried again"),
+    });
   }
 
   /** Rolls up all that is old enough. */
   sweep(): Promise<void> {
-    this.#sweeping ??= this.#sweep().finally(() => {
-      this.#sweeping = undefined;
-    });
-    return this.#sweeping;
+    return this.#sweeps.run();
   }
 
   /** Finishes the step that it is at. */
-  async close(): Promise<void> {
-    this.#closing = true;
-    clearInterval(this.#timer);
-    await this.#sweeping?.catch(() => undefined);
+  close(): Promise<void> {
+    return this.#sweeps.close();
   }
 
-  async #sweep(): Promise<void> {
+  async #sweep(closing: AbortSignal): Promise<void> {
     const { store, now, minutesForMs = 8 * dayMs, hoursForMs = 92 * dayMs } = this.#options;
     for (const nodeId of await store.nodes()) {
       // Whole hours and days: what is rolled up once is not touched again.
-      await this.#rollUp(nodeId, "minute", startOf(now() - minutesForMs, hourMs));
-      await this.#rollUp(nodeId, "hour", startOf(now() - hoursForMs, dayMs));
+      await this.#rollUp(nodeId, "minute", startOf(now() - minutesForMs, hourMs), closing);
+      await this.#rollUp(nodeId, "hour", startOf(now() - hoursForMs, dayMs), closing);
     }
     await store.forgetStreams(now() - epochMemoryMs);
   }
 
-  async #rollUp(nodeId: number, resolution: Resolution, before: number): Promise<void> {
+  async #rollUp(nodeId: number, resolution: Resolution, before: number, closing: AbortSignal): Promise<void> {
     const { store } = this.#options;
     const key = `${resolution} ${nodeId}`;
-    while (!this.#closing) {
+    while (!closing.aborted) {
       const time = await store.oldest(nodeId, resolution, this.#done.get(key) ?? 0, before);
       if (time === undefined) {
         this.#done.set(key, before);
