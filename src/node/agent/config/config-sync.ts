@@ -1,8 +1,7 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import {
   type EngineApplied,
   EngineAppliedSchema,
-  type GetConfigRequestSchema,
   type NodeFault,
   NodeFaultSchema,
   type ReportAppliedRequest,
@@ -17,7 +16,7 @@ import { CoreRefused } from "../contact/core-client.ts";
 import type { FaultReports } from "../contact/fault-reports.ts";
 import type { DrivenEngine, Refusals } from "../engines/driven-engine.ts";
 import { contentOf, digestOf } from "./config-content.ts";
-import { afterDelta } from "./config-delta.ts";
+import { type FetchedConfig, fetchConfig } from "./config-fetch.ts";
 import { codeOf, DigestMismatch } from "./failure.ts";
 import { type GoodConfig, keepConfig, readKeptConfig } from "./kept-config.ts";
 import { linksOf } from "./links.ts";
@@ -68,17 +67,9 @@ export interface ConfigSyncOptions {
   readonly log: Logger;
 }
 
-/** A config that Core has sent. */
-interface FetchedConfig {
-  readonly config: NodeConfig;
-  /** What its digest is over. Undefined: not known yet. */
-  readonly content?: string;
-}
-
 const minuteMs = 60_000;
 /** A config that has failed is tried again after so long, unless there is another one by then. */
 const retryAfterMs = [1, 5, 15, 60].map((minutes) => minutes * minuteMs);
-const fetchTimeoutMs = 120_000;
 
 /** Makes it; nothing is applied yet. */
 export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
@@ -146,39 +137,9 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
       if (isHeldBack(announced.digest)) return;
     }
     const began = performance.now();
-    const read = (announced?.delta && afterDeltaOfCurrent(announced.delta)) ?? (await fetch());
+    const read = await fetchConfig({ contact, current, delta: announced?.delta, log });
     if (read === undefined || isHeldBack(read.config.digest)) return;
     await apply(read, began);
-  }
-
-  /** The newest config. Undefined: there is none, or it is the one that runs. */
-  async function fetch(): Promise<FetchedConfig | undefined> {
-    const since = current && { digest: current.digest, since: BigInt(current.revision) };
-    const answer = await ask(since ?? {});
-    if (answer?.config !== undefined) return { config: answer.config };
-    if (answer?.delta === undefined) return undefined;
-    const read = afterDeltaOfCurrent(answer.delta);
-    if (read !== undefined) return read;
-    const whole = await ask({ digest: current?.digest ?? "" });
-    return whole?.config && { config: whole.config };
-  }
-
-  async function ask(request: MessageInitShape<typeof GetConfigRequestSchema>) {
-    try {
-      return await contact.call((core, call) => core.getConfig(request, call), { timeoutMs: fetchTimeoutMs });
-    } catch (error) {
-      if (error instanceof CoreRefused && error.code === "CONFIG_MISSING") return undefined;
-      throw error;
-    }
-  }
-
-  /** Undefined: the delta is from another config, or does not lead where it says. */
-  function afterDeltaOfCurrent(delta: ConfigDelta): FetchedConfig | undefined {
-    if (current === undefined || delta.baseDigest !== current.digest) return undefined;
-    const read = afterDelta(current.content, delta);
-    if (read === undefined)
-      log.warn({ revision: Number(delta.revision) }, "a delta of Core does not lead to its digest");
-    return read;
   }
 
   /** What runs is what Core wants. */
