@@ -186,6 +186,12 @@ test("Xray gets no endpoint whose certificate it would have to take on trust uns
   expect(JSON.parse(body)[0].outbounds[0].streamSettings.tlsSettings.pinnedPeerCertSha256).toBe("ab");
 });
 
+test("datagrams of VMess are told to go as Xray's own clients send them", () => {
+  const given = [endpoint("v", { access: { protocol: "vmess", id: "11111111-1111-4111-8111-111111111111" } })];
+  expect(clash(given).proxies).toMatchObject([{ type: "vmess", udp: true, "packet-encoding": "xudp" }]);
+  expect(singBox(given).outbounds[2]).toMatchObject({ type: "vmess", packet_encoding: "xudp" });
+});
+
 test("nothing chooses a node that drains by itself while there is another", () => {
   const chosen = (endpoints: Endpoint[]) => [
     clash(endpoints)["proxy-groups"][1].proxies,

@@ -13,7 +13,8 @@ export function clashProxy(endpoint: Endpoint): object | undefined {
       return overStream({ ...server, type: "vless", udp: true, ...own }, "servername", endpoint);
     }
     case "vmess": {
-      const own = { uuid: access.id, alterId: 0, cipher: "auto" };
+      // As its VLESS has it: else datagrams to each target leave the server from a port of their own.
+      const own = { uuid: access.id, alterId: 0, cipher: "auto", "packet-encoding": "xudp" };
       return overStream({ ...server, type: "vmess", udp: true, ...own }, "servername", endpoint);
     }
     case "trojan":

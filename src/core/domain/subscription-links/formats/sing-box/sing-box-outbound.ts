@@ -12,7 +12,11 @@ export function singBoxOutbound(endpoint: Endpoint): object | undefined {
       return overStream({ type: "vless", ...server, uuid: access.id, flow: access.flow || undefined }, endpoint);
     }
     case "vmess":
-      return overStream({ type: "vmess", ...server, uuid: access.id, security: "auto" }, endpoint);
+      // As its VLESS has it: else datagrams to each target leave the server from a port of their own.
+      return overStream(
+        { type: "vmess", ...server, uuid: access.id, security: "auto", packet_encoding: "xudp" },
+        endpoint,
+      );
     case "trojan":
       return overStream({ type: "trojan", ...server, password: access.password }, endpoint);
     case "shadowsocks": {
