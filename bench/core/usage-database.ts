@@ -11,7 +11,7 @@ export function locationOf(argument: string): DatabaseLocation {
 
 /** Makes a database of nodes with a protocol each, and users with a subscription each, with a quota that is far. */
 export async function openFleet(location: DatabaseLocation): Promise<Database<CoreSchema>> {
-  const database = await openDatabase<CoreSchema>({ ...location, migrations, int64: int64Columns });
+  const database = await openDatabase<CoreSchema>({ ...location, migrations, int64: int64Columns, ownThread: true });
   const isPostgres = database.engine === "postgres";
   const numbers = (count: number) =>
     isPostgres

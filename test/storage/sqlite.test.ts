@@ -22,16 +22,21 @@ afterAll(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-async function open(file: string, wanted = migrations) {
-  const database = await openDatabase<Schema>({ file, migrations: wanted, int64: ["used_bytes"] });
+async function openAt(file: string, { ownThread = false, wanted = migrations } = {}) {
+  const database = await openDatabase<Schema>({ file, migrations: wanted, int64: ["used_bytes"], ownThread });
   onTestFinished(() => database.close());
   return database;
 }
 
 const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
 
-describe("SQLite", () => {
-  describeStorage("sqlite", () => ({ file: newFile() }));
+describe.each([
+  ["in the thread that calls", false],
+  ["in a thread of its own", true],
+])("SQLite %s", (_, ownThread) => {
+  const open = (file: string, wanted = migrations) => openAt(file, { ownThread, wanted });
+
+  describeStorage("sqlite", () => ({ file: newFile(), ownThread }));
 
   test("keeps its files from other users", async () => {
     const file = newFile();
@@ -142,6 +147,19 @@ describe("SQLite", () => {
     const { db } = await open(":memory:");
     expect(await db.selectFrom("account").select("id").execute()).toEqual([]);
   });
+});
+
+test("a thread of its own leaves this one free while a statement runs", async () => {
+  const { db } = await openAt(newFile(), { ownThread: true });
+  let turns = 0;
+  const ticking = setInterval(() => turns++, 5);
+  const startedAt = performance.now();
+  await sql`with recursive c (n) as (select 1 union all select n + 1 from c where n < 20000000)
+    select max(n) as n from c`.execute(db);
+  const tookMs = performance.now() - startedAt;
+  clearInterval(ticking);
+  // In this thread there would be none.
+  expect(turns).toBeGreaterThan(tookMs / 5 / 10);
 });
 
 /** Tries until it does not throw. */

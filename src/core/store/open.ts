@@ -16,5 +16,13 @@ export interface CoreDatabaseOptions {
 /** Opens Core's database and migrates it. Throws as `openDatabase` does. */
 export function openCoreDatabase({ url, dataDir, log }: CoreDatabaseOptions): Promise<Database<CoreSchema>> {
   const location = url === undefined ? { file: join(dataDir, "core.db") } : { url };
-  return openDatabase<CoreSchema>({ ...location, schema: "core", migrations, int64: int64Columns, log });
+  // Reports of usage are large, and nodes that only say that they are there do not wait for them.
+  return openDatabase<CoreSchema>({
+    ...location,
+    schema: "core",
+    migrations,
+    int64: int64Columns,
+    ownThread: true,
+    log,
+  });
 }

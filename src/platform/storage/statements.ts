@@ -14,7 +14,7 @@ export interface Statement<S, Args, Row> {
   run(args: Args, tx?: Transaction<S>): Promise<number>;
   /**
    * Executes it once for each of `rows`, in order, and returns how many rows were changed altogether. PostgreSQL is sent
-   * many at a time; SQLite, which works in this thread, lets others have a turn every few milliseconds.
+   * many at a time; SQLite, where it works in this thread, lets others have a turn every few milliseconds.
    */
   runMany(rows: readonly Args[], tx: Transaction<S>): Promise<number>;
 }

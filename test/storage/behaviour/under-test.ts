@@ -4,7 +4,7 @@ import type { StorageOptions } from "../../../src/platform/storage/options.ts";
 import { int64, migrations, type Schema } from "./schema.ts";
 
 /** Where a test keeps its tables. */
-export type TestLocation = DatabaseLocation & Pick<StorageOptions, "schema">;
+export type TestLocation = DatabaseLocation & Pick<StorageOptions, "schema" | "ownThread">;
 
 /** The database of the running test, and what tests do with one. */
 export interface StorageUnderTest {

@@ -1,18 +1,33 @@
 import type { BulkText } from "../bulk-text.ts";
 
+/** A text of a bulk statement: it has places for a number of rows. */
+export interface RowsText {
+  readonly sql: string;
+  /** Values that it takes. */
+  readonly places: number;
+}
+
+/** The texts of a bulk statement, for many rows first: few, so that they stay prepared. */
+export function textsOf(bulk: BulkText): readonly RowsText[] {
+  const known = texts.get(bulk);
+  if (known !== undefined) {
+    return known;
+  }
+  const made = rowsOfTexts.map((rows) => textOf(bulk, rows));
+  texts.set(bulk, made);
+  return made;
+}
+
 /** One execution of a bulk statement, for some of its rows. */
 export interface BulkPart {
   readonly sql: string;
   readonly parameters: readonly unknown[];
 }
 
-/**
- * The executions of a bulk statement, in the order of its rows. A text has places for a number of rows; of each bulk
- * statement there are three, so that they stay prepared.
- */
-export function* bulkParts(bulk: BulkText, values: readonly unknown[]): Generator<BulkPart> {
+/** The executions of a bulk statement, in the order of its rows. */
+export function* bulkParts(texts: readonly RowsText[], values: readonly unknown[]): Generator<BulkPart> {
   let at = 0;
-  for (const { sql, places } of textsOf(bulk)) {
+  for (const { sql, places } of texts) {
     while (values.length - at >= places) {
       yield { sql, parameters: values.slice(at, at + places) };
       at += places;
@@ -23,27 +38,11 @@ export function* bulkParts(bulk: BulkText, values: readonly unknown[]): Generato
   }
 }
 
-interface Text {
-  readonly sql: string;
-  /** Values that it takes. */
-  readonly places: number;
-}
-
 // Longer texts gain nothing more.
 const rowsOfTexts = [64, 8, 1];
-const texts = new WeakMap<BulkText, readonly Text[]>();
+const texts = new WeakMap<BulkText, readonly RowsText[]>();
 
-function textsOf(bulk: BulkText): readonly Text[] {
-  const known = texts.get(bulk);
-  if (known !== undefined) {
-    return known;
-  }
-  const made = rowsOfTexts.map((rows) => textOf(bulk, rows));
-  texts.set(bulk, made);
-  return made;
-}
-
-function textOf(bulk: BulkText, rows: number): Text {
+function textOf(bulk: BulkText, rows: number): RowsText {
   const columns = Object.keys(bulk.columns);
   const row = `(${columns.map(() => "?").join(", ")})`;
   const names = columns.map((name, index) => `column${index + 1} as ${name}`).join(", ");

@@ -41,14 +41,14 @@ export class SqliteDriver implements Driver {
   async commitTransaction(connection: SqliteConnection): Promise<void> {
     const { failure } = connection;
     if (failure !== undefined) {
-      connection.rollback();
+      await connection.rollback();
       throw new AbortedTransactionError(failure);
     }
     await connection.commit();
   }
 
   async rollbackTransaction(connection: SqliteConnection): Promise<void> {
-    connection.rollback();
+    await connection.rollback();
   }
 
   /** Resolves when everybody who asked before has finished; nobody gets the connection afterwards. */

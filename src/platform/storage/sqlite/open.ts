@@ -12,6 +12,8 @@ import { SqliteConnection } from "./connection.ts";
 import { SqliteDriver } from "./driver.ts";
 import { sqliteCode } from "./errors.ts";
 import { createSqliteEventBus } from "./event-bus.ts";
+import { createExecutor, type SqliteExecutor } from "./executor.ts";
+import { openExecutorThread } from "./executor-thread.ts";
 import { lockTimeoutMs, whenFree } from "./when-free.ts";
 
 /** Opens and migrates an SQLite file. */
@@ -30,8 +32,9 @@ export async function openSqlite(
     database.close();
     throw unusableCodes.has((sqliteCode(error) ?? 0) & 0xff) ? unavailable(file, error) : error;
   }
+  const executor = await openExecutor(file, database, options);
   const subscribers = new Subscribers(options.log);
-  const driver = new SqliteDriver(new SqliteConnection({ database, ...options }), scope);
+  const driver = new SqliteDriver(new SqliteConnection({ executor, ...options }), scope);
   let closed: Promise<void> | undefined;
   return {
     name: "sqlite",
@@ -44,10 +47,28 @@ export async function openSqlite(
     events: createSqliteEventBus(subscribers, scope),
     close: () => {
       subscribers.close();
-      closed ??= driver.destroy().then(() => database.close());
+      closed ??= driver.destroy().then(() => executor.close());
       return closed;
     },
   };
+}
+
+/** Goes on with a database that is opened and migrated: here, or with a connection of its own in another thread. */
+async function openExecutor(
+  file: string,
+  database: DatabaseSync,
+  { ownThread, synchronous, int64, timing }: CompleteStorageOptions,
+): Promise<SqliteExecutor> {
+  if (!ownThread || file === ":memory:") {
+    return createExecutor({ database, int64, now: timing.now });
+  }
+  database.close();
+  return openExecutorThread({
+    file,
+    prologue: `${settingsOfConnection} pragma synchronous = ${synchronous}; pragma foreign_keys = on;`,
+    lockTimeoutMs,
+    int64: [...int64],
+  });
 }
 
 /** Kysely's own queue for one connection stays locked for ever when a connection is refused; the driver has its own. */
@@ -87,10 +108,11 @@ function configure(database: DatabaseSync, { synchronous }: CompleteStorageOptio
     pragma journal_mode = wal;
     pragma synchronous = ${synchronous};
     pragma foreign_keys = off;
-    pragma journal_size_limit = 67108864;
-    pragma cache_size = -32768;
+    ${settingsOfConnection}
   `);
 }
+
+const settingsOfConnection = "pragma journal_size_limit = 67108864; pragma cache_size = -32768;";
 
 async function migrate(database: DatabaseSync, { migrations }: CompleteStorageOptions): Promise<void> {
   try {

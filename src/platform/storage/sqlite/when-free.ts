@@ -9,11 +9,11 @@ export const lockTimeoutMs = 10;
  * Executes what may find the database locked by another process, again and again until `limitMs` have passed; then
  * throws `DatabaseBusy`. The thread is free in between.
  */
-export async function whenFree<T>(timing: Timing, limitMs: number, execute: () => T): Promise<T> {
+export async function whenFree<T>(timing: Timing, limitMs: number, execute: () => T | Promise<T>): Promise<T> {
   const deadline = timing.now() + limitMs;
   for (let attempt = 0; ; attempt++) {
     try {
-      return execute();
+      return await execute();
     } catch (error) {
       const translated = translateError(error);
       const waitMs = backoffMs(attempt, timing.random(), 2, 50);
