@@ -496,6 +496,7 @@ describe.each(engines)("Core on %s", (engine) => {
       ["/node/register", '{"code":"x","name":"n","ip":"fra-1"}', "ip"],
       ["/node/register", `{"code":"${"x".repeat(5_000)}","name":"n","ip":"203.0.113.1"}`, "code"],
       ["/node/register", "not json", ""],
+      ["/node/register", '{"code":"x","name":"n\\u0000","ip":"203.0.113.1"}', "zero character"],
       ["/node/heartbeat", '{"revision":-1}', "revision"],
       ["/node/heartbeat", '{"revision":"seven"}', "revision"],
     ])("%s %.60s… is refused, naming what is wrong", async (path, body, named) => {

@@ -1,4 +1,4 @@
-import type { HandlerContext } from "@connectrpc/connect";
+import type { HandlerContext, Interceptor } from "@connectrpc/connect";
 import { NodeAgentService } from "../../../gen/garrison/core/v1/node_agent_pb.ts";
 import { type Intervals, type Limits, LimitsSchema } from "../../../gen/garrison/core/v1/node_status_pb.ts";
 import { createFailureLimiter } from "../../platform/identity/failure-limiter.ts";
@@ -13,6 +13,7 @@ import type { UsageBooking } from "../domain/usage/usage-booking.ts";
 import { answerTo, tooManyFailures } from "./errors.ts";
 import { kNode } from "./gate.ts";
 import { createConfigHandlers } from "./node-configs.ts";
+import { refuseZeroCharacters } from "./refuse-zero-characters.ts";
 
 /** Options of {@link createNodeAgentService}. */
 export interface NodeAgentServiceOptions {
@@ -58,9 +59,15 @@ export function createNodeAgentService(options: NodeAgentServiceOptions): Served
       },
     },
     {
-      interceptors: [answerErrors(answerTo)],
+      interceptors: [answerErrors(answerTo), judgeRegistrations],
       isPublic: (method) => method === NodeAgentService.method.register,
       accepted: { desc: LimitsSchema, value: limits },
     },
   );
 }
+
+/** What nodes report is taken as far as it can be; who registers can be told. */
+const judgeRegistrations: Interceptor = (next) => {
+  const judged = refuseZeroCharacters(next);
+  return (request) => (request.method === NodeAgentService.method.register ? judged(request) : next(request));
+};

@@ -32,6 +32,11 @@ describeFleet((scene) => {
     expect((await scene.call(users.listUsers, { query: "bad" })).users).toEqual([]);
   });
 
+  test.each([{ name: "bad\0" }, { name: "bad", note: "\0" }])("%j is refused on both databases", async (request) => {
+    await refused(scene.call(users.createUser, request), Code.InvalidArgument, 400, "FIELD_INVALID");
+    expect((await scene.call(users.listUsers, { query: "bad" })).users).toEqual([]);
+  });
+
   test("an update changes what it names; who is disabled is so on all nodes", async () => {
     const [user, other] = [await make({ note: "a" }), await make()];
     const { id } = user;
