@@ -65,8 +65,10 @@ export function createFirstFleet(settings: CoreSettings): FirstFleet {
       const keyFile = settings.adminKeyFile ?? join(coreDir, "admin-key");
       const coreUrl = await url.promise;
       // Addresses change; the token is kept.
-      const link = `${settings.subscriptionUrl ?? publicUrl(settings, coreUrl)}/sub/${token}`;
-      terminal.write(welcomeText({ link, qrCode: qrCode(link, terminal), coreUrl, authority, keyFile }));
+      const link = token && `${settings.subscriptionUrl ?? publicUrl(settings, coreUrl)}/sub/${token}`;
+      const curl = `curl -sS${authority === undefined ? "" : ` --cacert '${authority}'`}`;
+      const howToConnect = link === undefined ? linkReplaced : connecting(link, curl, terminal);
+      terminal.write(["", ...howToConnect, "", ...goingOn(coreUrl, curl, keyFile), "", ""].join("\n"));
     },
   };
 }
@@ -94,35 +96,30 @@ function publicUrl({ publicUrls, host }: CoreSettings, coreUrl: string): string 
   return first;
 }
 
-interface WelcomeFacts {
-  readonly link: string;
-  readonly qrCode: string;
-  readonly coreUrl: string;
-  /** The file with the certificate of Core's own authority; undefined: `curl` trusts Core as it is. */
-  readonly authority: string | undefined;
-  readonly keyFile: string;
-}
+const linkReplaced = [
+  "The first user's link was replaced, or has ended, since it was made: whoever did so has the new one.",
+];
 
-function welcomeText({ link, qrCode, coreUrl, authority, keyFile }: WelcomeFacts): string {
-  const trust = authority === undefined ? "" : ` --cacert '${authority}'`;
+function connecting(link: string, curl: string, terminal: Terminal): string[] {
   return [
-    "",
     "The first user's subscription, for a client to subscribe to, and for a browser to look at:",
     "",
     `    ${link}`,
     "",
-    qrCode,
+    qrCode(link, terminal),
     "",
     "# The same in this terminal, as share links:",
-    `curl -sS${trust} '${link}?format=plain'`,
-    "",
+    `${curl} '${link}?format=plain'`,
+  ];
+}
+
+function goingOn(coreUrl: string, curl: string, keyFile: string): string[] {
+  return [
     "# What the fleet is, and everything that can be asked of it:",
     `KEY=$(cat '${keyFile}')`,
-    `curl -sS${trust} -H "authorization: Bearer $KEY" ${coreUrl}/api/v1/nodes`,
-    `curl -sS${trust} -H "authorization: Bearer $KEY" ${coreUrl}/openapi.json`,
-    "",
-    "",
-  ].join("\n");
+    `${curl} -H "authorization: Bearer $KEY" ${coreUrl}/api/v1/nodes`,
+    `${curl} -H "authorization: Bearer $KEY" ${coreUrl}/openapi.json`,
+  ];
 }
 
 /** Two modules of the code in a character: light ones are drawn, so a terminal that is not dark is told its colours. */

@@ -1,5 +1,6 @@
 import { createServer } from "node:net";
-import { type FleetClient, VpnProtocol } from "../client/fleet-client.ts";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type FleetClient, SubscriptionFormat, VpnProtocol } from "../client/fleet-client.ts";
 import { readText } from "../platform/files/read-text.ts";
 import { replaceFile } from "../platform/files/replace-file.ts";
 
@@ -20,19 +21,30 @@ const firstProtocol = { protocol: VpnProtocol.SHADOWSOCKS, method: "2022-blake3-
  * Sees to it that a node serves a protocol, and that there is a user who may use it: what is there already stays as it is.
  * When the file is gone the user gets another token, and the one before is void.
  *
- * @returns the token in the link of the user's subscription
+ * @returns the token in the link of the user's subscription; undefined when the one that is kept leads nowhere any more,
+ * since somebody has replaced it, or the subscription has ended
  */
-export async function ensureFirstUser({ fleet, nodeId, tokenFile }: FirstUserOptions): Promise<string> {
+export async function ensureFirstUser({ fleet, nodeId, tokenFile }: FirstUserOptions): Promise<string | undefined> {
   await ensureProtocol(fleet, BigInt(nodeId));
   const { users } = await fleet.users.listUsers({ query: userName, pageSize: 1_000 });
   const user = users.find(({ name }) => name === userName) ?? (await fleet.users.createUser({ name: userName })).user;
   const userId = user?.id ?? 0n;
   const { subscriptions } = await fleet.subscriptions.listSubscriptions({ userId, pageSize: 1 });
   const kept = (await readText(tokenFile))?.trim();
-  if (subscriptions.length > 0 && kept) return kept;
+  if (subscriptions.length > 0 && kept) return (await leadsSomewhere(fleet, kept)) ? kept : undefined;
   const { token } = await fleet.subscriptions.createSubscription({ userId, name: "Garrison", requestId: userName });
   await replaceFile(tokenFile, `${token}\n`);
   return token;
+}
+
+async function leadsSomewhere(fleet: FleetClient, token: string): Promise<boolean> {
+  try {
+    await fleet.subscriptionLinks.getSubscriptionDocument({ token, format: SubscriptionFormat.PLAIN });
+    return true;
+  } catch (error) {
+    if (ConnectError.from(error).code === Code.NotFound) return false;
+    throw error;
+  }
 }
 
 async function ensureProtocol(fleet: FleetClient, nodeId: bigint): Promise<void> {

@@ -5,6 +5,7 @@ import { NodeProtocolService } from "../../gen/garrison/core/v1/node_protocols_p
 import { NodeService } from "../../gen/garrison/core/v1/nodes_pb.ts";
 import { OperatorService } from "../../gen/garrison/core/v1/operators_pb.ts";
 import { RevisionService } from "../../gen/garrison/core/v1/revisions_pb.ts";
+import { SubscriptionLinkService } from "../../gen/garrison/core/v1/subscription_links_pb.ts";
 import { SubscriptionService } from "../../gen/garrison/core/v1/subscriptions_pb.ts";
 import { UsageService } from "../../gen/garrison/core/v1/usage_pb.ts";
 import { UserService } from "../../gen/garrison/core/v1/users_pb.ts";
@@ -17,6 +18,7 @@ export * from "../../gen/garrison/core/v1/node_status_pb.ts";
 export * from "../../gen/garrison/core/v1/nodes_pb.ts";
 export * from "../../gen/garrison/core/v1/operators_pb.ts";
 export * from "../../gen/garrison/core/v1/revisions_pb.ts";
+export * from "../../gen/garrison/core/v1/subscription_links_pb.ts";
 export * from "../../gen/garrison/core/v1/subscriptions_pb.ts";
 export * from "../../gen/garrison/core/v1/usage_pb.ts";
 export * from "../../gen/garrison/core/v1/users_pb.ts";
@@ -40,6 +42,7 @@ export interface FleetClient {
   readonly nodeOutbounds: Client<typeof NodeOutboundService>;
   readonly users: Client<typeof UserService>;
   readonly subscriptions: Client<typeof SubscriptionService>;
+  readonly subscriptionLinks: Client<typeof SubscriptionLinkService>;
   readonly usage: Client<typeof UsageService>;
   readonly revisions: Client<typeof RevisionService>;
   readonly operators: Client<typeof OperatorService>;
@@ -55,6 +58,7 @@ export function createFleetClient({ transport, key }: FleetClientOptions): Fleet
     nodeOutbounds: createClient(NodeOutboundService, keyed),
     users: createClient(UserService, keyed),
     subscriptions: createClient(SubscriptionService, keyed),
+    subscriptionLinks: createClient(SubscriptionLinkService, keyed),
     usage: createClient(UsageService, keyed),
     revisions: createClient(RevisionService, keyed),
     operators: createClient(OperatorService, keyed),

@@ -34,7 +34,10 @@ async function stop(make: Call): Promise<void> {
   running.delete(make);
 }
 
-async function welcomed(make: Call): Promise<{ link: string; ask: (path: string) => Record<string, unknown>[] }> {
+/** Asks the fleet API by curl. */
+type Ask = (path: string, ...options: string[]) => Record<string, unknown>[];
+
+async function welcomed(make: Call): Promise<{ link: string; ask: Ask }> {
   const { service, services } = await make.ready();
   expect(service).toBe("up");
   expect(services).toMatchObject([{ service: "core" }, { service: "node" }]);
@@ -42,7 +45,9 @@ async function welcomed(make: Call): Promise<{ link: string; ask: (path: string)
   const [, link = ""] = /^ {4}(https:\/\/\S+\/sub\/[\w-]{32})$/m.exec(make.stderr()) ?? [];
   const [, coreUrl] = / (https:\/\/\S+)\/openapi\.json\n/.exec(make.stderr()) ?? [];
   const key = (await readFile(join(place.dataDir, "core/admin-key"), "utf8")).trim();
-  return { link, ask: (path) => JSON.parse(curl(`${coreUrl}${path}`, "-H", `authorization: Bearer ${key}`)).data };
+  const ask: Ask = (path, ...options) =>
+    JSON.parse(curl(`${coreUrl}${path}`, "-H", `authorization: Bearer ${key}`, ...options)).data;
+  return { link, ask };
 }
 
 function curl(url: string, ...options: string[]): string {
@@ -97,5 +102,12 @@ test("make run brings up Core and a node of it, and a client that takes the link
   expect(again.ask("/api/v1/nodes")).toHaveLength(1);
   expect(again.ask("/api/v1/users")).toHaveLength(1);
   expect(curl(`${again.link}?format=plain`)).toMatch(/^ss:\/\//);
+  again.ask("/api/v1/subscriptions/1:rotateToken", "-d", "{}", "-H", "content-type: application/json");
   await stop(second);
+
+  const third = makeRun();
+  const { link: none } = await welcomed(third);
+  expect(none).toBe("");
+  expect(third.stderr()).toContain("The first user's link was replaced, or has ended");
+  await stop(third);
 });
