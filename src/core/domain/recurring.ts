@@ -16,7 +16,9 @@ export class Recurring {
 
   constructor({ everyMs, work, failed }: RecurringOptions) {
     this.#work = work;
-    this.#timer = setInterval(() => void this.run().catch(failed), everyMs);
+    this.#timer = setInterval(() => {
+      if (this.#running === undefined) this.run().catch(failed);
+    }, everyMs);
   }
 
   /** Does it now, or waits for the run that is under way. Throws what that throws. */

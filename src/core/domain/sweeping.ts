@@ -1,3 +1,4 @@
+import { Recurring } from "./recurring.ts";
 import { changeByTime, type TimedChange, type TimedSubscription } from "./refusals.ts";
 
 /** What the sweeper asks of a store. Times are in milliseconds since 1970. */
@@ -34,43 +35,37 @@ export interface SweepingOptions {
  */
 export class Sweeping {
   readonly #options: SweepingOptions;
-  #sweeping: Promise<void> | undefined;
+  readonly #sweeps: Recurring;
   #checkAt: number;
-  readonly #timer: NodeJS.Timeout;
 
   constructor(options: SweepingOptions) {
     this.#options = options;
     this.#checkAt = options.now();
-    this.#timer = setInterval(() => {
-      this.#sweeping ??= this.#sweep().finally(() => {
-        this.#sweeping = undefined;
-      });
-    }, sweepEveryMs);
+    this.#sweeps = new Recurring({
+      everyMs: sweepEveryMs,
+      work: () => this.#sweep(),
+      failed: (err) => options.log.warn({ err }, "subscriptions could not be swept"),
+    });
   }
 
-  async close(): Promise<void> {
-    clearInterval(this.#timer);
-    await this.#sweeping;
+  close(): Promise<void> {
+    return this.#sweeps.close();
   }
 
   async #sweep(): Promise<void> {
-    const { store, now, log } = this.#options;
-    try {
-      for (;;) {
-        const ids = await store.due(now(), settledAtOnce);
-        await this.#settle(ids);
-        if (ids.length < settledAtOnce) break;
-      }
-      if (now() < this.#checkAt) return;
-      this.#checkAt = now() + checkEveryMs;
-      let after: number | undefined = 0;
-      while (after !== undefined) {
-        const { ids, upTo }: Awaited<ReturnType<SweepStore["wrong"]>> = await store.wrong(now(), after);
-        await this.#settle(ids);
-        after = upTo;
-      }
-    } catch (error) {
-      log.warn({ err: error }, "subscriptions could not be swept");
+    const { store, now } = this.#options;
+    for (;;) {
+      const ids = await store.due(now(), settledAtOnce);
+      await this.#settle(ids);
+      if (ids.length < settledAtOnce) break;
+    }
+    if (now() < this.#checkAt) return;
+    this.#checkAt = now() + checkEveryMs;
+    let after: number | undefined = 0;
+    while (after !== undefined) {
+      const { ids, upTo }: Awaited<ReturnType<SweepStore["wrong"]>> = await store.wrong(now(), after);
+      await this.#settle(ids);
+      after = upTo;
     }
   }
 
