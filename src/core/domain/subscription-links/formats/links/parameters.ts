@@ -3,8 +3,34 @@ import type { Security, Transport } from "../../endpoint.ts";
 /** Parameters of a link; those that are empty are left out. */
 export type Parameters = { readonly [name: string]: string };
 
-/** How links of VLESS and Trojan tell a transport. */
-export function transportParameters(transport: Transport): Parameters {
+/** Parameters as the query of a link. */
+export function query(parameters: Parameters): string {
+  return Object.entries(parameters)
+    .filter(([, value]) => value !== "")
+    .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+    .join("&");
+}
+
+/** How links of VLESS and Trojan tell a transport: a query. */
+export const transportQuery = remembered((transport: Transport) => query(transportParameters(transport)));
+
+/** How links of VLESS and Trojan tell what a transport is wrapped in: a query. */
+export const securityQuery = remembered((security: Security) => query(securityParameters(security)));
+
+/** Writes once what is the same for all users of an inbound. */
+function remembered<T extends object>(write: (of: T) => string): (of: T) => string {
+  const known = new WeakMap<T, string>();
+  return (of) => {
+    let written = known.get(of);
+    if (written === undefined) {
+      written = write(of);
+      known.set(of, written);
+    }
+    return written;
+  };
+}
+
+function transportParameters(transport: Transport): Parameters {
   switch (transport.kind) {
     case "raw": {
       const { hosts = [], paths = [] } = transport.http ?? {};
@@ -33,8 +59,7 @@ export function pathWithEarlyData({ path, earlyDataBytes }: Extract<Transport, {
   return earlyDataBytes === 0 ? path : `${path}${path.includes("?") ? "&" : "?"}ed=${earlyDataBytes}`;
 }
 
-/** How links of VLESS and Trojan tell what a transport is wrapped in. */
-export function securityParameters(security: Security): Parameters {
+function securityParameters(security: Security): Parameters {
   switch (security.kind) {
     case "none":
       return { security: "none" };

@@ -1,6 +1,6 @@
 import { isIPv6 } from "node:net";
 import { type Access, type Endpoint, isBare } from "../../endpoint.ts";
-import { type Parameters, securityParameters, transportParameters } from "./parameters.ts";
+import { type Parameters, query, securityQuery, transportQuery } from "./parameters.ts";
 import { vmessLink } from "./vmess-link.ts";
 
 /**
@@ -28,13 +28,10 @@ export function shareLink(endpoint: Endpoint): string | undefined {
 
 function withParameters(endpoint: Endpoint, user: string, own: Parameters): string {
   const { access, transport, security, masks } = endpoint;
-  const all = {
-    ...own,
-    ...transportParameters(transport),
-    ...securityParameters(security),
-    fm: masks === undefined ? "" : JSON.stringify(masks),
-  };
-  return `${access.protocol}://${encodeURIComponent(user)}@${authority(endpoint)}?${query(all)}${fragment(endpoint)}`;
+  const parts = [query(own), transportQuery(transport), securityQuery(security)];
+  if (masks !== undefined) parts.push(query({ fm: JSON.stringify(masks) }));
+  const all = parts.filter((part) => part !== "").join("&");
+  return `${access.protocol}://${encodeURIComponent(user)}@${authority(endpoint)}?${all}${fragment(endpoint)}`;
 }
 
 type Of<P extends Access["protocol"]> = Extract<Access, { protocol: P }>;
@@ -64,13 +61,6 @@ function hysteria2Link(endpoint: Endpoint, { auth, obfs }: Of<"hysteria2">): str
 
 function authority({ host, port }: Endpoint): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-function query(parameters: Parameters): string {
-  return Object.entries(parameters)
-    .filter(([, value]) => value !== "")
-    .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
-    .join("&");
 }
 
 function fragment({ name }: Endpoint): string {
