@@ -15,7 +15,9 @@ describe.each([
     const { done, wrong } = await soakExactlyOnce({ seed, seconds, engine, resume });
     console.log(JSON.stringify(done));
     expect(wrong).toEqual([]);
-    for (const what of ["bytes", "exact", "node SIGKILL", "node SIGTERM", "Core SIGKILL", "Xray SIGKILL"])
+    // Where Xray ends with the node, its many ends may have touched every subscription, and leave bounds for each.
+    const happened = ["bytes", "node SIGKILL", "node SIGTERM", "Core SIGKILL", "Xray SIGKILL"];
+    for (const what of resume ? ["exact", ...happened] : happened)
       expect([what, done[what] ?? 0]).not.toEqual([what, 0]);
   });
 });
