@@ -5,7 +5,7 @@ import { IntervalsSchema } from "../../gen/garrison/core/v1/node_status_pb.ts";
 import { createCore } from "../core/core.ts";
 import { openAuthority } from "../core/domain/authority.ts";
 import { ensureFirstOperator } from "../core/first-operator.ts";
-import { guessedUrls, namesWith } from "../core/public-urls.ts";
+import { namesWith, urlsOf } from "../core/public-urls.ts";
 import { openServerCertificate, type ServerCertificate } from "../core/server-certificate.ts";
 import { type CoreSettings, coreVariables, readCoreSettings } from "../core/settings.ts";
 import { createAuthorityStore } from "../core/store/authority.ts";
@@ -87,7 +87,8 @@ async function startCore(settings: CoreSettings, dataDir: string, adminKeyFile: 
 
     const metrics = createMetrics("core");
     let server: Server | undefined;
-    const urls = () => urlsOf(settings, server);
+    const { publicUrls } = settings;
+    const urls = () => (server === undefined ? publicUrls : urlsOf(publicUrls, server.url, machine()));
     const core = createCore({
       database,
       version: await garrisonVersion(),
@@ -139,11 +140,6 @@ async function startCore(settings: CoreSettings, dataDir: string, adminKeyFile: 
 const maxMessageBytes = 4 * 1024 * 1024;
 
 const machine = () => namesOfMachine(hostname(), networkInterfaces());
-
-function urlsOf({ publicUrls }: CoreSettings, server: Server | undefined): readonly string[] {
-  if (publicUrls.length > 0 || server === undefined) return publicUrls;
-  return guessedUrls(server.url, machine());
-}
 
 async function openCoreCertificate(
   { tls, certificate: files }: CoreSettings,

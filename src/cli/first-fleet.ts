@@ -4,7 +4,7 @@ import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import encodeQR from "qr";
-import { guessedUrls } from "../core/public-urls.ts";
+import { urlsOf } from "../core/public-urls.ts";
 import type { CoreSettings } from "../core/settings.ts";
 import { readIdentity } from "../node/agent/contact/identity.ts";
 import { identityFile } from "../node/agent/enrolment.ts";
@@ -91,8 +91,7 @@ async function aborted(signal: AbortSignal): Promise<never> {
 function publicUrl({ publicUrls, host }: CoreSettings, coreUrl: string): string {
   const { protocol, port } = new URL(coreUrl);
   const listening = `${protocol}//${isIPv6(host) ? `[${host}]` : host}:${port}`;
-  const [first = coreUrl] =
-    publicUrls.length > 0 ? publicUrls : guessedUrls(listening, namesOfMachine(hostname(), networkInterfaces()));
+  const [first = coreUrl] = urlsOf(publicUrls, listening, namesOfMachine(hostname(), networkInterfaces()));
   return first;
 }
 

@@ -5,6 +5,14 @@ import type { CertificateNames } from "../platform/identity/certificate-names.ts
 const mostAddresses = 4;
 
 /**
+ * Where nodes and users reach Core, best first: what the operator says, else what is guessed of the server's own URL, by
+ * {@link guessedUrls}.
+ */
+export function urlsOf(publicUrls: readonly string[], listening: string, machine: CertificateNames): readonly string[] {
+  return publicUrls.length > 0 ? publicUrls : guessedUrls(listening, machine);
+}
+
+/**
  * Where Core is reached when nobody says: the address that it listens on, or with every address those of the machine
  * that others can reach, else the loopback one.
  *

@@ -1,5 +1,6 @@
 import type { Database } from "../../../platform/storage/database.ts";
 import type { TrafficCounter, TrafficReading } from "../../engines/engine.ts";
+import { addInbound, addOutbound, addUsage, type Bytes, type UsageBytes } from "./buckets.ts";
 import { addGap, endLife, setLife } from "./gaps.ts";
 import { type Baselines, counterKey, type Growth, growthSince } from "./growth.ts";
 import type { SpoolSchema } from "./schema.ts";
@@ -149,11 +150,6 @@ function ofKind(grown: readonly Growth[], wanted: Growth["kind"]): Growth[] {
   return grown.filter(({ kind, upBytes, downBytes }) => kind === wanted && (upBytes > 0n || downBytes > 0n));
 }
 
-interface Bytes {
-  bytes_up: bigint;
-  bytes_down: bigint;
-}
-
 function prepareStatements({ prepare }: Database<SpoolSchema>) {
   return {
     forget: prepare((db, { engine }: { engine: string }) => db.deleteFrom("baseline").where("engine", "=", engine)),
@@ -171,54 +167,8 @@ function prepareStatements({ prepare }: Database<SpoolSchema>) {
           );
       },
     ),
-    usage: prepare(
-      (
-        db,
-        row: Bytes & {
-          minute: number;
-          node_protocol_id: number;
-          link_uuid: string;
-          user_id: number;
-          subscription_id: number;
-        },
-      ) => {
-        const { minute, node_protocol_id, link_uuid, user_id, subscription_id, bytes_up, bytes_down } = row;
-        return db
-          .insertInto("usage_bucket")
-          .values({ minute, coarse: 0, node_protocol_id, link_uuid, user_id, subscription_id, bytes_up, bytes_down })
-          .onConflict((conflict) =>
-            conflict
-              .columns(["minute", "coarse", "node_protocol_id", "link_uuid", "user_id", "subscription_id"])
-              .doUpdateSet((eb) => ({
-                bytes_up: eb("usage_bucket.bytes_up", "+", eb.ref("excluded.bytes_up")),
-                bytes_down: eb("usage_bucket.bytes_down", "+", eb.ref("excluded.bytes_down")),
-              })),
-          );
-      },
-    ),
-    inbound: prepare((db, row: Bytes & { node_protocol_id: number }) => {
-      const { node_protocol_id, bytes_up, bytes_down } = row;
-      return db
-        .insertInto("inbound_bucket")
-        .values({ node_protocol_id, bytes_up, bytes_down })
-        .onConflict((conflict) =>
-          conflict.column("node_protocol_id").doUpdateSet((eb) => ({
-            bytes_up: eb("inbound_bucket.bytes_up", "+", eb.ref("excluded.bytes_up")),
-            bytes_down: eb("inbound_bucket.bytes_down", "+", eb.ref("excluded.bytes_down")),
-          })),
-        );
-    }),
-    outbound: prepare((db, row: Bytes & { tag: string }) => {
-      const { tag, bytes_up, bytes_down } = row;
-      return db
-        .insertInto("outbound_bucket")
-        .values({ tag, bytes_up, bytes_down })
-        .onConflict((conflict) =>
-          conflict.column("tag").doUpdateSet((eb) => ({
-            bytes_up: eb("outbound_bucket.bytes_up", "+", eb.ref("excluded.bytes_up")),
-            bytes_down: eb("outbound_bucket.bytes_down", "+", eb.ref("excluded.bytes_down")),
-          })),
-        );
-    }),
+    usage: prepare((db, row: UsageBytes) => addUsage(db, row, 0)),
+    inbound: prepare(addInbound),
+    outbound: prepare(addOutbound),
   };
 }

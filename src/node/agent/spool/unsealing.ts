@@ -7,6 +7,7 @@ import {
   SessionEventEntrySchema,
 } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
 import type { Database } from "../../../platform/storage/database.ts";
+import { addInbound, addOutbound, addUsage, type Bytes } from "./buckets.ts";
 import type { SpoolSchema } from "./schema.ts";
 import type { ReportKind } from "./spool.ts";
 
@@ -34,53 +35,19 @@ const putBack: Record<ReportKind, PutBack> = {
   async usage(tx, request) {
     const { entries, inbounds } = fromBinary(ReportUsageRequestSchema, request);
     for (const entry of entries) {
-      await tx
-        .insertInto("usage_bucket")
-        .values({
-          ...{ minute: Date.parse(entry.recordedAt), coarse: entry.coarse ? 1 : 0 },
-          ...{ node_protocol_id: Number(entry.nodeProtocolId), link_uuid: entry.linkUuid },
-          ...{ user_id: Number(entry.userId), subscription_id: Number(entry.subscriptionId ?? 0n) },
-          ...{ bytes_up: entry.bytesUp, bytes_down: entry.bytesDown },
-        })
-        .onConflict((conflict) =>
-          conflict
-            .columns(["minute", "coarse", "node_protocol_id", "link_uuid", "user_id", "subscription_id"])
-            .doUpdateSet((eb) => ({
-              bytes_up: eb("usage_bucket.bytes_up", "+", eb.ref("excluded.bytes_up")),
-              bytes_down: eb("usage_bucket.bytes_down", "+", eb.ref("excluded.bytes_down")),
-            })),
-        )
-        .execute();
+      const row = {
+        ...{ minute: Date.parse(entry.recordedAt), node_protocol_id: Number(entry.nodeProtocolId) },
+        ...{ link_uuid: entry.linkUuid, user_id: Number(entry.userId) },
+        ...{ subscription_id: Number(entry.subscriptionId ?? 0n), ...bytesOf(entry) },
+      };
+      await addUsage(tx, row, entry.coarse ? 1 : 0).execute();
     }
-    for (const { nodeProtocolId, bytesUp: bytes_up, bytesDown: bytes_down } of inbounds) {
-      await tx
-        .insertInto("inbound_bucket")
-        .values({ node_protocol_id: Number(nodeProtocolId), bytes_up, bytes_down })
-        .onConflict((conflict) =>
-          conflict.column("node_protocol_id").doUpdateSet((eb) => ({
-            bytes_up: eb("inbound_bucket.bytes_up", "+", eb.ref("excluded.bytes_up")),
-            bytes_down: eb("inbound_bucket.bytes_down", "+", eb.ref("excluded.bytes_down")),
-          })),
-        )
-        .execute();
-    }
+    for (const inbound of inbounds)
+      await addInbound(tx, { node_protocol_id: Number(inbound.nodeProtocolId), ...bytesOf(inbound) }).execute();
   },
   async outbound_usage(tx, request) {
-    for (const { tag, bytesUp: bytes_up, bytesDown: bytes_down } of fromBinary(
-      ReportOutboundUsageRequestSchema,
-      request,
-    ).items) {
-      await tx
-        .insertInto("outbound_bucket")
-        .values({ tag, bytes_up, bytes_down })
-        .onConflict((conflict) =>
-          conflict.column("tag").doUpdateSet((eb) => ({
-            bytes_up: eb("outbound_bucket.bytes_up", "+", eb.ref("excluded.bytes_up")),
-            bytes_down: eb("outbound_bucket.bytes_down", "+", eb.ref("excluded.bytes_down")),
-          })),
-        )
-        .execute();
-    }
+    const { items } = fromBinary(ReportOutboundUsageRequestSchema, request);
+    for (const item of items) await addOutbound(tx, { tag: item.tag, ...bytesOf(item) }).execute();
   },
   async sessions(tx, request) {
     const { events } = fromBinary(ReportSessionsRequestSchema, request);
@@ -97,3 +64,7 @@ const putBack: Record<ReportKind, PutBack> = {
         .execute();
   },
 };
+
+function bytesOf({ bytesUp, bytesDown }: { bytesUp: bigint; bytesDown: bigint }): Bytes {
+  return { bytes_up: bytesUp, bytes_down: bytesDown };
+}
