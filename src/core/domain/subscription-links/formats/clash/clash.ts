@@ -1,6 +1,7 @@
 import type { WriteDocument } from "../../document.ts";
 import { groupNames } from "../../endpoint-names.ts";
 import { express, namesToChooseFrom } from "../express.ts";
+import { ownNetworks, probeUrl } from "../routes.ts";
 import { clashProxy } from "./clash-proxy.ts";
 
 /**
@@ -35,15 +36,11 @@ log-level: warning
 ipv6: true
 `;
 
-const probeUrl = "https://www.gstatic.com/generate_204";
 const probeSeconds = 300;
 
-// Networks of one's own are reached as without a proxy.
 const rules = [
-  ...["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "224.0.0.0/4"].map(
-    (network) => `IP-CIDR,${network},DIRECT,no-resolve`,
-  ),
-  ...["::1/128", "fc00::/7", "fe80::/10"].map((network) => `IP-CIDR6,${network},DIRECT,no-resolve`),
+  ...ownNetworks.ipv4.map((network) => `IP-CIDR,${network},DIRECT,no-resolve`),
+  ...ownNetworks.ipv6.map((network) => `IP-CIDR6,${network},DIRECT,no-resolve`),
   `MATCH,${groupNames.chosen}`,
 ];
 

@@ -1,6 +1,7 @@
 import type { WriteDocument } from "../../document.ts";
 import { groupNames } from "../../endpoint-names.ts";
 import { express, namesToChooseFrom } from "../express.ts";
+import { probeUrl } from "../routes.ts";
 import { singBoxOutbound } from "./sing-box-outbound.ts";
 
 /**
@@ -57,5 +58,3 @@ export const writeSingBox: WriteDocument = (endpoints) => {
   };
   return { contentType: "application/json; charset=utf-8", body: JSON.stringify(config), leftOut };
 };
-
-const probeUrl = "https://www.gstatic.com/generate_204";

@@ -1,5 +1,6 @@
 import type { WriteDocument } from "../../document.ts";
 import { express } from "../express.ts";
+import { ownNetworks } from "../routes.ts";
 import { xrayOutbound } from "./xray-outbound.ts";
 
 /**
@@ -13,7 +14,7 @@ export const writeXray: WriteDocument = (endpoints) => {
     log: { loglevel: "warning" },
     inbounds,
     outbounds: [outbound, { tag: "direct", protocol: "freedom" }, { tag: "block", protocol: "blackhole" }],
-    routing: { domainStrategy: "AsIs", rules: [{ type: "field", ip: ownNetworks, outboundTag: "direct" }] },
+    routing: { domainStrategy: "AsIs", rules: [{ type: "field", ip: direct, outboundTag: "direct" }] },
   }));
   return { contentType: "application/json; charset=utf-8", body: JSON.stringify(configs), leftOut };
 };
@@ -32,7 +33,4 @@ const inbounds = [
 ];
 
 // Not `geoip:private`, which needs a file that need not be there.
-const ownNetworks = [
-  ...["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "224.0.0.0/4"],
-  ...["::1/128", "fc00::/7", "fe80::/10"],
-];
+const direct = [...ownNetworks.ipv4, ...ownNetworks.ipv6];
