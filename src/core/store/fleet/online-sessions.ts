@@ -6,13 +6,13 @@ import {
   ListOnlineSessionsResponseSchema,
   OnlineSessionSchema,
 } from "../../../../gen/garrison/core/v1/usage_pb.ts";
-import { VpnProtocolSchema } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
 import type { Database } from "../../../platform/storage/database.ts";
 import { silenceLimits } from "../../domain/fleet/node-state.ts";
 import { pageOf } from "../../domain/fleet/page.ts";
 import type { CoreSchema } from "../schema.ts";
-import { timeOf, wordsOf } from "./message-values.ts";
-import { beyond, idOf } from "./sql-parts.ts";
+import { timeOf } from "./message-values.ts";
+import { protocolWords, sessionFilters } from "./session-filters.ts";
+import { beyond } from "./sql-parts.ts";
 
 /** Reads who is online. */
 export type ListOnlineSessions = (request: ListOnlineSessionsRequest) => Promise<ListOnlineSessionsResponse>;
@@ -34,10 +34,7 @@ export function createListOnlineSessions(
       .orderBy("id")
       .limit(page.size + 1);
     if (page.after !== undefined) query = query.where(beyond(["id"], page.after));
-    if (request.userId !== 0n) query = query.where("account_id", "=", idOf(request.userId));
-    if (request.subscriptionId !== 0n) query = query.where("subscription_id", "=", idOf(request.subscriptionId));
-    if (request.nodeId !== 0n) query = query.where("node_id", "=", idOf(request.nodeId));
-    if (request.protocol !== 0) query = query.where("protocol", "=", protocolWords.word(request.protocol));
+    for (const filter of sessionFilters(request)) query = query.where(filter);
     const { rows, nextPageToken } = page.cut(await query.execute(), ({ id }) => [id]);
     return create(ListOnlineSessionsResponseSchema, {
       nextPageToken,
@@ -57,5 +54,3 @@ export function createListOnlineSessions(
     });
   };
 }
-
-const protocolWords = wordsOf(VpnProtocolSchema);

@@ -7,12 +7,12 @@ import {
   ListSessionEventsResponseSchema,
   SessionEventSchema,
 } from "../../../../gen/garrison/core/v1/usage_pb.ts";
-import { VpnProtocolSchema } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
 import type { Database } from "../../../platform/storage/database.ts";
 import { pageOf } from "../../domain/fleet/page.ts";
 import type { CoreSchema } from "../schema.ts";
 import { msOf, timeOf, wordsOf } from "./message-values.ts";
-import { beyond, idOf } from "./sql-parts.ts";
+import { protocolWords, sessionFilters } from "./session-filters.ts";
+import { beyond } from "./sql-parts.ts";
 
 /** Reads who came and went, the newest first. */
 export type ListSessionEvents = (request: ListSessionEventsRequest) => Promise<ListSessionEventsResponse>;
@@ -28,10 +28,7 @@ export function createListSessionEvents({ db }: Pick<Database<CoreSchema>, "db">
       .orderBy("id", "desc")
       .limit(page.size + 1);
     if (page.after !== undefined) query = query.where(beyond(["id"], page.after, "desc"));
-    if (request.userId !== 0n) query = query.where("account_id", "=", idOf(request.userId));
-    if (request.subscriptionId !== 0n) query = query.where("subscription_id", "=", idOf(request.subscriptionId));
-    if (request.nodeId !== 0n) query = query.where("node_id", "=", idOf(request.nodeId));
-    if (request.protocol !== 0) query = query.where("protocol", "=", protocolWords.word(request.protocol));
+    for (const filter of sessionFilters(request)) query = query.where(filter);
     if (request.eventType !== 0) query = query.where("event_type", "=", typeWords.word(request.eventType));
     if (from !== null) query = query.where("occurred_at", ">=", from);
     if (to !== null) query = query.where("occurred_at", "<", to);
@@ -56,5 +53,4 @@ export function createListSessionEvents({ db }: Pick<Database<CoreSchema>, "db">
   };
 }
 
-const protocolWords = wordsOf(VpnProtocolSchema);
 const typeWords = wordsOf(SessionEventTypeSchema);

@@ -9,6 +9,7 @@ import {
   SessionEventEntrySchema,
 } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
 import type { Database } from "../../../platform/storage/database.ts";
+import { addUsage } from "./buckets.ts";
 import type { SpoolSchema } from "./schema.ts";
 import type { NextOptions, ReportKind, Reports, SealedBatch, Spool, SpoolClock, SpoolState } from "./spool.ts";
 
@@ -234,19 +235,6 @@ async function attributeLate(tx: Transaction<SpoolSchema>, attribute: NextOption
       .where("link_uuid", "=", link_uuid)
       .returningAll()
       .execute();
-    for (const row of rows) {
-      await tx
-        .insertInto("usage_bucket")
-        .values({ ...row, user_id, subscription_id })
-        .onConflict((conflict) =>
-          conflict
-            .columns(["minute", "coarse", "node_protocol_id", "link_uuid", "user_id", "subscription_id"])
-            .doUpdateSet((eb) => ({
-              bytes_up: eb("usage_bucket.bytes_up", "+", eb.ref("excluded.bytes_up")),
-              bytes_down: eb("usage_bucket.bytes_down", "+", eb.ref("excluded.bytes_down")),
-            })),
-        )
-        .execute();
-    }
+    for (const row of rows) await addUsage(tx, { ...row, user_id, subscription_id }, row.coarse).execute();
   }
 }
