@@ -230,6 +230,18 @@ describe.each(engines)("Core on %s", (engine) => {
       clock.now += 5_001; // what is remembered of the node is over
     };
 
+    test("that is written down later does not undo what the node has reported meanwhile", async () => {
+      const { nodeId, key } = await core.enrol("beat-late");
+      const { revision } = await published(nodeId);
+      await setStatus(nodeId, "pending");
+      await beat(key, { revision: 0, protocolVersion: 1, applyState: "APPLY_STATE_APPLYING" });
+      await core.curl("/node/config/applied", JSON.stringify({ revision }), `x-node-auth-key: ${key}`);
+      await vi.waitFor(async () => {
+        expect(JSON.parse((await nodeRow(nodeId)).observed).applyState).toBe("APPLY_STATE_APPLYING");
+      }, 5_000);
+      expect(await nodeRow(nodeId)).toMatchObject({ sync_status: "synced" });
+    });
+
     test("notes the time and the address within a second, and says whether the node is behind", async () => {
       const { nodeId, key } = await core.enrol("beat-1");
       const { revision } = await published(nodeId);

@@ -95,6 +95,7 @@ test("what was not told is noted as nothing", () => {
     capabilities: "",
     observed: "{}",
     syncStatus: "",
+    syncStatusBefore: "pending",
     desiredRevision: 5,
     faultCode: "",
     faultMessage: "",

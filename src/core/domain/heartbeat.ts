@@ -34,8 +34,9 @@ export interface HeartbeatNote {
   readonly capabilities: string;
   /** JSON of a NodeObservation. */
   readonly observed: string;
-  /** What `syncStatus` becomes as long as `desiredRevision` is still the newest. */
+  /** What the sync status becomes as long as it is still `syncStatusBefore`, and `desiredRevision` the newest. */
   readonly syncStatus: string;
+  readonly syncStatusBefore: string;
   readonly desiredRevision: number;
   /** The error that the node says it is in. Both empty: none. */
   readonly faultCode: string;
@@ -82,6 +83,8 @@ export function noteOf(standing: NodeStanding, request: HeartbeatRequest, at: nu
     capabilities: request.capabilities.length === 0 ? "" : JSON.stringify(request.capabilities),
     observed: toJsonString(NodeObservationSchema, seen),
     syncStatus: syncStatusAfter(standing, request),
+    // Notes are written later: what the node has reported meanwhile is newer.
+    syncStatusBefore: standing.syncStatus,
     desiredRevision: standing.desiredRevision,
     faultCode: storableText(lastError?.code ?? ""),
     faultMessage: storableText(lastError?.message ?? ""),

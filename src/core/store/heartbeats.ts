@@ -27,6 +27,7 @@ export function createHeartbeatStore({ transaction }: Database<CoreSchema>): Hea
         note.capabilities,
         note.observed,
         note.syncStatus,
+        note.syncStatusBefore,
         note.desiredRevision,
       ]);
       const faultValues = faults.flatMap(({ nodeId, at, faultCode, faultMessage }) => [
@@ -86,6 +87,7 @@ const beats = prepareBulk<CoreSchema>({
     capabilities: "text",
     observed: "text",
     sync_status: "text",
+    sync_status_before: "text",
     desired_revision: "integer",
   },
   text: (rows) => `
@@ -97,7 +99,9 @@ const beats = prepareBulk<CoreSchema>({
       protocol_version = v.protocol_version,
       capabilities = case when v.capabilities = '' then node.capabilities else v.capabilities end,
       observed = v.observed,
-      sync_status = case when v.sync_status = '' or v.desired_revision <> node.desired_revision then node.sync_status
+      sync_status = case
+        when v.sync_status = '' or v.desired_revision <> node.desired_revision then node.sync_status
+        when v.sync_status_before <> node.sync_status then node.sync_status
         else v.sync_status end
     from ${rows}
     where node.id = v.id`,
