@@ -94,7 +94,8 @@ export type RegisterRequest = Message<"garrison.core.v1.RegisterRequest"> & {
   agentVersion: string;
 
   /**
-   * The version of this contract that the agent speaks: 1. 0, or absent: the documented routes only.
+   * The version of this contract that the agent speaks: 2; 1 is without `services.wireguard` of configs. 0, or absent:
+   * the documented routes only.
    *
    * @generated from field: uint32 protocol_version = 10;
    */
@@ -222,7 +223,8 @@ export type HeartbeatRequest = Message<"garrison.core.v1.HeartbeatRequest"> & {
   agentVersion: string;
 
   /**
-   * The version of this contract that the agent speaks: 1. 0, or absent: the documented routes only.
+   * The version of this contract that the agent speaks: 2; 1 is without `services.wireguard` of configs. 0, or absent:
+   * the documented routes only.
    *
    * @generated from field: uint32 protocol_version = 7;
    */

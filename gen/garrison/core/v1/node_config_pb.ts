@@ -11,7 +11,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file garrison/core/v1/node_config.proto.
  */
 export const file_garrison_core_v1_node_config: GenFile = /*@__PURE__*/
-  fileDesc("CiJnYXJyaXNvbi9jb3JlL3YxL25vZGVfY29uZmlnLnByb3RvEhBnYXJyaXNvbi5jb3JlLnYxItYECgpOb2RlQ29uZmlnEhgKCHJldmlzaW9uGAEgASgDQgbS2hgCIAESRwoKY2xpZW50X21hcBgCIAMoCzIrLmdhcnJpc29uLmNvcmUudjEuTm9kZUNvbmZpZy5DbGllbnRNYXBFbnRyeUIG0toYAiABEjAKCHNlcnZpY2VzGAMgASgLMh4uZ2Fycmlzb24uY29yZS52MS5Ob2RlU2VydmljZXMSTgoSbXRwcm90b19jbGllbnRfbWFwGAQgAygLMjIuZ2Fycmlzb24uY29yZS52MS5Ob2RlQ29uZmlnLk10cHJvdG9DbGllbnRNYXBFbnRyeRIOCgZkaWdlc3QYBSABKAkSTwoSc3Vic2NyaXB0aW9uX3Rlcm1zGAYgAygLMjMuZ2Fycmlzb24uY29yZS52MS5Ob2RlQ29uZmlnLlN1YnNjcmlwdGlvblRlcm1zRW50cnkaTQoOQ2xpZW50TWFwRW50cnkSCwoDa2V5GAEgASgJEioKBXZhbHVlGAIgASgLMhsuZ2Fycmlzb24uY29yZS52MS5DbGllbnRSZWY6AjgBGlQKFU10cHJvdG9DbGllbnRNYXBFbnRyeRILCgNrZXkYASABKAkSKgoFdmFsdWUYAiABKAsyGy5nYXJyaXNvbi5jb3JlLnYxLkNsaWVudFJlZjoCOAEaXQoWU3Vic2NyaXB0aW9uVGVybXNFbnRyeRILCgNrZXkYASABKAMSMgoFdmFsdWUYAiABKAsyIy5nYXJyaXNvbi5jb3JlLnYxLlN1YnNjcmlwdGlvblRlcm1zOgI4ASJeCglDbGllbnRSZWYSFwoHdXNlcl9pZBgBIAEoA0IG0toYAiABEiQKD3N1YnNjcmlwdGlvbl9pZBgCIAEoA0IG0toYAhgBSACIAQFCEgoQX3N1YnNjcmlwdGlvbl9pZCJ6CgxOb2RlU2VydmljZXMSMQoEeHJheRgBIAEoCzIjLmdhcnJpc29uLmNvcmUudjEuWHJheVNlcnZpY2VDb25maWcSNwoHbXRwcm90bxgCIAEoCzImLmdhcnJpc29uLmNvcmUudjEuTXRQcm90b1NlcnZpY2VDb25maWcieAoRWHJheVNlcnZpY2VDb25maWcSGAoIaW5ib3VuZHMYASABKAlCBtLaGAIQARIZCglvdXRib3VuZHMYAiABKAlCBtLaGAIQARIXCgdyb3V0aW5nGAMgASgJQgbS2hgCEAESFQoFZXh0cmEYBCABKAlCBtLaGAIQASJSChRNdFByb3RvU2VydmljZUNvbmZpZxI6CghpbmJvdW5kcxgBIAMoCzIgLmdhcnJpc29uLmNvcmUudjEuTXRQcm90b0luYm91bmRCBtLaGAIgASLbAQoOTXRQcm90b0luYm91bmQSGAoQbm9kZV9wcm90b2NvbF9pZBgBIAEoAxIOCgZsaXN0ZW4YAiABKAkSDAoEcG9ydBgDIAEoDRIsCgVtb2RlcxgEIAMoDjIdLmdhcnJpc29uLmNvcmUudjEuTXRQcm90b01vZGUSEwoLdGxzX2RvbWFpbnMYBSADKAkSNAoFdXNlcnMYBiADKAsyHS5nYXJyaXNvbi5jb3JlLnYxLk10UHJvdG9Vc2VyQgbS2hgCIAESGAoIc2V0dGluZ3MYByABKAlCBtLaGAIQASKiAQoLTXRQcm90b1VzZXISEQoJbGlua191dWlkGAEgASgJEg4KBnNlY3JldBgCIAEoCRIXCg9tYXhfY29ubmVjdGlvbnMYAyABKA0SFQoNbWF4X2FkZHJlc3NlcxgEIAEoDRIeChZ1cGxvYWRfYml0c19wZXJfc2Vjb25kGAUgASgDEiAKGGRvd25sb2FkX2JpdHNfcGVyX3NlY29uZBgGIAEoAyKsAQoRU3Vic2NyaXB0aW9uVGVybXMSGgoNZXhwaXJlc19hdF9tcxgBIAEoA0gAiAEBEhgKC2xlYXNlX2J5dGVzGAIgASgDSAGIAQESEQoJZmFpbF9vcGVuGAMgASgIEhoKDW1heF9hZGRyZXNzZXMYBCABKA1IAogBAUIQCg5fZXhwaXJlc19hdF9tc0IOCgxfbGVhc2VfYnl0ZXNCEAoOX21heF9hZGRyZXNzZXMiewoLQ29uZmlnRGVsdGESEwoLYmFzZV9kaWdlc3QYASABKAkSEAoIcmV2aXNpb24YAiABKAMSDgoGZGlnZXN0GAMgASgJEjUKCm9wZXJhdGlvbnMYBCADKAsyIS5nYXJyaXNvbi5jb3JlLnYxLkNvbmZpZ09wZXJhdGlvbiKWBQoPQ29uZmlnT3BlcmF0aW9uEjcKD3B1dF94cmF5X2NsaWVudBgBIAEoCzIcLmdhcnJpc29uLmNvcmUudjEuWHJheUNsaWVudEgAEj0KEnJlbW92ZV94cmF5X2NsaWVudBgCIAEoCzIfLmdhcnJpc29uLmNvcmUudjEuWHJheUNsaWVudEtleUgAEhoKEHB1dF94cmF5X2luYm91bmQYAyABKAlIABIdChNyZW1vdmVfeHJheV9pbmJvdW5kGAQgASgJSAASIAoWcmVwbGFjZV94cmF5X291dGJvdW5kcxgFIAEoCUgAEh4KFHJlcGxhY2VfeHJheV9yb3V0aW5nGAYgASgJSAASQQoPcmVwbGFjZV9tdHByb3RvGAcgASgLMiYuZ2Fycmlzb24uY29yZS52MS5NdFByb3RvU2VydmljZUNvbmZpZ0gAEioKCHB1dF9saW5rGAggASgLMhYuZ2Fycmlzb24uY29yZS52MS5MaW5rSAASFQoLcmVtb3ZlX2xpbmsYCSABKAlIABJKChZwdXRfc3Vic2NyaXB0aW9uX3Rlcm1zGAogASgLMiguZ2Fycmlzb24uY29yZS52MS5TdWJzY3JpcHRpb25UZXJtc0VudHJ5SAASIwoZcmVtb3ZlX3N1YnNjcmlwdGlvbl90ZXJtcxgLIAEoA0gAEhwKEnJlcGxhY2VfeHJheV9leHRyYRgMIAEoCUgAEjsKDHJlcGxhY2VfeHJheRgNIAEoCzIjLmdhcnJpc29uLmNvcmUudjEuWHJheVNlcnZpY2VDb25maWdIABIVCgtyZW1vdmVfeHJheRgOIAEoCEgAEhgKDnJlbW92ZV9tdHByb3RvGA8gASgISABCCwoJb3BlcmF0aW9uIjEKClhyYXlDbGllbnQSEwoLaW5ib3VuZF90YWcYASABKAkSDgoGY2xpZW50GAIgASgJIjMKDVhyYXlDbGllbnRLZXkSEwoLaW5ib3VuZF90YWcYASABKAkSDQoFZW1haWwYAiABKAkiUgoETGluaxIMCgR1dWlkGAEgASgJEisKBmNsaWVudBgCIAEoCzIbLmdhcnJpc29uLmNvcmUudjEuQ2xpZW50UmVmEg8KB210cHJvdG8YAyABKAgiZQoWU3Vic2NyaXB0aW9uVGVybXNFbnRyeRIXCg9zdWJzY3JpcHRpb25faWQYASABKAMSMgoFdGVybXMYAiABKAsyIy5nYXJyaXNvbi5jb3JlLnYxLlN1YnNjcmlwdGlvblRlcm1zKqABCgtNdFByb3RvTW9kZRIdChlNVF9QUk9UT19NT0RFX1VOU1BFQ0lGSUVEEAASKAoVTVRfUFJPVE9fTU9ERV9DTEFTU0lDEAEaDdraGAkKB2NsYXNzaWMSJgoUTVRfUFJPVE9fTU9ERV9TRUNVUkUQAhoM2toYCAoGc2VjdXJlEiAKEU1UX1BST1RPX01PREVfVExTEAMaCdraGAUKA3Rsc2IGcHJvdG8z", [file_garrison_rest_v1_rest]);
+  fileDesc("CiJnYXJyaXNvbi9jb3JlL3YxL25vZGVfY29uZmlnLnByb3RvEhBnYXJyaXNvbi5jb3JlLnYxItYECgpOb2RlQ29uZmlnEhgKCHJldmlzaW9uGAEgASgDQgbS2hgCIAESRwoKY2xpZW50X21hcBgCIAMoCzIrLmdhcnJpc29uLmNvcmUudjEuTm9kZUNvbmZpZy5DbGllbnRNYXBFbnRyeUIG0toYAiABEjAKCHNlcnZpY2VzGAMgASgLMh4uZ2Fycmlzb24uY29yZS52MS5Ob2RlU2VydmljZXMSTgoSbXRwcm90b19jbGllbnRfbWFwGAQgAygLMjIuZ2Fycmlzb24uY29yZS52MS5Ob2RlQ29uZmlnLk10cHJvdG9DbGllbnRNYXBFbnRyeRIOCgZkaWdlc3QYBSABKAkSTwoSc3Vic2NyaXB0aW9uX3Rlcm1zGAYgAygLMjMuZ2Fycmlzb24uY29yZS52MS5Ob2RlQ29uZmlnLlN1YnNjcmlwdGlvblRlcm1zRW50cnkaTQoOQ2xpZW50TWFwRW50cnkSCwoDa2V5GAEgASgJEioKBXZhbHVlGAIgASgLMhsuZ2Fycmlzb24uY29yZS52MS5DbGllbnRSZWY6AjgBGlQKFU10cHJvdG9DbGllbnRNYXBFbnRyeRILCgNrZXkYASABKAkSKgoFdmFsdWUYAiABKAsyGy5nYXJyaXNvbi5jb3JlLnYxLkNsaWVudFJlZjoCOAEaXQoWU3Vic2NyaXB0aW9uVGVybXNFbnRyeRILCgNrZXkYASABKAMSMgoFdmFsdWUYAiABKAsyIy5nYXJyaXNvbi5jb3JlLnYxLlN1YnNjcmlwdGlvblRlcm1zOgI4ASJeCglDbGllbnRSZWYSFwoHdXNlcl9pZBgBIAEoA0IG0toYAiABEiQKD3N1YnNjcmlwdGlvbl9pZBgCIAEoA0IG0toYAhgBSACIAQFCEgoQX3N1YnNjcmlwdGlvbl9pZCK3AQoMTm9kZVNlcnZpY2VzEjEKBHhyYXkYASABKAsyIy5nYXJyaXNvbi5jb3JlLnYxLlhyYXlTZXJ2aWNlQ29uZmlnEjcKB210cHJvdG8YAiABKAsyJi5nYXJyaXNvbi5jb3JlLnYxLk10UHJvdG9TZXJ2aWNlQ29uZmlnEjsKCXdpcmVndWFyZBgDIAEoCzIoLmdhcnJpc29uLmNvcmUudjEuV2lyZUd1YXJkU2VydmljZUNvbmZpZyJ4ChFYcmF5U2VydmljZUNvbmZpZxIYCghpbmJvdW5kcxgBIAEoCUIG0toYAhABEhkKCW91dGJvdW5kcxgCIAEoCUIG0toYAhABEhcKB3JvdXRpbmcYAyABKAlCBtLaGAIQARIVCgVleHRyYRgEIAEoCUIG0toYAhABIlIKFE10UHJvdG9TZXJ2aWNlQ29uZmlnEjoKCGluYm91bmRzGAEgAygLMiAuZ2Fycmlzb24uY29yZS52MS5NdFByb3RvSW5ib3VuZEIG0toYAiABItsBCg5NdFByb3RvSW5ib3VuZBIYChBub2RlX3Byb3RvY29sX2lkGAEgASgDEg4KBmxpc3RlbhgCIAEoCRIMCgRwb3J0GAMgASgNEiwKBW1vZGVzGAQgAygOMh0uZ2Fycmlzb24uY29yZS52MS5NdFByb3RvTW9kZRITCgt0bHNfZG9tYWlucxgFIAMoCRI0CgV1c2VycxgGIAMoCzIdLmdhcnJpc29uLmNvcmUudjEuTXRQcm90b1VzZXJCBtLaGAIgARIYCghzZXR0aW5ncxgHIAEoCUIG0toYAhABIqIBCgtNdFByb3RvVXNlchIRCglsaW5rX3V1aWQYASABKAkSDgoGc2VjcmV0GAIgASgJEhcKD21heF9jb25uZWN0aW9ucxgDIAEoDRIVCg1tYXhfYWRkcmVzc2VzGAQgASgNEh4KFnVwbG9hZF9iaXRzX3Blcl9zZWNvbmQYBSABKAMSIAoYZG93bmxvYWRfYml0c19wZXJfc2Vjb25kGAYgASgDIlYKFldpcmVHdWFyZFNlcnZpY2VDb25maWcSPAoIaW5ib3VuZHMYASADKAsyIi5nYXJyaXNvbi5jb3JlLnYxLldpcmVHdWFyZEluYm91bmRCBtLaGAIgASK/AQoQV2lyZUd1YXJkSW5ib3VuZBIYChBub2RlX3Byb3RvY29sX2lkGAEgASgDEgsKA3RhZxgCIAEoCRIMCgRwb3J0GAMgASgNEhMKC3ByaXZhdGVfa2V5GAQgASgJEhEKCWFkZHJlc3NlcxgFIAMoCRIWCg5wcmVfc2hhcmVkX2tleRgGIAEoCRI2CgV1c2VycxgHIAMoCzIfLmdhcnJpc29uLmNvcmUudjEuV2lyZUd1YXJkVXNlckIG0toYAiABIkgKDVdpcmVHdWFyZFVzZXISEQoJbGlua191dWlkGAEgASgJEhIKCnB1YmxpY19rZXkYAiABKAkSEAoIcGVlcl9pcHMYAyADKAkirAEKEVN1YnNjcmlwdGlvblRlcm1zEhoKDWV4cGlyZXNfYXRfbXMYASABKANIAIgBARIYCgtsZWFzZV9ieXRlcxgCIAEoA0gBiAEBEhEKCWZhaWxfb3BlbhgDIAEoCBIaCg1tYXhfYWRkcmVzc2VzGAQgASgNSAKIAQFCEAoOX2V4cGlyZXNfYXRfbXNCDgoMX2xlYXNlX2J5dGVzQhAKDl9tYXhfYWRkcmVzc2VzInsKC0NvbmZpZ0RlbHRhEhMKC2Jhc2VfZGlnZXN0GAEgASgJEhAKCHJldmlzaW9uGAIgASgDEg4KBmRpZ2VzdBgDIAEoCRI1CgpvcGVyYXRpb25zGAQgAygLMiEuZ2Fycmlzb24uY29yZS52MS5Db25maWdPcGVyYXRpb24i/QYKD0NvbmZpZ09wZXJhdGlvbhI3Cg9wdXRfeHJheV9jbGllbnQYASABKAsyHC5nYXJyaXNvbi5jb3JlLnYxLlhyYXlDbGllbnRIABI9ChJyZW1vdmVfeHJheV9jbGllbnQYAiABKAsyHy5nYXJyaXNvbi5jb3JlLnYxLlhyYXlDbGllbnRLZXlIABIaChBwdXRfeHJheV9pbmJvdW5kGAMgASgJSAASHQoTcmVtb3ZlX3hyYXlfaW5ib3VuZBgEIAEoCUgAEiAKFnJlcGxhY2VfeHJheV9vdXRib3VuZHMYBSABKAlIABIeChRyZXBsYWNlX3hyYXlfcm91dGluZxgGIAEoCUgAEkEKD3JlcGxhY2VfbXRwcm90bxgHIAEoCzImLmdhcnJpc29uLmNvcmUudjEuTXRQcm90b1NlcnZpY2VDb25maWdIABIqCghwdXRfbGluaxgIIAEoCzIWLmdhcnJpc29uLmNvcmUudjEuTGlua0gAEhUKC3JlbW92ZV9saW5rGAkgASgJSAASSgoWcHV0X3N1YnNjcmlwdGlvbl90ZXJtcxgKIAEoCzIoLmdhcnJpc29uLmNvcmUudjEuU3Vic2NyaXB0aW9uVGVybXNFbnRyeUgAEiMKGXJlbW92ZV9zdWJzY3JpcHRpb25fdGVybXMYCyABKANIABIcChJyZXBsYWNlX3hyYXlfZXh0cmEYDCABKAlIABI7CgxyZXBsYWNlX3hyYXkYDSABKAsyIy5nYXJyaXNvbi5jb3JlLnYxLlhyYXlTZXJ2aWNlQ29uZmlnSAASFQoLcmVtb3ZlX3hyYXkYDiABKAhIABIYCg5yZW1vdmVfbXRwcm90bxgPIAEoCEgAEkUKEXJlcGxhY2Vfd2lyZWd1YXJkGBAgASgLMiguZ2Fycmlzb24uY29yZS52MS5XaXJlR3VhcmRTZXJ2aWNlQ29uZmlnSAASGgoQcmVtb3ZlX3dpcmVndWFyZBgRIAEoCEgAEj0KEnB1dF93aXJlZ3VhcmRfcGVlchgSIAEoCzIfLmdhcnJpc29uLmNvcmUudjEuV2lyZUd1YXJkUGVlckgAEkMKFXJlbW92ZV93aXJlZ3VhcmRfcGVlchgTIAEoCzIiLmdhcnJpc29uLmNvcmUudjEuV2lyZUd1YXJkUGVlcktleUgAQgsKCW9wZXJhdGlvbiIxCgpYcmF5Q2xpZW50EhMKC2luYm91bmRfdGFnGAEgASgJEg4KBmNsaWVudBgCIAEoCSIzCg1YcmF5Q2xpZW50S2V5EhMKC2luYm91bmRfdGFnGAEgASgJEg0KBWVtYWlsGAIgASgJIlMKDVdpcmVHdWFyZFBlZXISEwoLaW5ib3VuZF90YWcYASABKAkSLQoEdXNlchgCIAEoCzIfLmdhcnJpc29uLmNvcmUudjEuV2lyZUd1YXJkVXNlciI6ChBXaXJlR3VhcmRQZWVyS2V5EhMKC2luYm91bmRfdGFnGAEgASgJEhEKCWxpbmtfdXVpZBgCIAEoCSJSCgRMaW5rEgwKBHV1aWQYASABKAkSKwoGY2xpZW50GAIgASgLMhsuZ2Fycmlzb24uY29yZS52MS5DbGllbnRSZWYSDwoHbXRwcm90bxgDIAEoCCJlChZTdWJzY3JpcHRpb25UZXJtc0VudHJ5EhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoAxIyCgV0ZXJtcxgCIAEoCzIjLmdhcnJpc29uLmNvcmUudjEuU3Vic2NyaXB0aW9uVGVybXMqoAEKC010UHJvdG9Nb2RlEh0KGU1UX1BST1RPX01PREVfVU5TUEVDSUZJRUQQABIoChVNVF9QUk9UT19NT0RFX0NMQVNTSUMQARoN2toYCQoHY2xhc3NpYxImChRNVF9QUk9UT19NT0RFX1NFQ1VSRRACGgza2hgICgZzZWN1cmUSIAoRTVRfUFJPVE9fTU9ERV9UTFMQAxoJ2toYBQoDdGxzYgZwcm90bzM", [file_garrison_rest_v1_rest]);
 
 /**
  * What a node shall run: the answer of `GET /node/config/latest`.
@@ -123,6 +123,13 @@ export type NodeServices = Message<"garrison.core.v1.NodeServices"> & {
    * @generated from field: garrison.core.v1.MtProtoServiceConfig mtproto = 2;
    */
   mtproto?: MtProtoServiceConfig | undefined;
+
+  /**
+   * WireGuard. Needs an agent whose `protocolVersion` is at least 2: others are told nothing of it.
+   *
+   * @generated from field: garrison.core.v1.WireGuardServiceConfig wireguard = 3;
+   */
+  wireguard?: WireGuardServiceConfig | undefined;
 };
 
 /**
@@ -319,6 +326,128 @@ export const MtProtoUserSchema: GenMessage<MtProtoUser> = /*@__PURE__*/
   messageDesc(file_garrison_core_v1_node_config, 6);
 
 /**
+ * What WireGuard shall run.
+ *
+ * @generated from message garrison.core.v1.WireGuardServiceConfig
+ */
+export type WireGuardServiceConfig = Message<"garrison.core.v1.WireGuardServiceConfig"> & {
+  /**
+   * The interfaces. An engine runs one: Core names at most one, and an agent refuses more.
+   *
+   * @generated from field: repeated garrison.core.v1.WireGuardInbound inbounds = 1;
+   */
+  inbounds: WireGuardInbound[];
+};
+
+/**
+ * Describes the message garrison.core.v1.WireGuardServiceConfig.
+ * Use `create(WireGuardServiceConfigSchema)` to create a new message.
+ */
+export const WireGuardServiceConfigSchema: GenMessage<WireGuardServiceConfig> = /*@__PURE__*/
+  messageDesc(file_garrison_core_v1_node_config, 7);
+
+/**
+ * An interface of WireGuard.
+ *
+ * @generated from message garrison.core.v1.WireGuardInbound
+ */
+export type WireGuardInbound = Message<"garrison.core.v1.WireGuardInbound"> & {
+  /**
+   * The id of the node protocol that traffic of this interface is booked under.
+   *
+   * @generated from field: int64 node_protocol_id = 1;
+   */
+  nodeProtocolId: bigint;
+
+  /**
+   * The interface's name, which is its tag: 1 to 15 letters, digits, `_`, `.` or `-`, of which the first is a letter or
+   * digit.
+   *
+   * @generated from field: string tag = 2;
+   */
+  tag: string;
+
+  /**
+   * The UDP port, 1 to 65535, on all addresses.
+   *
+   * @generated from field: uint32 port = 3;
+   */
+  port: number;
+
+  /**
+   * The interface's private key: 32 bytes in base64.
+   *
+   * @generated from field: string private_key = 4;
+   */
+  privateKey: string;
+
+  /**
+   * The interface's own addresses, each with the prefix of the range that its users' are from, such as `10.66.0.1/16`:
+   * at most one of IPv4, which is first, and one of IPv6. At least one.
+   *
+   * @generated from field: repeated string addresses = 5;
+   */
+  addresses: string[];
+
+  /**
+   * A key that every user has besides their own: 32 bytes in base64. Absent: none.
+   *
+   * @generated from field: string pre_shared_key = 6;
+   */
+  preSharedKey: string;
+
+  /**
+   * Who may connect, sorted by link UUID.
+   *
+   * @generated from field: repeated garrison.core.v1.WireGuardUser users = 7;
+   */
+  users: WireGuardUser[];
+};
+
+/**
+ * Describes the message garrison.core.v1.WireGuardInbound.
+ * Use `create(WireGuardInboundSchema)` to create a new message.
+ */
+export const WireGuardInboundSchema: GenMessage<WireGuardInbound> = /*@__PURE__*/
+  messageDesc(file_garrison_core_v1_node_config, 8);
+
+/**
+ * A link that may connect to an interface of WireGuard: a peer.
+ *
+ * @generated from message garrison.core.v1.WireGuardUser
+ */
+export type WireGuardUser = Message<"garrison.core.v1.WireGuardUser"> & {
+  /**
+   * The link's UUID in lower case, a key of `clientMap`. Traffic is booked under `<nodeProtocolId>.<link UUID>`.
+   *
+   * @generated from field: string link_uuid = 1;
+   */
+  linkUuid: string;
+
+  /**
+   * The public key: 32 bytes in base64. No two users of an interface have the same.
+   *
+   * @generated from field: string public_key = 2;
+   */
+  publicKey: string;
+
+  /**
+   * The addresses that it may use in the tunnel, each as a range of one: `10.66.0.2/32`, `fd66::2/128`. One of every
+   * range of the interface's `addresses`, in their order. No two users of an interface have the same.
+   *
+   * @generated from field: repeated string peer_ips = 3;
+   */
+  peerIps: string[];
+};
+
+/**
+ * Describes the message garrison.core.v1.WireGuardUser.
+ * Use `create(WireGuardUserSchema)` to create a new message.
+ */
+export const WireGuardUserSchema: GenMessage<WireGuardUser> = /*@__PURE__*/
+  messageDesc(file_garrison_core_v1_node_config, 9);
+
+/**
  * What a node enforces for one subscription by itself.
  *
  * @generated from message garrison.core.v1.SubscriptionTerms
@@ -360,7 +489,7 @@ export type SubscriptionTerms = Message<"garrison.core.v1.SubscriptionTerms"> & 
  * Use `create(SubscriptionTermsSchema)` to create a new message.
  */
 export const SubscriptionTermsSchema: GenMessage<SubscriptionTerms> = /*@__PURE__*/
-  messageDesc(file_garrison_core_v1_node_config, 7);
+  messageDesc(file_garrison_core_v1_node_config, 10);
 
 /**
  * The way from one config to the next one.
@@ -402,7 +531,7 @@ export type ConfigDelta = Message<"garrison.core.v1.ConfigDelta"> & {
  * Use `create(ConfigDeltaSchema)` to create a new message.
  */
 export const ConfigDeltaSchema: GenMessage<ConfigDelta> = /*@__PURE__*/
-  messageDesc(file_garrison_core_v1_node_config, 8);
+  messageDesc(file_garrison_core_v1_node_config, 11);
 
 /**
  * One step of a delta. JSON texts are as in the config that the step changes.
@@ -535,6 +664,39 @@ export type ConfigOperation = Message<"garrison.core.v1.ConfigOperation"> & {
      */
     value: boolean;
     case: "removeMtproto";
+  } | {
+    /**
+     * Replaces everything about WireGuard.
+     *
+     * @generated from field: garrison.core.v1.WireGuardServiceConfig replace_wireguard = 16;
+     */
+    value: WireGuardServiceConfig;
+    case: "replaceWireguard";
+  } | {
+    /**
+     * WireGuard shall not be served any more. True.
+     *
+     * @generated from field: bool remove_wireguard = 17;
+     */
+    value: boolean;
+    case: "removeWireguard";
+  } | {
+    /**
+     * Adds a user to an interface of WireGuard, or replaces the one with the same link UUID. Users stay sorted by link
+     * UUID.
+     *
+     * @generated from field: garrison.core.v1.WireGuardPeer put_wireguard_peer = 18;
+     */
+    value: WireGuardPeer;
+    case: "putWireguardPeer";
+  } | {
+    /**
+     * Removes a user from an interface of WireGuard.
+     *
+     * @generated from field: garrison.core.v1.WireGuardPeerKey remove_wireguard_peer = 19;
+     */
+    value: WireGuardPeerKey;
+    case: "removeWireguardPeer";
   } | { case: undefined; value?: undefined };
 };
 
@@ -543,7 +705,7 @@ export type ConfigOperation = Message<"garrison.core.v1.ConfigOperation"> & {
  * Use `create(ConfigOperationSchema)` to create a new message.
  */
 export const ConfigOperationSchema: GenMessage<ConfigOperation> = /*@__PURE__*/
-  messageDesc(file_garrison_core_v1_node_config, 9);
+  messageDesc(file_garrison_core_v1_node_config, 12);
 
 /**
  * A user of an Xray inbound.
@@ -571,7 +733,7 @@ export type XrayClient = Message<"garrison.core.v1.XrayClient"> & {
  * Use `create(XrayClientSchema)` to create a new message.
  */
 export const XrayClientSchema: GenMessage<XrayClient> = /*@__PURE__*/
-  messageDesc(file_garrison_core_v1_node_config, 10);
+  messageDesc(file_garrison_core_v1_node_config, 13);
 
 /**
  * Names a user of an Xray inbound.
@@ -599,7 +761,63 @@ export type XrayClientKey = Message<"garrison.core.v1.XrayClientKey"> & {
  * Use `create(XrayClientKeySchema)` to create a new message.
  */
 export const XrayClientKeySchema: GenMessage<XrayClientKey> = /*@__PURE__*/
-  messageDesc(file_garrison_core_v1_node_config, 11);
+  messageDesc(file_garrison_core_v1_node_config, 14);
+
+/**
+ * A user of an interface of WireGuard.
+ *
+ * @generated from message garrison.core.v1.WireGuardPeer
+ */
+export type WireGuardPeer = Message<"garrison.core.v1.WireGuardPeer"> & {
+  /**
+   * The interface's tag.
+   *
+   * @generated from field: string inbound_tag = 1;
+   */
+  inboundTag: string;
+
+  /**
+   * The user.
+   *
+   * @generated from field: garrison.core.v1.WireGuardUser user = 2;
+   */
+  user?: WireGuardUser | undefined;
+};
+
+/**
+ * Describes the message garrison.core.v1.WireGuardPeer.
+ * Use `create(WireGuardPeerSchema)` to create a new message.
+ */
+export const WireGuardPeerSchema: GenMessage<WireGuardPeer> = /*@__PURE__*/
+  messageDesc(file_garrison_core_v1_node_config, 15);
+
+/**
+ * Names a user of an interface of WireGuard.
+ *
+ * @generated from message garrison.core.v1.WireGuardPeerKey
+ */
+export type WireGuardPeerKey = Message<"garrison.core.v1.WireGuardPeerKey"> & {
+  /**
+   * The interface's tag.
+   *
+   * @generated from field: string inbound_tag = 1;
+   */
+  inboundTag: string;
+
+  /**
+   * The user's link UUID.
+   *
+   * @generated from field: string link_uuid = 2;
+   */
+  linkUuid: string;
+};
+
+/**
+ * Describes the message garrison.core.v1.WireGuardPeerKey.
+ * Use `create(WireGuardPeerKeySchema)` to create a new message.
+ */
+export const WireGuardPeerKeySchema: GenMessage<WireGuardPeerKey> = /*@__PURE__*/
+  messageDesc(file_garrison_core_v1_node_config, 16);
 
 /**
  * An entry of `clientMap`.
@@ -634,7 +852,7 @@ export type Link = Message<"garrison.core.v1.Link"> & {
  * Use `create(LinkSchema)` to create a new message.
  */
 export const LinkSchema: GenMessage<Link> = /*@__PURE__*/
-  messageDesc(file_garrison_core_v1_node_config, 12);
+  messageDesc(file_garrison_core_v1_node_config, 17);
 
 /**
  * An entry of `subscriptionTerms`.
@@ -662,7 +880,7 @@ export type SubscriptionTermsEntry = Message<"garrison.core.v1.SubscriptionTerms
  * Use `create(SubscriptionTermsEntrySchema)` to create a new message.
  */
 export const SubscriptionTermsEntrySchema: GenMessage<SubscriptionTermsEntry> = /*@__PURE__*/
-  messageDesc(file_garrison_core_v1_node_config, 13);
+  messageDesc(file_garrison_core_v1_node_config, 18);
 
 /**
  * A disguise of MTProto.
