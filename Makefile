@@ -5,7 +5,7 @@ MACHINE_PATH := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install xray sing-box mihomo gen fmt lint test conformance bench bench-node bench-core soak soak-core run
+.PHONY: help install xray wireguard sing-box mihomo gen fmt lint test conformance bench bench-node bench-core soak soak-core run
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -45,7 +45,10 @@ lint: install ## check style, types, layers, dead code and the contract
 mihomo: install
 	@bin/garrison engines install mihomo >/dev/null
 
-test: xray sing-box mihomo ## run everything that CI runs
+wireguard: install
+	@bin/garrison engines install wireguard >/dev/null
+
+test: xray wireguard sing-box mihomo ## run everything that CI runs
 	@scripts/test-packages
 	@node test/run.ts
 

@@ -57,10 +57,10 @@ describe("a wrong command line ends with exit code 2, and says what is wrong and
     [["up", "auth"], "garrison up: there is no service 'auth'; there are core, node\n"],
     [["engines"], "garrison engines: install or list?\n"],
     [["engines", "remove"], "garrison engines: there is no 'engines remove'\n"],
-    [["engines", "install"], "garrison engines: which engine? there are xray, sing-box, mihomo\n"],
+    [["engines", "install"], "garrison engines: which engine? there are xray, wireguard, sing-box, mihomo\n"],
     [
       ["engines", "install", "v2ray"],
-      "garrison engines: there is no engine 'v2ray'; there are xray, sing-box, mihomo\n",
+      "garrison engines: there is no engine 'v2ray'; there are xray, wireguard, sing-box, mihomo\n",
     ],
     [["engines", "install", "xray", "--sha256", "abc"], "garrison engines: --sha256 takes 64 hex digits\n"],
     [["engines", "install", "xray", "--from", "apt"], "garrison engines: --from takes 'archive' or 'go', not 'apt'\n"],

@@ -1,7 +1,8 @@
-import { constants } from "node:fs";
+import { constants, existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Registry } from "prom-client";
+import { BackendType } from "../../gen/service/node_pb.ts";
 import { removeJournal } from "../platform/files/journal.ts";
 import { isFile } from "../platform/is-file.ts";
 import type { ApiDescription } from "../platform/rest/openapi/openapi.ts";
@@ -17,12 +18,13 @@ import { createNodeService } from "./api/node-service.ts";
 import { createCutCounter } from "./cut-counter.ts";
 import { createDebug } from "./debug.ts";
 import { createEngineCallCounter } from "./engine-call-counter.ts";
-import type { Engine } from "./engines/engine.ts";
+import type { UpdatableEngine } from "./engines/engine.ts";
 import { type ConnectionCutter, createConnectionCutter } from "./engines/sockets/connection-cutter.ts";
 import { createXrayEngine } from "./engines/xray/xray-engine.ts";
 import { programToUse } from "./maintenance/kept-core.ts";
 import type { Maintenance } from "./maintenance/maintenance.ts";
 import { openMtProto } from "./open-mtproto.ts";
+import { openWireGuard } from "./open-wireguard.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { drivenByCore } from "./runtime/driven-by-core.ts";
 import { openCounterKeeper } from "./runtime/kept-counters.ts";
@@ -76,6 +78,7 @@ export async function createNode(
     | "maintenance"
     | "core"
     | "telemt"
+    | "wireguard"
     | "port"
   >,
   { dataDir, version, env, restart, registry, log }: NodeDependencies,
@@ -85,6 +88,7 @@ export async function createNode(
   const program = await programToUse(keptCore, settings.xray);
   const debug = settings.generatedConfigDir === undefined ? undefined : createDebug(settings.generatedConfigDir, log);
   const kept = { engine: join(dataDir, "xray-state"), counters: join(dataDir, "counters") };
+  const wireGuardDir = join(dataDir, "wireguard");
   const lines = createLogRing({ maxLines: settings.logBufferLines });
   const system = createSystemStats({ clock: systemClock });
   const agent = await openAgentIfAny(settings, { dataDir, version, registry, log, system });
@@ -95,33 +99,49 @@ export async function createNode(
     ? await openCounterKeeper(kept.counters, (err) => log.error({ err }, "the counters cannot be kept"))
     : undefined;
   const cutter = settings.kick ? await openCutter(env, log) : undefined;
-  const created: { xray?: Engine } = {};
+  const created: { xray?: UpdatableEngine } = {};
   const runtime = createRuntime({
     clock: systemClock,
     lines,
     system,
     keepAliveGraceMs: agent === undefined ? settings.keepAliveGraceMs : Number.POSITIVE_INFINITY,
-    counterKeeper,
     onCut: settings.kick ? createCutCounter(registry) : undefined,
     onSkipped: createSkipCounter(registry),
     log,
-    createEngine(own) {
-      const events = agent?.hear("xray", own) ?? own;
-      const xray = createXrayEngine({
-        ...program,
-        env,
-        runDir: join(dataDir, "run"),
-        events: debug === undefined ? events : { ...events, line: bothOf(events.line, debug.line) },
-        onConfig: debug?.config,
-        onCall: createEngineCallCounter(registry),
-        startupLogLines: settings.startupLogLines,
-        stateFile: resume ? kept.engine : undefined,
-        cutter,
-        countOnline: agent !== undefined,
-      });
-      created.xray = xray;
-      return xray;
-    },
+    backends: [
+      {
+        type: BackendType.XRAY,
+        name: "xray",
+        counterKeeper,
+        engine: {
+          make(own) {
+            const events = agent?.hear("xray", own) ?? own;
+            const xray = createXrayEngine({
+              ...program,
+              env,
+              runDir: join(dataDir, "run"),
+              events: debug === undefined ? events : { ...events, line: bothOf(events.line, debug.line) },
+              onConfig: debug?.config,
+              onCall: createEngineCallCounter(registry),
+              startupLogLines: settings.startupLogLines,
+              stateFile: resume ? kept.engine : undefined,
+              cutter,
+              countOnline: agent !== undefined,
+            });
+            created.xray = xray;
+            return xray;
+          },
+        },
+      },
+      {
+        type: BackendType.WIREGUARD,
+        name: "wireguard",
+        engine: {
+          load: (events) => openWireGuard({ settings: settings.wireguard, runDir: wireGuardDir, env, events }),
+          isLeft: existsSync(wireGuardDir),
+        },
+      },
+    ],
   });
   // Whoever calls meanwhile need not wait: only a change of the engine does.
   void runtime.recover().catch((err: unknown) => log.error({ err }, "what the last run has left cannot be taken up"));
@@ -133,10 +153,11 @@ export async function createNode(
   const describe = () => describeNode(version);
   const maintenance =
     settings.maintenance &&
+    created.xray &&
     // Loaded only where it is served, for the sake of memory.
     (await import("./maintenance/maintenance.ts")).createMaintenance({
       settings: settings.maintenance,
-      runtime,
+      engine: created.xray,
       program: { initial: program, configured: settings.xray },
       keptCore,
       dataDir,

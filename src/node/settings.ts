@@ -30,7 +30,14 @@ import { isFile } from "../platform/is-file.ts";
 import { type AgentSettings, agentSettings, agentVariables } from "./agent/agent-variables.ts";
 import { parseUuid } from "./api/api-key.ts";
 import { installVariables } from "./engines/install/install-variables.ts";
-import { findTelemt, findXray, findXrayAssets, usualXrayAssets, usualXrayPath } from "./engines/install/locate.ts";
+import {
+  findTelemt,
+  findWireGuard,
+  findXray,
+  findXrayAssets,
+  usualXrayAssets,
+  usualXrayPath,
+} from "./engines/install/locate.ts";
 import {
   type MaintenanceSettings,
   maintenanceSettings,
@@ -95,6 +102,10 @@ export const nodeVariables = {
       "The telemt that MTProto inbounds of Core's configs run on, 3.4.14 or newer: `garrison engines install` does not bring it.",
     absent: "`telemt` from the `PATH`",
   }),
+  WIREGUARD_GO_PATH: optional(executableFile, {
+    about: "The wireguard-go that WireGuard runs on where the kernel has none.",
+    absent: "what `garrison engines install wireguard` has installed, else `wireguard-go` from the `PATH`",
+  }),
   GENERATED_CONFIG_PATH: variable(path, {
     about: "The directory that the generated config is written to while `DEBUG` is on; it holds the users' secrets.",
     default: "/var/lib/pg-node/generated/",
@@ -144,6 +155,10 @@ export interface NodeSettings extends CommonSettings {
   };
   /** The program of MTProto, absolute. Undefined: this machine has none. */
   readonly telemt: string | undefined;
+  readonly wireguard: {
+    /** The wireguard-go to use where the kernel has no WireGuard, absolute. Undefined: this machine has none. */
+    readonly executable: string | undefined;
+  };
   /** While debugging, the directory for the generated config. */
   readonly generatedConfigDir: string | undefined;
   readonly logBufferLines: number;
@@ -191,6 +206,7 @@ export async function readNodeSettings(env: Env, owner: ProcessOwner): Promise<N
       assets: values.XRAY_ASSETS_PATH ?? (await findXrayAssets(executable)),
     },
     telemt: await findTelemt(env),
+    wireguard: { executable: await findWireGuard(env) },
     generatedConfigDir: values.DEBUG ? values.GENERATED_CONFIG_PATH : undefined,
     logBufferLines: values.LOG_BUFFER_SIZE,
     startupLogLines: values.STARTUP_LOG_TAIL_SIZE,

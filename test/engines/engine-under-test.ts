@@ -10,7 +10,7 @@ import {
 } from "../../gen/xray/app/proxyman/command/command_pb.ts";
 import { type TypedMessage, TypedMessageSchema } from "../../gen/xray/common/serial/typed_message_pb.ts";
 import { AccountSchema as VlessSchema } from "../../gen/xray/proxy/vless/account_pb.ts";
-import type { Engine, EngineExit, EngineState, TrafficReading } from "../../src/node/engines/engine.ts";
+import type { EngineExit, EngineState, TrafficReading, UpdatableEngine } from "../../src/node/engines/engine.ts";
 import { placeholderEmail } from "../../src/node/engines/xray/accounts.ts";
 import { XrayApi } from "../../src/node/engines/xray/api.ts";
 import { createXrayEngine, type XrayEngineOptions } from "../../src/node/engines/xray/xray-engine.ts";
@@ -18,7 +18,7 @@ import { xrayPath } from "../xray-path.ts";
 
 /** An Xray engine, and all that it told. */
 export interface EngineUnderTest {
-  readonly engine: Engine;
+  readonly engine: UpdatableEngine;
   readonly runDir: string;
   readonly lines: string[];
   readonly states: EngineState[];

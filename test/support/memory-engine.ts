@@ -85,6 +85,7 @@ export function createMemoryEngine(events: EngineEvents): MemoryEngine {
       return life;
     },
     refuse: "",
+    counts: new Set(["user", "inbound", "outbound"]),
     routing: undefined,
     connections: undefined,
     connected: new Map(),
@@ -156,8 +157,6 @@ export function createMemoryEngine(events: EngineEvents): MemoryEngine {
       running();
       return engine.measured;
     },
-    tryProgram: async () => undefined,
-    useProgram: async (_, { restart }) => restart && state === "running",
     close: () => engine.stop(),
     holdStarts() {
       const held = Promise.withResolvers<string | undefined>();

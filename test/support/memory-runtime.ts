@@ -1,3 +1,4 @@
+import { BackendType } from "../../gen/service/node_pb.ts";
 import { createLogRing, type LogRing } from "../../src/node/runtime/log-ring.ts";
 import { createRuntime, type Runtime } from "../../src/node/runtime/runtime.ts";
 import { createSystemStats } from "../../src/node/runtime/system-stats.ts";
@@ -19,11 +20,19 @@ export function createMemoryRuntime(): MemoryRuntime {
   const lines = createLogRing();
   const engines: MemoryEngine[] = [];
   const runtime = createRuntime({
-    createEngine(events) {
-      const engine = createMemoryEngine(events);
-      engines.push(engine);
-      return engine;
-    },
+    backends: [
+      {
+        type: BackendType.XRAY,
+        name: "xray",
+        engine: {
+          make(events) {
+            const engine = createMemoryEngine(events);
+            engines.push(engine);
+            return engine;
+          },
+        },
+      },
+    ],
     clock,
     lines,
     system: createSystemStats({ clock }),

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Stat, type StatRequest, StatSchema, StatType } from "../../../gen/service/node_pb.ts";
 import type { TrafficCounter, TrafficKind } from "../engines/engine.ts";
-import type { TrafficQuery } from "../runtime/runtime.ts";
+import type { TrafficQuery } from "../runtime/traffic.ts";
 
 /** The request names no counters. The message says why, in the words of the original. */
 export class InvalidStatRequest extends Error {
@@ -45,19 +45,22 @@ export function emailOf({ name }: StatRequest): string {
 
 /**
  * Counters as the contract has them: one for each direction. Of all users those that are zero are left out, since on a
- * large node they are nearly all, and no caller looks at them.
+ * large node they are nearly all, and no caller looks at them. WireGuard's never tell a user's zeros, and are named from
+ * the server's side: up is what it has sent.
  */
 export function statsOf(counters: readonly TrafficCounter[], { kind, name }: TrafficQuery): Stat[] {
-  const withZeros = kind !== "user" || name !== undefined;
   const stats: Stat[] = [];
-  for (const { name, link, uplinkBytes, downlinkBytes } of counters) {
-    if (withZeros || uplinkBytes > 0n) stats.push({ ...empty, name, link, type: "uplink", value: uplinkBytes });
-    if (withZeros || downlinkBytes > 0n) {
-      stats.push({ ...empty, name, link, type: "downlink", value: downlinkBytes });
-    }
+  for (const { name: of, link, uplinkBytes, downlinkBytes } of counters) {
+    const isWireGuards = link !== xrayLink;
+    const withZeros = kind !== "user" || (name !== undefined && !isWireGuards);
+    const [up, down] = isWireGuards ? [downlinkBytes, uplinkBytes] : [uplinkBytes, downlinkBytes];
+    if (withZeros || up > 0n) stats.push({ ...empty, name: of, link, type: "uplink", value: up });
+    if (withZeros || down > 0n) stats.push({ ...empty, name: of, link, type: "downlink", value: down });
   }
   return stats;
 }
 
+/** What the counters of Xray are called. */
+const xrayLink = "traffic";
 // Copied: to make a message costs several times as much, and of a large node there are a hundred thousand.
 const empty: Stat = create(StatSchema);

@@ -38,6 +38,8 @@ export interface Engine extends CountedEngine {
    */
   recover(): Promise<{ readonly keepAlive: bigint } | undefined>;
 
+  /** What it counts the traffic of. */
+  readonly counts: ReadonlySet<TrafficKind>;
   /** Undefined where the engine routes nothing. */
   readonly routing: EngineRouting | undefined;
   /** Undefined where live connections are left alone, or end by themselves when their users go. */
@@ -80,7 +82,10 @@ export interface Engine extends CountedEngine {
   sysStats(): Promise<BackendStatsResponse>;
   /** What the engine has measured of its outbounds. Undefined where it measures none. Throws like {@link sysStats}. */
   latencies(): Promise<Latency[] | undefined>;
+}
 
+/** An engine whose program can be changed for another version. */
+export interface UpdatableEngine extends Engine {
   /** Has another program read the config that is in force, if any. Throws {@link ConfigRefused}. */
   tryProgram(program: EngineProgram): Promise<void>;
   /**

@@ -4,9 +4,8 @@ import type { ApiDescription } from "../../platform/rest/openapi/openapi.ts";
 import type { Gate } from "../../platform/rpc/gate.ts";
 import type { ServedService } from "../../platform/rpc/served-service.ts";
 import type { Logger } from "../../platform/telemetry/log.ts";
-import type { EngineProgram } from "../engines/engine.ts";
+import type { EngineProgram, UpdatableEngine } from "../engines/engine.ts";
 import { cacheDir } from "../engines/install/locate.ts";
-import type { Runtime } from "../runtime/runtime.ts";
 import { createCoreUpdate } from "./core-update.ts";
 import { createMaintenanceGate } from "./gate.ts";
 import { createGeoFiles } from "./geo-files.ts";
@@ -20,8 +19,8 @@ import { runUpdateCommand } from "./update-command.ts";
 /** Options of {@link createMaintenance}. */
 export interface MaintenanceOptions {
   settings: MaintenanceSettings;
-  runtime: Pick<Runtime, "tryProgram" | "useProgram">;
-  /** The program that the runtime was made with, and the one that the settings name. */
+  engine: Pick<UpdatableEngine, "tryProgram" | "useProgram">;
+  /** The program that the engine was made with, and the one that the settings name. */
   program: { readonly initial: EngineProgram; readonly configured: EngineProgram };
   /** The file that keeps the choice of a program over restarts of the node. */
   keptCore: string;
@@ -52,7 +51,7 @@ export function createMaintenance(options: MaintenanceOptions): Maintenance {
   const { settings, dataDir, env, describe, restart, now, log } = options;
   const { initial, configured } = options.program;
   const jobs = createJobs({ now, log });
-  const program = createProgram(options.runtime, initial);
+  const program = createProgram(options.engine, initial);
   const nodeUpdate: Work = async (signal) => {
     const { updateCommand: command } = settings;
     if (command === undefined) throw new UpdateCommandMissing();

@@ -5,7 +5,7 @@ import { createMemoryRuntime, type MemoryRuntime } from "../../../test/support/m
 import { type Delivery, type DeliveryWatcher, immediateDelivery } from "../../platform/listener/delivery.ts";
 import type { TrafficCounter } from "../engines/engine.ts";
 import { ConfigRefused, StartFailed } from "../engines/engine-error.ts";
-import type { Runtime, TrafficQuery } from "./runtime.ts";
+import type { Runtime } from "./runtime.ts";
 import {
   BackendNotInitialized,
   CoreNotStarted,
@@ -14,6 +14,7 @@ import {
   UnknownBackendType,
   UsersRejected,
 } from "./situations.ts";
+import type { TrafficQuery } from "./traffic.ts";
 
 let clock: MemoryRuntime["clock"];
 let engine: MemoryRuntime["engine"];

@@ -3,7 +3,7 @@ import type { KickUsersRequest, KickUsersResponse } from "../../../gen/garrison/
 import {
   type Backend,
   type BackendStatsResponse,
-  BackendType,
+  type BackendType,
   type BaseInfoResponse_Kick,
   type Latency,
   type SystemStatsResponse,
@@ -12,22 +12,15 @@ import {
 } from "../../../gen/service/node_pb.ts";
 import type { Delivery } from "../../platform/listener/delivery.ts";
 import type { Logger } from "../../platform/telemetry/log.ts";
-import type {
-  Engine,
-  EngineEvents,
-  OnlineAddresses,
-  TrafficCounter,
-  TrafficKind,
-  UsersOutcome,
-} from "../engines/engine.ts";
-import { EngineNotRunning, EngineUnreachable } from "../engines/engine-error.ts";
+import type { Engine, OnlineAddresses, TrafficCounter, UsersOutcome } from "../engines/engine.ts";
+import { EngineUnreachable } from "../engines/engine-error.ts";
 import type { EngineRouting } from "../engines/routing.ts";
+import { type BackendEngine, type BackendKind, createBackend } from "./backend.ts";
 import type { Clock } from "./clock.ts";
-import { createKeepAlive } from "./keep-alive.ts";
-import type { CounterKeeper } from "./kept-counters.ts";
 import { followKicks, type KickResult } from "./kick-result.ts";
 import { readLatencies } from "./latencies.ts";
 import type { LogRing } from "./log-ring.ts";
+import { mergedOnline } from "./online.ts";
 import { shareRuns } from "./share-runs.ts";
 import {
   BackendNotInitialized,
@@ -35,19 +28,18 @@ import {
   KickUnavailable,
   RoutingUnsupported,
   SysStatsFailed,
-  TrafficTargetUnknown,
   UnknownBackendType,
   UserNeverOnline,
   UsersRejected,
 } from "./situations.ts";
 import type { SystemStats } from "./system-stats.ts";
 import { tellOutcome } from "./tell-outcome.ts";
-import { createVirtualCounters } from "./virtual-counters.ts";
+import { readTraffic, type TrafficQuery } from "./traffic.ts";
 
 /** Options of {@link createRuntime}. */
 export interface RuntimeOptions {
-  /** Makes the engine that this node runs; it tells its events to the runtime. */
-  createEngine: (events: EngineEvents) => Engine;
+  /** The engines that can be started, each by its own Start. Where one answer is wanted of several, the first counts. */
+  backends: readonly BackendKind[];
   clock: Clock;
   /** Where the engine's lines go, and viewers read them. */
   lines: LogRing;
@@ -55,8 +47,6 @@ export interface RuntimeOptions {
   system: SystemStats;
   /** How much longer a silent caller's backend runs than `keep_alive` says; infinite: it is never stopped for that. */
   keepAliveGraceMs?: number;
-  /** Where the counters are kept that outlive this process; undefined: nowhere. The runtime closes it. */
-  counterKeeper?: CounterKeeper | undefined;
   /** So many live connections of users were cut. */
   onCut?: ((connections: number) => void) | undefined;
   /** So many users were left out of inbounds for this reason. */
@@ -65,41 +55,48 @@ export interface RuntimeOptions {
 }
 
 /**
- * The engine as its callers share it. Calls that need a running engine throw {@link BackendNotInitialized} or
- * {@link CoreNotStarted} without one, and whatever the engine throws.
+ * The engines as their callers share them. Calls that need a running one throw {@link BackendNotInitialized} or
+ * {@link CoreNotStarted} without any, and whatever the engines throw.
  */
 export interface Runtime {
   /**
-   * Whether the engine answers, and its version: empty when no backend was started. And whether connections can be cut;
-   * undefined when they are left alone.
+   * Whether the engines that were started all answer, and their versions: empty when none was. And whether connections
+   * can be cut; undefined when they are left alone.
    */
   readonly info: {
     readonly started: boolean;
     readonly coreVersion: string;
     readonly kick: BaseInfoResponse_Kick | undefined;
   };
+  /** The engine of a kind, which is made when it is first asked for. Throws {@link UnknownBackendType}. */
+  engine(type: BackendType): Promise<Engine>;
   /** Takes up what an earlier process of this node has left; see {@link Engine.recover}. */
   recover(): Promise<void>;
   /**
-   * Starts the engine, or changes what it runs; see {@link Engine.start}. Goes on when the caller leaves.
+   * Starts the engine of a kind, or changes what it runs; see {@link Engine.start}. Others run on as they do. Goes on
+   * when the caller leaves.
    *
    * Throws {@link UnknownBackendType}.
    */
   start(backend: Backend): Promise<UsersChanged>;
-  /** Stops the engine. Bytes that were not read yet are kept. Throws {@link BackendNotInitialized} without one. */
+  /** Stops all engines. Bytes that were not read yet are kept. Throws {@link BackendNotInitialized} without one. */
   stop(): Promise<void>;
-  /** Sets these users. Throws {@link UsersRejected} after all others were set. */
+  /**
+   * Sets these users on every engine: each looks for its own inbounds among theirs. Throws {@link UsersRejected} after
+   * all others were set; so it does when one of several engines does not take users now.
+   */
   updateUsers(users: readonly User[]): Promise<UsersChanged>;
-  /** Sets these users and removes all others. Throws {@link UsersRejected} after all others were set. */
+  /** Like {@link updateUsers}, and removes all others. */
   replaceUsers(users: readonly User[]): Promise<UsersChanged>;
   /**
    * Bytes counted since the last reset. A reset takes effect once its reply is delivered. Until then nobody else is
    * shown the bytes; when the reply is lost, the next caller has them again.
    *
-   * Throws {@link TrafficTargetUnknown} for a name that neither config nor users have, unless bytes of it are unread.
+   * Throws {@link TrafficTargetUnknown} for a name that neither config nor users have, unless bytes of it are unread, and
+   * {@link TrafficNotCounted}.
    */
   traffic(query: TrafficQuery, reply: Delivery): Promise<TrafficCounter[]>;
-  /** Measures of the engine's process. */
+  /** Measures of an engine's process. */
   engineStats(): Promise<BackendStatsResponse>;
   /** Where a user is connected from. Throws {@link UserNeverOnline}. */
   online(email: string): Promise<OnlineAddresses>;
@@ -123,11 +120,7 @@ export interface Runtime {
   requireRunning(): void;
   /** A caller was served: `keep_alive` counts from now. */
   touch(): void;
-  /** See {@link Engine.tryProgram}. */
-  tryProgram: Engine["tryProgram"];
-  /** See {@link Engine.useProgram}. */
-  useProgram: Engine["useProgram"];
-  /** Stops the engine for good. */
+  /** Stops the engines for good. */
   close(): Promise<void>;
 }
 
@@ -137,175 +130,147 @@ export interface UsersChanged {
   readonly kick: Promise<KickResult> | undefined;
 }
 
-/** Which counters are read, and whether they start from zero again. */
-export interface TrafficQuery {
-  readonly kind: TrafficKind;
-  /** Undefined: all. */
-  readonly name: string | undefined;
-  readonly reset: boolean;
-}
-
-const ownWords = "[garrison] ";
-
-/** Makes a runtime whose engine is not started. */
+/** Makes a runtime whose engines are not started. */
 export function createRuntime(options: RuntimeOptions): Runtime {
-  const { clock, lines, system, log } = options;
-  const keeper = options.counterKeeper;
-  const counters = createVirtualCounters({
-    initial: keeper?.initial,
-    changed: keeper && ((changed) => keeper.note(changed, counters.state)),
-  });
-  const engine = options.createEngine({
-    line(text) {
-      lines.push(text);
-      // What is said of its running, and not by it, is for the operator as well.
-      if (text.startsWith(ownWords)) log.warn(text.slice(ownWords.length));
-    },
-    stateChanged(state) {
-      log.info({ state }, "engine");
-      if (state === "stopped") lines.end();
-    },
-    exited: ({ code, signal, restartInMs, lastLines }) => {
-      log.warn({ code, signal, restartInMs }, "engine exited");
-      log.debug({ lastLines }, "last lines of the engine");
-    },
-    restarted: () => log.info("engine is back"),
-    drained: counters.observeLast,
-  });
-  let startsUnderWay = 0;
-  const keepAlive = createKeepAlive({
-    clock,
-    graceMs: options.keepAliveGraceMs,
-    busy: () => startsUnderWay > 0,
-    expired() {
-      log.warn("nobody called for longer than keep_alive allows: stopping the backend");
-      engine.stop().catch((err: unknown) => log.error({ err }, "the backend could not be stopped"));
-    },
-  });
-  const observe = {
-    user: shareRuns(() => engine.readTraffic("user").then(counters.observe)),
-    inbound: shareRuns(() => engine.readTraffic("inbound").then(counters.observe)),
-    outbound: shareRuns(() => engine.readTraffic("outbound").then(counters.observe)),
-  };
-
+  const { clock, lines, system, log, keepAliveGraceMs } = options;
+  const all: readonly BackendEngine[] = options.backends.map((kind) =>
+    createBackend({
+      ...{ kind, clock, keepAliveGraceMs, lines, log },
+      stopped: () => {
+        if (all.every(({ state }) => state === "stopped")) lines.end();
+      },
+    }),
+  );
   // Panels and their replicas ask all the time, and an engine's answer costs more than a caller's.
-  const sysStats = shareRuns(() => engine.sysStats());
+  const sysStats = new Map(
+    all.map((backend) => [backend, shareRuns(() => backend.whileRunning((engine) => engine.sysStats()))]),
+  );
 
-  // A start may still wait for a stop to end.
-  const isStopped = () => engine.state === "stopped" && startsUnderWay === 0;
-  const requireRunning = () => {
-    if (isStopped()) throw new BackendNotInitialized();
-    if (engine.state !== "running") throw new CoreNotStarted();
+  const requireActive = () => {
+    const active = all.filter(({ isActive }) => isActive);
+    if (active.length === 0) throw new BackendNotInitialized();
+    return active;
   };
-  const whileRunning = async <T>(call: () => Promise<T>): Promise<T> => {
-    requireRunning();
-    try {
-      return await call();
-    } catch (error) {
-      if (!(error instanceof EngineNotRunning)) throw error;
-      requireRunning();
-      throw new CoreNotStarted(); // it went away, and is back already
-    }
+  const requireRunning = () => {
+    const running = requireActive().filter(({ state }) => state === "running");
+    const [first] = running;
+    if (first === undefined) throw new CoreNotStarted();
+    return { first, running };
+  };
+  const backendOf = (type: BackendType) => {
+    const backend = all.find((each) => each.type === type);
+    if (backend === undefined) throw new UnknownBackendType();
+    return backend;
   };
 
   const follow = followKicks({ log, onCut: options.onCut });
-  const settle = (outcome: UsersOutcome): UsersChanged => {
-    tellOutcome(options, outcome);
-    const kick = follow(outcome.kick);
-    if (outcome.rejected.length > 0) throw new UsersRejected(outcome.rejected);
+  /** Has every engine set users; none is kept from it by what another one says. */
+  const setUsers = async (set: (engine: Engine) => Promise<UsersOutcome>): Promise<UsersChanged> => {
+    const active = requireActive();
+    const settled = await Promise.allSettled(active.map((backend) => backend.whileRunning(set)));
+    const outcomes = settled.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+    for (const outcome of outcomes) tellOutcome(options, outcome);
+    const [kick] = outcomes.flatMap((outcome) => follow(outcome.kick) ?? []);
+    const failed = settled.find((each) => each.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    const rejected = outcomes.flatMap((outcome) => outcome.rejected);
+    if (rejected.length > 0) throw new UsersRejected(rejected);
     return { kick };
+  };
+  const firstStats = () => {
+    const { first } = requireRunning();
+    return sysStats.get(first)?.() ?? Promise.reject(new CoreNotStarted());
   };
 
   return {
     get info() {
-      const started = engine.state === "running";
-      const coreVersion = engine.state === "stopped" ? "" : engine.version;
-      return { started, coreVersion, kick: engine.connections?.ability };
+      const active = all.filter(({ state }) => state !== "stopped");
+      const started = active.length > 0 && active.every(({ state }) => state === "running");
+      const kick = all
+        .map(({ engine }) => engine?.connections)
+        .find((connections) => connections !== undefined)?.ability;
+      return { started, coreVersion: versionsOf(active), kick };
     },
+    engine: async (type) => backendOf(type).open(),
     async recover() {
-      const recovered = await engine.recover();
-      if (recovered !== undefined) keepAlive.arm(recovered.keepAlive);
+      await Promise.all(all.map((backend) => backend.recover()));
     },
-    async start(backend) {
-      if (backend.type !== BackendType.XRAY) throw new UnknownBackendType();
-      startsUnderWay += 1;
-      try {
-        const outcome = await engine.start(backend);
-        tellOutcome(options, outcome);
-        keepAlive.arm(backend.keepAlive);
-        return { kick: follow(outcome.kick) };
-      } finally {
-        startsUnderWay -= 1;
-      }
+    async start(request) {
+      const backend = backendOf(request.type);
+      const outcome = await backend.whileStarting((engine) => engine.start(request));
+      tellOutcome(options, outcome);
+      backend.keepAlive.arm(request.keepAlive);
+      return { kick: follow(outcome.kick) };
     },
     async stop() {
-      if (isStopped()) throw new BackendNotInitialized();
-      keepAlive.disarm();
-      await engine.stop();
-    },
-    updateUsers: (users) => whileRunning(() => engine.updateUsers(users).then(settle)),
-    replaceUsers: (users) => whileRunning(() => engine.replaceUsers(users).then(settle)),
-    traffic: ({ kind, name, reset }, reply) =>
-      whileRunning(async () => {
-        await observe[kind]();
-        if (name !== undefined && !engine.knows(kind, name) && !counters.hasUnread(kind, name)) {
-          throw new TrafficTargetUnknown(kind);
-        }
-        if (!reset) return counters.read(kind, name);
-        const taken = counters.take(kind, name);
-        reply.watch({ delivered: taken.confirm, lost: taken.giveBack });
-        return taken.counters;
-      }),
-    engineStats: () =>
-      whileRunning(() =>
-        sysStats().catch((error: unknown) => {
-          throw error instanceof EngineUnreachable ? new SysStatsFailed(error) : error;
+      await Promise.all(
+        requireActive().map(async ({ keepAlive, open }) => {
+          keepAlive.disarm();
+          await (await open()).stop();
         }),
-      ),
-    online: (email) =>
-      whileRunning(async () => {
-        const addresses = await engine.online(email);
-        if (addresses === undefined) throw new UserNeverOnline(email);
-        return addresses;
+      );
+    },
+    updateUsers: (users) => setUsers((engine) => engine.updateUsers(users)),
+    replaceUsers: (users) => setUsers((engine) => engine.replaceUsers(users)),
+    traffic: async (query, reply) => readTraffic(query, { all, running: requireRunning().running, log }, reply),
+    engineStats: async () =>
+      firstStats().catch((error: unknown) => {
+        throw error instanceof EngineUnreachable ? new SysStatsFailed(error) : error;
       }),
-    latencies: (name) => whileRunning(() => readLatencies(engine, name)),
+    async online(email) {
+      const { running } = requireRunning();
+      const seen = await Promise.all(running.map((backend) => backend.whileRunning((engine) => engine.online(email))));
+      const addresses = mergedOnline(seen);
+      if (addresses === undefined) throw new UserNeverOnline(email);
+      return addresses;
+    },
+    latencies: async (name) => readLatencies(requireRunning().running, name),
     async kick(request) {
-      const { connections } = engine;
-      if (connections === undefined) {
+      const cutting = all.find(({ engine }) => engine?.connections !== undefined);
+      const ability = cutting?.engine?.connections?.ability;
+      if (cutting === undefined || ability === undefined) {
         throw new KickUnavailable("connections are not cut here: set GARRISON_KICK=on, and start the node again");
       }
-      if (!connections.ability.available) throw new KickUnavailable(connections.ability.reason);
-      const response = await whileRunning(() => connections.kick(request));
+      if (!ability.available) throw new KickUnavailable(ability.reason);
+      const response = await cutting.whileRunning(async ({ connections }) => connections?.kick(request));
+      if (response === undefined) throw new CoreNotStarted();
       await follow(Promise.resolve(response));
       return response;
     },
-    routing: (use) =>
-      whileRunning(() => {
-        if (engine.routing === undefined) throw new RoutingUnsupported();
-        return use(engine.routing);
-      }),
-    systemStats: () =>
-      whileRunning(async () => {
-        const uptime = await sysStats().then(
-          (stats) => BigInt(stats.uptime),
-          () => 0n,
-        );
-        return create(SystemStatsResponseSchema, { ...system.current(), uptime });
-      }),
+    async routing(use) {
+      const { first, running } = requireRunning();
+      const routed = running.find(({ engine }) => engine?.routing !== undefined) ?? first;
+      return routed.whileRunning(async ({ routing }) => {
+        if (routing === undefined) throw new RoutingUnsupported();
+        return use(routing);
+      });
+    },
+    async systemStats() {
+      const uptime = await firstStats().then(
+        (stats) => BigInt(stats.uptime),
+        (error: unknown) => {
+          if (error instanceof BackendNotInitialized || error instanceof CoreNotStarted) throw error;
+          return 0n;
+        },
+      );
+      return create(SystemStatsResponseSchema, { ...system.current(), uptime });
+    },
     followLog(caller) {
       requireRunning();
       return lines.follow(caller);
     },
-    requireRunning,
-    touch: keepAlive.touch,
-    tryProgram: (program) => engine.tryProgram(program),
-    useProgram: (program, options) => engine.useProgram(program, options),
+    requireRunning: () => void requireRunning(),
+    touch() {
+      for (const { keepAlive } of all) keepAlive.touch();
+    },
     async close() {
-      keepAlive.disarm();
       system.close();
-      if (keeper !== undefined) await Promise.allSettled(Object.values(observe).map((look) => look()));
-      await engine.close();
-      await keeper?.close(counters.state());
+      await Promise.all(all.map((backend) => backend.close()));
     },
   };
+}
+
+/** The version of one engine; of several, those after the first with their names. */
+function versionsOf(active: readonly BackendEngine[]): string {
+  return active.map(({ name, engine }, index) => (index === 0 ? "" : `${name} `) + (engine?.version ?? "")).join(", ");
 }

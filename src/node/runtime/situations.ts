@@ -46,6 +46,15 @@ export class TrafficTargetUnknown extends Error {
   }
 }
 
+/** None of the backends that run counts traffic of this kind. */
+export class TrafficNotCounted extends Error {
+  override readonly name = "TrafficNotCounted";
+
+  constructor(kind: TrafficKind, backend: string) {
+    super(`${kind} stats not applicable for ${backend}`);
+  }
+}
+
 /** The engine did not tell the measures of its process. */
 export class SysStatsFailed extends Error {
   override readonly name = "SysStatsFailed";

@@ -13,7 +13,7 @@ export interface PinnedEngine {
 }
 
 /** The names of the engines that can be installed. */
-export const engineNames = ["xray", "sing-box", "mihomo"] as const;
+export const engineNames = ["xray", "wireguard", "sing-box", "mihomo"] as const;
 /** The name of an engine that can be installed. */
 export type EngineName = (typeof engineNames)[number];
 
@@ -76,6 +76,21 @@ export const pinnedEngines: Readonly<Record<EngineName, PinnedEngine>> = {
         "darwin-arm64": { name: "Xray-macos-arm64-v8a.zip" },
       },
       files: ["xray", "geoip.dat", "geosite.dat"],
+    },
+  },
+  wireguard: {
+    name: "wireguard",
+    about: "WireGuard as a process, for kernels without it",
+    version: "0.0.20250522",
+    program: "wireguard-go",
+    versionArgument: "--version",
+    versionPrefix: "wireguard-go v",
+    source: {
+      module: "golang.zx2c4.com/wireguard",
+      version: "v0.0.0-20260522210424-ecfc5a8d5446",
+      sum: "h1:cqHQ3AycTHvM2R7ikgyX57D+XvtcSnGylsLkOVhta/w=",
+      package: ".",
+      ldflags: "-s -w -buildid=",
     },
   },
   "sing-box": {

@@ -9,7 +9,6 @@ import {
 } from "../../../../gen/service/node_pb.ts";
 import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.ts";
 import type {
-  Engine,
   EngineProgram,
   EngineState,
   OnlineAddresses,
@@ -17,6 +16,7 @@ import type {
   StartRequest,
   TrafficKind,
   TrafficReading,
+  UpdatableEngine,
   UsersOutcome,
 } from "../engine.ts";
 import { EngineNotRunning, EngineUnreachable, StartFailed } from "../engine-error.ts";
@@ -50,7 +50,7 @@ export interface XrayEngineOptions extends SupervisionOptions {
 }
 
 /** Makes an engine that runs Xray; nothing runs before its first start. */
-export function createXrayEngine(options: XrayEngineOptions): Engine {
+export function createXrayEngine(options: XrayEngineOptions): UpdatableEngine {
   const apiSocket = join(options.runDir, "xray-api.sock");
   if (Buffer.byteLength(apiSocket) > longestSocketPath) {
     throw new Error(`${apiSocket} is too long for a unix socket: at most ${longestSocketPath} bytes`);
@@ -61,7 +61,8 @@ export function createXrayEngine(options: XrayEngineOptions): Engine {
 // The kernel's limit is 108 with the closing zero.
 const longestSocketPath = 107;
 
-class XrayEngine implements Engine {
+class XrayEngine implements UpdatableEngine {
+  readonly counts: ReadonlySet<TrafficKind> = new Set(["user", "inbound", "outbound"]);
   readonly #xray: Supervision;
   readonly #apiSocket: string;
   readonly #outlives: boolean;

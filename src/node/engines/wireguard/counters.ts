@@ -1,0 +1,99 @@
+import type { OnlineAddresses, TrafficCounter } from "../engine.ts";
+import { growth } from "../growth.ts";
+import type { DeviceState } from "./device.ts";
+
+/** What is known of the traffic of one user by one key. */
+interface Entry {
+  readonly email: string;
+  readonly publicKey: string;
+  receivedBytes: bigint;
+  sentBytes: bigint;
+  /** When it was active last, in Unix seconds, and from where. */
+  activeAt: number;
+  address: string | undefined;
+}
+
+// WireGuard makes a new handshake every two minutes while there is traffic, and forgets it after three.
+const onlineSeconds = 180;
+
+/**
+ * Counters that only grow, of everybody who was a peer while an interface stood, over those of WireGuard that go when a
+ * peer does.
+ */
+export class PeerCounters {
+  readonly #entries = new Map<string, Entry>();
+  // How WireGuard's counters stood when they were read last, by key.
+  readonly #seen = new Map<string, { receivedBytes: bigint; sentBytes: bigint }>();
+  readonly #now: () => number;
+
+  /** `now` tells the time in Unix milliseconds. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Takes in how the interface stands. `emailOf` tells who has a key; of a key that nobody has nothing is counted. */
+  observe({ peers }: DeviceState, emailOf: (publicKey: string) => string | undefined): void {
+    const now = Math.floor(this.#now() / 1_000);
+    for (const { publicKey, receivedBytes, sentBytes, lastHandshake, endpoint } of peers) {
+      const seen = this.#seen.get(publicKey) ?? unseen;
+      this.#seen.set(publicKey, { receivedBytes, sentBytes });
+      const email = emailOf(publicKey);
+      if (email === undefined) continue;
+      const received = growth(receivedBytes, seen.receivedBytes);
+      const sent = growth(sentBytes, seen.sentBytes);
+      const entry = this.#entryOf(email, publicKey);
+      entry.receivedBytes += received;
+      entry.sentBytes += sent;
+      // What is sent to a peer that is gone is no sign of life.
+      entry.activeAt = Math.max(entry.activeAt, received > 0n ? now : lastHandshake);
+      if (endpoint !== undefined) entry.address = addressOf(endpoint);
+    }
+  }
+
+  /** A peer was taken from the interface: should it come back, WireGuard counts it from zero. */
+  removed(publicKey: string): void {
+    this.#seen.delete(publicKey);
+  }
+
+  /** Everybody who was ever counted. */
+  *counters(): Iterable<TrafficCounter> {
+    for (const { email: name, publicKey: link, receivedBytes, sentBytes } of this.#entries.values()) {
+      yield { kind: "user", name, link, uplinkBytes: receivedBytes, downlinkBytes: sentBytes };
+    }
+  }
+
+  /** Where a user is connected from, and when they were active last; empty for one who is not. */
+  online(email: string): OnlineAddresses {
+    const since = this.#now() / 1_000 - onlineSeconds;
+    return Object.fromEntries(
+      [...this.#entries.values()].flatMap((entry) =>
+        entry.email === email && entry.activeAt > since && entry.address !== undefined
+          ? [[entry.address, BigInt(entry.activeAt)]]
+          : [],
+      ),
+    );
+  }
+
+  /** Everybody who is connected. */
+  onlineNames(): ReadonlySet<string> {
+    const since = this.#now() / 1_000 - onlineSeconds;
+    return new Set([...this.#entries.values()].flatMap(({ email, activeAt }) => (activeAt > since ? [email] : [])));
+  }
+
+  #entryOf(email: string, publicKey: string): Entry {
+    const name = `${publicKey} ${email}`;
+    let entry = this.#entries.get(name);
+    if (entry === undefined) {
+      entry = { email, publicKey, receivedBytes: 0n, sentBytes: 0n, activeAt: 0, address: undefined };
+      this.#entries.set(name, entry);
+    }
+    return entry;
+  }
+}
+
+const unseen = { receivedBytes: 0n, sentBytes: 0n };
+
+/** The address of `192.0.2.1:51820` or `[2001:db8::1]:51820`. */
+function addressOf(endpoint: string): string {
+  return endpoint.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+}

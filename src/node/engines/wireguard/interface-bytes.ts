@@ -1,0 +1,16 @@
+import { readFileSync } from "node:fs";
+
+/**
+ * What has gone through an interface since it was made, without what WireGuard adds: `uplinkBytes` is what came from the
+ * peers. Undefined when there is no such interface.
+ */
+export function readInterfaceBytes(name: string): { uplinkBytes: bigint; downlinkBytes: bigint } | undefined {
+  // Of the network that this process is in; /sys may be another one's.
+  for (const line of readFileSync("/proc/self/net/dev", "latin1").split("\n")) {
+    const [device, numbers] = line.split(":");
+    if (device?.trim() !== name || numbers === undefined) continue;
+    const [received = "0", , , , , , , , sent = "0"] = numbers.trim().split(/\s+/);
+    return { uplinkBytes: BigInt(received), downlinkBytes: BigInt(sent) };
+  }
+  return undefined;
+}

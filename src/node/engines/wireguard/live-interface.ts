@@ -1,0 +1,211 @@
+import { createInTurn } from "../../../platform/in-turn.ts";
+import type { RejectedUser, TrafficReading } from "../engine.ts";
+import { EngineUnreachable } from "../engine-error.ts";
+import type { WireGuardConfig } from "./config.ts";
+import { PeerCounters } from "./counters.ts";
+import { DeviceRefused, DeviceUnreachable, type PeerChange } from "./device.ts";
+import { readInterfaceBytes } from "./interface-bytes.ts";
+import { bringUp, setAddresses } from "./network-interface.ts";
+import type { SystemTools } from "./system-tool.ts";
+import type { Tunnel } from "./tunnel.ts";
+import type { Peer, PeerDifference, PeerTable } from "./users.ts";
+
+/** Options of {@link LiveInterface}. */
+export interface LiveInterfaceOptions {
+  readonly tunnel: Tunnel;
+  readonly config: WireGuardConfig;
+  /** Who is on it, as far as we know. */
+  readonly table: PeerTable;
+  readonly tools: SystemTools;
+  /** Tells the time in Unix milliseconds. */
+  readonly now: () => number;
+}
+
+/** An interface that stands, with its users. Whoever changes it does so in turn. */
+export class LiveInterface {
+  readonly tunnel: Tunnel;
+  readonly counters: PeerCounters;
+  readonly #tools: SystemTools;
+  // One look at the counters at a time, and none while peers are being taken away.
+  readonly #inTurn = createInTurn();
+  // Who had the keys that carry nothing any more, and are still to be counted a last time.
+  readonly #leaving = new Map<string, string>();
+  #config: WireGuardConfig;
+  #table: PeerTable;
+  /** What the interface holds is not known: some of a change may have been made. */
+  #doubtful = false;
+
+  constructor({ tunnel, config, table, tools, now }: LiveInterfaceOptions) {
+    this.tunnel = tunnel;
+    this.counters = new PeerCounters(now);
+    this.#config = config;
+    this.#table = table;
+    this.#tools = tools;
+  }
+
+  get config(): WireGuardConfig {
+    return this.#config;
+  }
+
+  get table(): PeerTable {
+    return this.#table;
+  }
+
+  /** Gives the new interface what it is to have, users included, and has it carry packets. Throws what its parts throw. */
+  async furnish(): Promise<void> {
+    const { interfaceName, addresses } = this.#config;
+    await this.tunnel.device.configure(this.#config);
+    await this.tunnel.device.change([...this.#table.peers()].map((peer) => this.#changeTo(peer)));
+    await setAddresses(interfaceName, addresses, this.#tools);
+    await bringUp(interfaceName, this.#tools);
+  }
+
+  /** Changes key, port, addresses and shared key where they are others. Users stay. Throws what its parts throw. */
+  async changeConfig(config: WireGuardConfig, table: PeerTable): Promise<void> {
+    const before = this.#config;
+    if (config.privateKey !== before.privateKey || config.listenPort !== before.listenPort)
+      await this.tunnel.device.configure(config);
+    await setAddresses(config.interfaceName, config.addresses, this.#tools);
+    this.#config = config;
+    this.#table = table;
+    if (config.preSharedKey !== before.preSharedKey)
+      await this.tunnel.device.change([...table.peers()].map((peer) => this.#changeTo(peer)));
+  }
+
+  /**
+   * Makes users what they are to be, and notes in the table what became so. A user who goes carries nothing any more at
+   * once; the peer is taken away by {@link bury}. Returns whom WireGuard refused; throws {@link EngineUnreachable}.
+   */
+  async apply(differences: readonly PeerDifference[]): Promise<RejectedUser[]> {
+    if (this.#doubtful) await this.#makeSo();
+    if (differences.length === 0) return [];
+    // What a key has carried so far belongs to whoever had it.
+    if (differences.some(({ after }) => after !== undefined && this.#changesHands(after))) await this.bury(true);
+    try {
+      await this.tunnel.device.change(this.#changesFor(differences));
+      for (const difference of differences) this.#settle(difference);
+      return [];
+    } catch (error) {
+      this.#doubtful = true;
+      if (error instanceof DeviceUnreachable) throw new EngineUnreachable(error.message, { cause: error });
+      if (!(error instanceof DeviceRefused)) throw error;
+    }
+    await this.#makeSo();
+    const rejected: RejectedUser[] = [];
+    for (const difference of differences) {
+      const refusal = await this.#applyAlone(difference);
+      if (refusal !== undefined) rejected.push(refusal);
+    }
+    return rejected;
+  }
+
+  /** Looks at the counters. Throws {@link EngineUnreachable}. */
+  sample(): Promise<TrafficReading> {
+    return this.#inTurn(async () => {
+      await this.#observe();
+      return this.reading();
+    });
+  }
+
+  /** What was counted when the counters were looked at last. */
+  reading(): TrafficReading {
+    const { interfaceName } = this.#config;
+    const whole = readInterfaceBytes(interfaceName);
+    const counters = [...this.counters.counters()];
+    if (whole !== undefined) counters.push({ kind: "outbound", name: interfaceName, link: "interface", ...whole });
+    return { incarnation: this.tunnel.incarnation, counters };
+  }
+
+  /** There are peers that are to be taken away. */
+  get hasLeaving(): boolean {
+    return this.#leaving.size > 0;
+  }
+
+  /** Counts those a last time who have gone, and takes their peers away. */
+  bury(always = false): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#leaving.size === 0 && !always) return;
+      await this.#observe();
+      const keys = [...this.#leaving.keys()];
+      await this.#change(keys.map((publicKey) => ({ publicKey, remove: true })));
+      for (const key of keys) {
+        this.#leaving.delete(key);
+        this.counters.removed(key);
+      }
+    });
+  }
+
+  /** Who has a key, or had it until just now. */
+  readonly #emailOf = (publicKey: string) => this.#table.emailOf(publicKey) ?? this.#leaving.get(publicKey);
+
+  async #observe(): Promise<void> {
+    try {
+      this.counters.observe(await this.tunnel.device.read(), this.#emailOf);
+    } catch (error) {
+      if (error instanceof DeviceUnreachable) throw new EngineUnreachable(error.message, { cause: error });
+      throw error;
+    }
+  }
+
+  #changesHands({ publicKey, email }: Peer): boolean {
+    const owner = this.#emailOf(publicKey);
+    return owner !== undefined && owner !== email;
+  }
+
+  #changeTo({ publicKey, allowedIps }: Peer): PeerChange {
+    return { publicKey, allowedIps, preSharedKey: this.#config.preSharedKey };
+  }
+
+  /** Who goes gives up key and ranges before others get them. */
+  #changesFor(differences: readonly PeerDifference[]): PeerChange[] {
+    const kept = new Set(differences.flatMap(({ after }) => (after === undefined ? [] : [after.publicKey])));
+    return [
+      ...differences.flatMap(({ before }) =>
+        before === undefined || kept.has(before.publicKey) ? [] : [this.#changeTo({ ...before, allowedIps: [] })],
+      ),
+      ...differences.flatMap(({ after }) => (after === undefined ? [] : [this.#changeTo(after)])),
+    ];
+  }
+
+  #settle(difference: PeerDifference): void {
+    const { before, after } = difference;
+    this.#table.settle(difference);
+    if (before !== undefined && before.publicKey !== after?.publicKey)
+      this.#leaving.set(before.publicKey, before.email);
+    if (after !== undefined) this.#leaving.delete(after.publicKey);
+  }
+
+  async #applyAlone(difference: PeerDifference): Promise<RejectedUser | undefined> {
+    try {
+      await this.tunnel.device.change(this.#changesFor([difference]));
+      this.#settle(difference);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof DeviceRefused)) throw error;
+      await this.#makeSo();
+      const email = (difference.after ?? difference.before)?.email ?? "";
+      return { email, inbound: this.#config.interfaceName, reason: error.message };
+    }
+  }
+
+  /** Has the interface hold what the table has, and nothing else: what differs, and no more. */
+  #makeSo(): Promise<void> {
+    return this.#inTurn(async () => {
+      const { peers } = await this.tunnel.device.read();
+      const wanted = new Map(Array.from(this.#table.peers(), (peer) => [peer.publicKey, peer]));
+      const changes: PeerChange[] = [];
+      for (const { publicKey, allowedIps } of peers) {
+        const peer = wanted.get(publicKey);
+        if (peer === undefined) {
+          if (!this.#leaving.has(publicKey)) changes.push({ publicKey, remove: true });
+        } else if ([...allowedIps].sort().join() === [...peer.allowedIps].sort().join()) wanted.delete(publicKey);
+      }
+      await this.#change([...changes, ...Array.from(wanted.values(), (peer) => this.#changeTo(peer))]);
+      this.#doubtful = false;
+    });
+  }
+
+  async #change(changes: readonly PeerChange[]): Promise<void> {
+    if (changes.length > 0) await this.tunnel.device.change(changes);
+  }
+}

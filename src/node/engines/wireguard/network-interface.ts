@@ -1,0 +1,73 @@
+import { z } from "zod";
+import { StartFailed } from "../engine-error.ts";
+import type { Cidr } from "./cidr.ts";
+import { type SystemTools, ToolFailed } from "./system-tool.ts";
+
+const links = z.array(z.object({ ifindex: z.number(), ifname: z.string(), ifalias: z.string().optional() }));
+const addressLists = z.array(
+  z.object({ addr_info: z.array(z.object({ local: z.string(), prefixlen: z.number(), scope: z.string() })) }),
+);
+
+/** Makes the kernel's WireGuard. Throws {@link ToolFailed}. */
+export async function addKernelInterface(name: string, tools: SystemTools): Promise<void> {
+  await tools("ip", ["link", "add", "dev", name, "type", "wireguard"]);
+}
+
+/** Marks an interface with its owner: one of the nodes of this machine. Throws {@link ToolFailed}. */
+export async function markInterface(name: string, owner: string, tools: SystemTools): Promise<void> {
+  await tools("ip", ["link", "set", "dev", name, "alias", owner]);
+}
+
+/** The interfaces that bear an owner's mark, by name. Throws {@link ToolFailed}. */
+export async function interfacesOf(owner: string, tools: SystemTools): Promise<string[]> {
+  const all = links.parse(JSON.parse(await tools("ip", ["-json", "link", "show"])));
+  return all.flatMap(({ ifname, ifalias }) => (ifalias === owner ? [ifname] : []));
+}
+
+/** The number that the system knows an interface by, and its owner's mark; undefined when there is no such interface. */
+export async function findInterface(
+  name: string,
+  tools: SystemTools,
+): Promise<{ readonly index: number; readonly owner: string | undefined } | undefined> {
+  try {
+    const [link] = links.parse(JSON.parse(await tools("ip", ["-json", "link", "show", "dev", name])));
+    return link && { index: link.ifindex, owner: link.ifalias };
+  } catch (error) {
+    if (error instanceof ToolFailed && /does not exist/.test(error.said)) return undefined;
+    throw error;
+  }
+}
+
+/** Removes an interface that bears an owner's mark, if it is there. Throws {@link StartFailed} for one that does not. */
+export async function removeOwnInterface(name: string, owner: string, tools: SystemTools): Promise<void> {
+  const found = await findInterface(name, tools);
+  if (found === undefined) return;
+  if (found.owner !== owner) {
+    throw new StartFailed(
+      `there is an interface ${name} already that this node has not made: choose another interface_name, or remove it ` +
+        `with \`ip link delete ${name}\``,
+    );
+  }
+  await tools("ip", ["link", "delete", "dev", name]).catch((error: unknown) => {
+    if (!(error instanceof ToolFailed && /Cannot find device/.test(error.said))) throw error;
+  });
+}
+
+/** Gives an interface exactly these addresses, and leaves those alone that it has already. Throws {@link ToolFailed}. */
+export async function setAddresses(name: string, wanted: readonly Cidr[], tools: SystemTools): Promise<void> {
+  const lists = addressLists.parse(JSON.parse(await tools("ip", ["-json", "address", "show", "dev", name])));
+  const held = lists
+    .flatMap((list) => list.addr_info)
+    .map(({ local, prefixlen, scope }) => ({ address: `${local}/${prefixlen}`, isKernels: scope === "link" }));
+  const addresses = new Set(wanted.map(({ address }) => address));
+  for (const { address, isKernels } of held) {
+    if (!addresses.has(address) && !isKernels) await tools("ip", ["address", "delete", address, "dev", name]);
+    addresses.delete(address);
+  }
+  for (const address of addresses) await tools("ip", ["address", "add", address, "dev", name]);
+}
+
+/** Has an interface carry packets. Throws {@link ToolFailed}. */
+export async function bringUp(name: string, tools: SystemTools): Promise<void> {
+  await tools("ip", ["link", "set", "dev", name, "up"]);
+}

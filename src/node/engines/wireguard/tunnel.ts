@@ -1,0 +1,158 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { bootId } from "../../../platform/proc.ts";
+import type { Incarnation } from "../engine.ts";
+import { StartFailed } from "../engine-error.ts";
+import { pinnedEngines } from "../install/pinned.ts";
+import { versionOf } from "../install/version.ts";
+import { watchOver } from "../process/death-watch.ts";
+import { type EngineProcess, type ProcessEnd, spawnProcess } from "../process/engine-process.ts";
+import { endRecorded, forgetProcess, recordedProcess, recordProcess } from "../process/process-record.ts";
+import type { WireGuardDevice } from "./device.ts";
+import { createKernelDevice } from "./kernel-device.ts";
+import {
+  addKernelInterface,
+  findInterface,
+  interfacesOf,
+  markInterface,
+  removeOwnInterface,
+} from "./network-interface.ts";
+import { type SystemTools, ToolFailed } from "./system-tool.ts";
+import { createUapiDevice } from "./uapi-device.ts";
+
+/** An interface of WireGuard that stands, without key, addresses and peers yet. */
+export interface Tunnel {
+  readonly device: WireGuardDevice;
+  /** Of the program that drives it: of wireguard-go, or of `wg` where the kernel does the work. */
+  readonly version: string;
+  readonly incarnation: Incarnation;
+  /** The process, where it is one. */
+  readonly process: EngineProcess | undefined;
+  /** Takes the interface away. */
+  close(): Promise<void>;
+}
+
+/** How an interface is made. */
+export interface TunnelOptions {
+  readonly interfaceName: string;
+  /** The wireguard-go to use where the kernel has no WireGuard. Undefined: there is none. */
+  readonly executable: string | undefined;
+  readonly env: NodeJS.ProcessEnv;
+  /** The file that notes which process runs. */
+  readonly record: string;
+  /** What marks interfaces of this node, so that no other is ever removed. */
+  readonly owner: string;
+  /** The directory of the sockets by which the process is asked. Default: where all programs of WireGuard look for it. */
+  readonly socketDir?: string;
+  readonly tools: SystemTools;
+  readonly onLine: (line: string) => void;
+}
+
+const startMs = 10_000;
+const terminationGraceMs = 3_000;
+const probeMs = 10;
+
+/**
+ * Makes an interface: of the kernel's WireGuard, or where it has none of wireguard-go. One of the name that a node has
+ * left is removed before. Throws {@link StartFailed}, which says what is missing and how to give it.
+ */
+export async function openTunnel(options: TunnelOptions, signal: AbortSignal): Promise<Tunnel> {
+  const { interfaceName, owner, tools } = options;
+  try {
+    await removeOwnInterface(interfaceName, owner, tools);
+    await addKernelInterface(interfaceName, tools);
+  } catch (error) {
+    if (!(error instanceof ToolFailed)) throw error;
+    if (/unknown device type|not supported/i.test(error.said)) return openProcess(options, signal);
+    throw new StartFailed(`the interface ${interfaceName} cannot be made: ${withHint(error)}`);
+  }
+  return openKernel(options);
+}
+
+/** Takes away what an earlier process of this node has left: interfaces and processes that are its own beyond doubt. */
+export async function removeLeftTunnels({ record, owner, tools }: Pick<TunnelOptions, "record" | "owner" | "tools">) {
+  const left = await recordedProcess(record);
+  if (left !== undefined) await endRecorded(left, terminationGraceMs);
+  await forgetProcess(record);
+  for (const name of await interfacesOf(owner, tools)) await removeOwnInterface(name, owner, tools);
+}
+
+async function openKernel({ interfaceName, owner, tools }: TunnelOptions): Promise<Tunnel> {
+  await markInterface(interfaceName, owner, tools);
+  const found = await findInterface(interfaceName, tools);
+  const said = await tools("wg", ["--version"]).catch(() => "");
+  return {
+    device: createKernelDevice(interfaceName, tools),
+    version: /^\S+ v?(\S+)/.exec(said)?.[1] ?? "unknown",
+    incarnation: `${bootId()}/${interfaceName}/${found?.index}`,
+    process: undefined,
+    close: () => removeOwnInterface(interfaceName, owner, tools),
+  };
+}
+
+async function openProcess(options: TunnelOptions, signal: AbortSignal): Promise<Tunnel> {
+  const { interfaceName, executable, env, record, owner, tools, onLine, socketDir = "/var/run/wireguard" } = options;
+  if (executable === undefined) {
+    throw new StartFailed(
+      "this kernel has no WireGuard, and there is no wireguard-go: run `garrison engines install wireguard`, or install " +
+        "the package wireguard-go",
+    );
+  }
+  const process = await spawnProcess({
+    executable,
+    // In the foreground, and without its advice to use the kernel's.
+    args: ["-f", interfaceName],
+    env: { PATH: env.PATH, LOG_LEVEL: "error", WG_PROCESS_FOREGROUND: "1" },
+    keepLines: 50,
+    onLine,
+  }).catch((error: Error) => {
+    throw new StartFailed(`wireguard-go cannot be run: ${error.message}`);
+  });
+  const watch = watchOver(process, onLine);
+  const end = async () => {
+    await process.terminate(terminationGraceMs);
+    await watch.close();
+    await forgetProcess(record);
+  };
+  try {
+    await recordProcess(record, process, { plan: interfaceName, version: "" });
+    const device = createUapiDevice({ socketPath: `${socketDir}/${interfaceName}.sock` });
+    await untilAnswers(device, process, signal);
+    await markInterface(interfaceName, owner, tools);
+    const version = await versionOf(executable, pinnedEngines.wireguard).catch(() => "unknown");
+    return { device, version, incarnation: process.incarnation, process, close: end };
+  } catch (error) {
+    await end();
+    if (error instanceof ToolFailed)
+      throw new StartFailed(`the interface ${interfaceName} cannot be made: ${withHint(error)}`);
+    throw error;
+  }
+}
+
+async function untilAnswers(device: WireGuardDevice, process: EngineProcess, signal: AbortSignal): Promise<void> {
+  let ended: ProcessEnd | undefined;
+  void process.ended.then((end) => {
+    ended = end;
+  });
+  for (const until = performance.now() + startMs; ; await sleep(probeMs)) {
+    if (signal.aborted) throw new StartFailed("stopped while wireguard-go was starting");
+    if (ended !== undefined) {
+      const said = process.lastLines().join("\n") || `exit ${ended.signal ?? ended.code}`;
+      throw new StartFailed(`wireguard-go did not come up: ${withHint(new ToolFailed("wireguard-go", said))}`);
+    }
+    if (await device.read().then(...isSo)) return;
+    if (performance.now() > until) throw new StartFailed(`wireguard-go did not answer within ${startMs / 1_000} s`);
+  }
+}
+
+const isSo = [() => true, () => false] as const;
+
+/** What a program of the system said, and what to do about it. */
+function withHint({ message, said }: ToolFailed): string {
+  if (/not permitted/i.test(said)) {
+    return `${message}; it needs CAP_NET_ADMIN: run the node as root, give a container --cap-add NET_ADMIN, a systemd unit AmbientCapabilities=CAP_NET_ADMIN`;
+  }
+  if (/\/dev\/net\/tun|TUN device.*no such/i.test(said)) {
+    return `${message}; it needs the device /dev/net/tun: \`modprobe tun\`, and give a container --device /dev/net/tun`;
+  }
+  return message;
+}

@@ -1,0 +1,191 @@
+import type { User } from "../../../../gen/service/node_pb.ts";
+import type { RejectedUser, SkippedUser } from "../engine.ts";
+import { type Cidr, isWithin, readCidr } from "./cidr.ts";
+import { canonicalKey } from "./keys.ts";
+
+/** A user on the interface. */
+export interface Peer {
+  readonly email: string;
+  /** Base64. */
+  readonly publicKey: string;
+  /** Canonical ranges within those of the interface, at least one, each once. */
+  readonly allowedIps: readonly string[];
+  /** The user's own words for key and addresses. */
+  readonly asked: string;
+}
+
+/** What one user has to become on the interface. */
+export interface PeerDifference {
+  readonly before: Peer | undefined;
+  readonly after: Peer | undefined;
+}
+
+/** What has to change, and which users cannot have what they ask for. */
+export interface PeersDiff {
+  readonly differences: readonly PeerDifference[];
+  readonly skipped: readonly SkippedUser[];
+  readonly rejected: readonly RejectedUser[];
+}
+
+/** The interface as far as users are concerned. */
+export interface PeerInterface {
+  /** The tag that users ask for. */
+  readonly interfaceName: string;
+  readonly addresses: readonly Cidr[];
+}
+
+/** The users of one interface: what it holds as far as we know. */
+export class PeerTable {
+  readonly #interface: PeerInterface;
+  readonly #peers = new Map<string, Peer>();
+  readonly #emailOfKey = new Map<string, string>();
+  #emails = new Set<string>();
+
+  constructor(peerInterface: PeerInterface) {
+    this.#interface = peerInterface;
+  }
+
+  /**
+   * A table for another interface that holds what another one holds. Who asks for the same as before is looked at anew
+   * where the addresses are others.
+   */
+  static succeeding(before: PeerTable, peerInterface: PeerInterface): PeerTable {
+    const table = new PeerTable(peerInterface);
+    const addresses = (given: PeerInterface) => given.addresses.map(({ range }) => range).join();
+    const isSame = addresses(before.#interface) === addresses(peerInterface);
+    for (const peer of before.peers())
+      table.settle({ before: undefined, after: isSame ? peer : { ...peer, asked: "" } });
+    table.#emails = new Set(before.#emails);
+    return table;
+  }
+
+  /** Whether this user was set and not removed since, on whatever inbounds. */
+  has(email: string): boolean {
+    return this.#emails.has(email);
+  }
+
+  /** The users of the interface. */
+  peers(): Iterable<Peer> {
+    return this.#peers.values();
+  }
+
+  /** The user of a key. */
+  emailOf(publicKey: string): string | undefined {
+    return this.#emailOfKey.get(publicKey);
+  }
+
+  /**
+   * What has to change so that these users are as they ask to be and, with `replace`, no others are left. A key or an
+   * address that another user has is refused, and whoever asks for it stays as they are. Remembers who the users are;
+   * their peers are remembered as the differences are settled.
+   */
+  diff(users: readonly User[], replace: boolean): PeersDiff {
+    const skipped: SkippedUser[] = [];
+    const wanted = new Map<string, Peer | undefined>();
+    for (const user of users) {
+      const peer = this.#peerOf(user);
+      // The last of those with one e-mail counts, also for its place among the others.
+      wanted.delete(user.email);
+      if (typeof peer === "string") {
+        skipped.push({ email: user.email, inbound: this.#interface.interfaceName, reason: peer });
+        wanted.set(user.email, undefined);
+      } else wanted.set(user.email, peer);
+    }
+    if (replace) {
+      for (const email of this.#peers.keys()) if (!wanted.has(email)) wanted.set(email, undefined);
+      this.#emails = new Set();
+    }
+    for (const { email, inbounds } of users) {
+      if (inbounds.length > 0) this.#emails.add(email);
+      else this.#emails.delete(email);
+    }
+    const rejected = this.#refuseTaken(wanted);
+    const differences = [...wanted].flatMap(([email, after]) => {
+      const before = this.#peers.get(email);
+      return before === after || rejected.has(email) ? [] : [{ before, after }];
+    });
+    return { differences, skipped, rejected: [...rejected.values()] };
+  }
+
+  /** The interface now holds this. */
+  settle({ before, after }: PeerDifference): void {
+    if (before !== undefined) {
+      this.#peers.delete(before.email);
+      if (this.#emailOfKey.get(before.publicKey) === before.email) this.#emailOfKey.delete(before.publicKey);
+    }
+    if (after !== undefined) {
+      this.#peers.set(after.email, after);
+      this.#emailOfKey.set(after.publicKey, after.email);
+    }
+  }
+
+  /** The peer that a user asks for, if any; the same object where nothing has changed. Or why there can be none. */
+  #peerOf({ email, inbounds, proxies }: User): Peer | undefined | string {
+    if (!inbounds.includes(this.#interface.interfaceName)) return undefined;
+    const { publicKey: key = "", peerIps = [] } = proxies?.wireguard ?? {};
+    const asked = `${key}\n${peerIps.join("\n")}`;
+    const known = this.#peers.get(email);
+    if (known?.asked === asked) return known;
+    if (email === "") return "no e-mail";
+    if (key === "") return "no wireguard public key";
+    const publicKey = canonicalKey(key);
+    if (publicKey === undefined) return "wireguard public key is not 32 bytes in base64";
+    if (peerIps.length === 0) return "no wireguard peer IP";
+    const ranges = peerIps.map((text) => readCidr(text.trim()));
+    if (ranges.some((range) => range === undefined)) return "wireguard peer IP is no CIDR";
+    const inside = ranges.flatMap((range) => (range !== undefined && this.#mayHave(range) ? [range.range] : []));
+    if (inside.length === 0) return "wireguard peer IPs are outside of the interface's addresses";
+    const allowedIps = [...new Set(inside)];
+    if (known === undefined || known.publicKey !== publicKey || known.allowedIps.join() !== allowedIps.join())
+      return { email, publicKey, allowedIps, asked };
+    // The same in other words.
+    const same = { ...known, asked };
+    this.#peers.set(email, same);
+    return same;
+  }
+
+  #mayHave(range: Cidr): boolean {
+    return this.#interface.addresses.some((address) => isWithin(range, address));
+  }
+
+  /**
+   * Finds those who ask for what another user has or asks for first. Whoever is refused keeps what they have, which then
+   * nobody else can get: so it is gone over again until nobody else is refused.
+   */
+  #refuseTaken(wanted: ReadonlyMap<string, Peer | undefined>): Map<string, RejectedUser> {
+    const rejected = new Map<string, RejectedUser>();
+    for (let found = true; found; ) {
+      found = false;
+      const claims = new Claims();
+      for (const [email, peer] of this.#peers) {
+        if (!wanted.has(email) || wanted.get(email) === peer || rejected.has(email)) claims.claim(peer);
+      }
+      for (const [email, peer] of wanted) {
+        if (peer === undefined || peer === this.#peers.get(email) || rejected.has(email)) continue;
+        const reason = claims.claim(peer);
+        if (reason === undefined) continue;
+        rejected.set(email, { email, inbound: this.#interface.interfaceName, reason });
+        found = this.#peers.has(email);
+        if (found) break;
+      }
+    }
+    return rejected;
+  }
+}
+
+/** Who has which keys and ranges. */
+class Claims {
+  readonly #owners = new Map<string, string>();
+
+  /** Gives a peer its key and ranges, or says who has one of them already; then it gets none. */
+  claim({ email, publicKey, allowedIps }: Peer): string | undefined {
+    const keyOwner = this.#owners.get(publicKey);
+    if (keyOwner !== undefined) return `wireguard public key of user ${email} is already assigned to user ${keyOwner}`;
+    for (const range of allowedIps) {
+      const owner = this.#owners.get(range);
+      if (owner !== undefined) return `duplicate wireguard allowed IP ${range} of users ${owner} and ${email}`;
+    }
+    for (const claimed of [publicKey, ...allowedIps]) this.#owners.set(claimed, email);
+    return undefined;
+  }
+}

@@ -1,0 +1,172 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { promisify } from "node:util";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { readCidr } from "../../src/node/engines/wireguard/cidr.ts";
+import { DeviceRefused, DeviceUnreachable, type WireGuardDevice } from "../../src/node/engines/wireguard/device.ts";
+import { createKernelDevice } from "../../src/node/engines/wireguard/kernel-device.ts";
+import {
+  bringUp,
+  findInterface,
+  interfacesOf,
+  markInterface,
+  removeOwnInterface,
+  setAddresses,
+} from "../../src/node/engines/wireguard/network-interface.ts";
+import { createSystemTools, type SystemTools, ToolFailed } from "../../src/node/engines/wireguard/system-tool.ts";
+import { createUapiDevice } from "../../src/node/engines/wireguard/uapi-device.ts";
+import { makeNamespace, mayMakeNamespaces, type NetworkNamespace } from "../support/network-namespace.ts";
+import { wireGuardPath } from "../wireguard-path.ts";
+
+const privateKey = Buffer.alloc(32, 0x41).toString("base64");
+const key = (number: number) => Buffer.alloc(32, number).toString("base64");
+
+describe.skipIf(!(await mayMakeNamespaces()))("a real wireguard-go in a network of its own", () => {
+  // Its sockets are files, which networks do not keep apart.
+  const name = `gw${process.pid}`;
+  let network: NetworkNamespace;
+  let wireGuard: ChildProcess;
+  let tools: SystemTools;
+
+  beforeEach(async () => {
+    network = await makeNamespace(1);
+    const [enter = "", ...args] = network.enter;
+    wireGuard = spawn(enter, [...args, await wireGuardPath(), "-f", name], { stdio: "ignore" });
+    // As the node uses them, but in there.
+    tools = async (program, args) => {
+      const { stdout } = await promisify(execFile)(enter, [...network.enter.slice(1), program, ...args]).catch(
+        ({ stderr }) => {
+          throw new ToolFailed(program, stderr.trim());
+        },
+      );
+      return stdout;
+    };
+    await vi.waitFor(() => createUapiDevice({ socketPath: `/var/run/wireguard/${name}.sock` }).read(), 10_000);
+  });
+  afterEach(async () => {
+    wireGuard.kill("SIGTERM");
+    if (wireGuard.exitCode === null && wireGuard.signalCode === null) await once(wireGuard, "close");
+    await network.close();
+  });
+
+  const devices: [string, () => WireGuardDevice][] = [
+    ["its configuration protocol", () => createUapiDevice({ socketPath: `/var/run/wireguard/${name}.sock` })],
+    ["wg", () => createKernelDevice(name, createSystemTools(process.env))],
+  ];
+  describe.each(devices)("by %s", (_, open) => {
+    const peersOf = async (device: WireGuardDevice) => {
+      const { peers } = await device.read();
+      return Object.fromEntries(peers.map(({ publicKey, allowedIps }) => [publicKey, [...allowedIps].sort()]));
+    };
+    const peer = (number: number, allowedIps: string[], preSharedKey?: string) => ({
+      publicKey: key(number),
+      allowedIps,
+      preSharedKey,
+    });
+
+    test("it gets a key, a port and peers, and tells them", async () => {
+      const device = open();
+      await device.configure({ privateKey, listenPort: 0 });
+      await device.change([peer(1, ["10.8.0.2/32", "fd00::2/128"], key(9)), peer(2, ["10.8.0.3/32"])]);
+      const { listenPort, peers } = await device.read();
+      expect(listenPort).toBeGreaterThan(0);
+      expect(peers).toHaveLength(2);
+      expect(peers.find(({ publicKey }) => publicKey === key(1))).toEqual({
+        publicKey: key(1),
+        allowedIps: expect.arrayContaining(["10.8.0.2/32", "fd00::2/128"]),
+        endpoint: undefined,
+        lastHandshake: 0,
+        receivedBytes: 0n,
+        sentBytes: 0n,
+      });
+    });
+
+    test("its peers are changed one by one, in the order of the changes", async () => {
+      const device = open();
+      await device.change([peer(1, ["10.8.0.2/32"]), peer(2, ["10.8.0.3/32"]), peer(3, ["10.8.0.4/32"])]);
+      await device.change([
+        { publicKey: key(3), remove: true },
+        peer(4, ["10.8.0.4/32"]),
+        // They change places.
+        peer(1, ["10.8.0.3/32"]),
+        peer(2, ["10.8.0.2/32", "fd00::3/128"]),
+      ]);
+      expect(await peersOf(device)).toEqual({
+        [key(1)]: ["10.8.0.3/32"],
+        [key(2)]: ["10.8.0.2/32", "fd00::3/128"],
+        [key(4)]: ["10.8.0.4/32"],
+      });
+      await device.change([peer(1, [])]);
+      expect(await peersOf(device)).toMatchObject({ [key(1)]: [] });
+    });
+
+    test("a peer that is to be removed need not be there", async () => {
+      const device = open();
+      await device.change([{ publicKey: key(7), remove: true }]);
+      expect(await peersOf(device)).toEqual({});
+    });
+
+    test("thousands of peers at once", async () => {
+      const device = open();
+      const many = Array.from({ length: 2_500 }, (_, index) => ({
+        publicKey: Buffer.alloc(32, `${index}.`).toString("base64"),
+        allowedIps: [`10.${8 + (index >> 8)}.${index & 255}.1/32`],
+        preSharedKey: undefined,
+      }));
+      await device.change(many);
+      expect((await device.read()).peers).toHaveLength(2_500);
+      await device.change(many.map(({ publicKey }) => ({ publicKey, remove: true })));
+      expect((await device.read()).peers).toEqual([]);
+    });
+
+    test("what it refuses is told without a key", async () => {
+      const refusal = open().change([peer(5, ["10.8.0.2/99"])]);
+      await expect(refusal).rejects.toThrow(DeviceRefused);
+      await expect(refusal).rejects.not.toThrow(key(5));
+    });
+
+    test("one that is gone is told apart", async () => {
+      wireGuard.kill("SIGTERM");
+      await once(wireGuard, "close");
+      await expect(open().read()).rejects.toThrow(DeviceUnreachable);
+    });
+  });
+
+  test("the interface gets exactly the addresses that it shall have, and comes up", async () => {
+    const cidrs = (...texts: string[]) => texts.flatMap((text) => readCidr(text) ?? []);
+    const addresses = async () => {
+      const [link] = JSON.parse(await tools("ip", ["-json", "address", "show", "dev", name]));
+      const all: string[] = link.addr_info.map(
+        ({ local, prefixlen }: Record<string, unknown>) => `${local}/${prefixlen}`,
+      );
+      return all.filter((address) => !address.startsWith("fe80:")).sort(); // the kernel's own
+    };
+    await setAddresses(name, cidrs("10.8.0.1/24", "fd00::1/64"), tools);
+    await bringUp(name, tools);
+    expect(await addresses()).toEqual(["10.8.0.1/24", "fd00::1/64"]);
+    await setAddresses(name, cidrs("10.8.0.1/24", "10.9.0.1/24"), tools);
+    expect(await addresses()).toEqual(["10.8.0.1/24", "10.9.0.1/24"]);
+  });
+
+  test("an interface is only removed when it is ours", async () => {
+    expect(await findInterface("nobody", tools)).toBeUndefined();
+    await removeOwnInterface("nobody", "garrison /a", tools);
+    for (const owner of [undefined, "garrison /b"]) {
+      if (owner !== undefined) await markInterface(name, owner, tools);
+      expect(await findInterface(name, tools)).toMatchObject({ owner });
+      await expect(removeOwnInterface(name, "garrison /a", tools)).rejects.toThrow(
+        `there is an interface ${name} already that this node has not made`,
+      );
+    }
+    await markInterface(name, "garrison /a", tools);
+    expect(await interfacesOf("garrison /a", tools)).toEqual([name]);
+    await removeOwnInterface(name, "garrison /a", tools);
+    expect(await findInterface(name, tools)).toBeUndefined();
+  });
+});
+
+test("a program that is not there is named with the package that has it", async () => {
+  await expect(createSystemTools({ PATH: "/nowhere" })("wg", ["show"])).rejects.toThrow(
+    "wg show: `wg` is not installed: the package wireguard-tools has it",
+  );
+});
