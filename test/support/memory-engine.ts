@@ -6,6 +6,7 @@ import type {
   EngineState,
   OnlineAddresses,
   TrafficCounter,
+  TrafficKind,
   UsersOutcome,
 } from "../../src/node/engines/engine.ts";
 import {
@@ -42,8 +43,11 @@ export interface MemoryEngine extends Engine {
   print(line: string): void;
 }
 
-/** Makes an engine that is stopped. */
-export function createMemoryEngine(events: EngineEvents): MemoryEngine {
+/** Makes an engine that is stopped. `counts` says what it counts the traffic of; default: all kinds. */
+export function createMemoryEngine(
+  events: EngineEvents,
+  counts: readonly TrafficKind[] = ["user", "inbound", "outbound"],
+): MemoryEngine {
   let state: EngineState = "stopped";
   let life = 0;
   let unreachable = false;
@@ -85,7 +89,7 @@ export function createMemoryEngine(events: EngineEvents): MemoryEngine {
       return life;
     },
     refuse: "",
-    counts: new Set(["user", "inbound", "outbound"]),
+    counts: new Set(counts),
     routing: undefined,
     connections: undefined,
     connected: new Map(),
@@ -168,7 +172,7 @@ export function createMemoryEngine(events: EngineEvents): MemoryEngine {
       const before = traffic.get(key) ?? { uplinkBytes: 0n, downlinkBytes: 0n };
       traffic.set(key, {
         ...counter,
-        link: "traffic",
+        link: counts.includes("inbound") ? "traffic" : "key",
         uplinkBytes: before.uplinkBytes + counter.uplinkBytes,
         downlinkBytes: before.downlinkBytes + counter.downlinkBytes,
       });

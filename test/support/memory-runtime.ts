@@ -9,7 +9,10 @@ import { createMemoryEngine, type MemoryEngine } from "./memory-engine.ts";
 /** A runtime whose engine lives in memory and whose time stands still, and what it was made of. */
 export interface MemoryRuntime {
   readonly runtime: Runtime;
+  /** The one that is there from the start. */
   readonly engine: MemoryEngine;
+  /** The other one, of the type WIREGUARD, which has no inbounds of its own. Undefined until it is first wanted. */
+  readonly other: MemoryEngine | undefined;
   readonly clock: ManualClock;
   readonly lines: LogRing;
 }
@@ -19,6 +22,7 @@ export function createMemoryRuntime(): MemoryRuntime {
   const clock = createManualClock();
   const lines = createLogRing();
   const engines: MemoryEngine[] = [];
+  let other: MemoryEngine | undefined;
   const runtime = createRuntime({
     backends: [
       {
@@ -32,6 +36,17 @@ export function createMemoryRuntime(): MemoryRuntime {
           },
         },
       },
+      {
+        type: BackendType.WIREGUARD,
+        name: "wireguard",
+        engine: {
+          isLeft: false,
+          load: async (events) => {
+            other = createMemoryEngine(events, ["user", "outbound"]);
+            return other;
+          },
+        },
+      },
     ],
     clock,
     lines,
@@ -40,5 +55,10 @@ export function createMemoryRuntime(): MemoryRuntime {
   });
   const [engine] = engines;
   if (engine === undefined) throw new Error("the runtime made no engine");
-  return { runtime, engine, clock, lines };
+  return {
+    ...{ runtime, engine, clock, lines },
+    get other() {
+      return other;
+    },
+  };
 }
