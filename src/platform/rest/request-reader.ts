@@ -4,7 +4,7 @@ import type { FastifyRequest } from "fastify";
 import { largeBytes, readLarge } from "../rpc/read-large.ts";
 import { malformedBody } from "./bad-request.ts";
 import type { RestBinding } from "./binding.ts";
-import { expectEnd, peek, readString } from "./json/cursor.ts";
+import { type Cursor, expectEnd, peek, readString } from "./json/cursor.ts";
 import { JsonFault } from "./json/json-fault.ts";
 import { openText, type Readers } from "./json/reader.ts";
 import type { Fields } from "./json/rules.ts";
@@ -64,25 +64,35 @@ function setField(message: Message, field: DescField, value: Message): Message {
 function jsonBody(binding: RestBinding, readers: Readers): BodyReader {
   const readText = jsonText(binding, readers);
   const { sentences } = binding.errors;
+  const malformed = (cause: unknown) => (cause instanceof JsonFault ? malformedBody(sentences, cause.message) : cause);
   return (body) => {
     if (!isUtf8(body)) throw malformedBody(sentences, "it is not UTF-8");
     try {
-      return readText(body.toString("utf8"));
+      const message = readText(body.toString("utf8"), body.length >= largeBytes);
+      return message instanceof Promise ? message.catch((cause) => Promise.reject(malformed(cause))) : message;
     } catch (cause) {
-      throw cause instanceof JsonFault ? malformedBody(sentences, cause.message) : cause;
+      throw malformed(cause);
     }
   };
 }
 
-function jsonText(binding: RestBinding, readers: Readers): (text: string) => Message {
+function jsonText(
+  binding: RestBinding,
+  readers: Readers,
+): (text: string, isLarge: boolean) => Message | Promise<Message> {
   const { input } = binding.method;
   const { body, arrayBody, quotedBody } = binding;
   const field = typeof body === "string" ? undefined : body;
   const readWhole = field === undefined ? readers.message(input) : undefined;
+  const readLarge = field === undefined ? readers.largeMessage(input) : undefined;
   const readField = field && readers.field(field);
   const readArray = arrayBody && readers.field(arrayBody);
   const holder = field?.message ?? input;
-  return (text) => {
+  const ended = (cursor: Cursor, message: Message) => {
+    expectEnd(cursor);
+    return message;
+  };
+  return (text, isLarge) => {
     let cursor = openText(text);
     if (quotedBody && peek(cursor) === quote) {
       const inner = readString(cursor);
@@ -94,14 +104,15 @@ function jsonText(binding: RestBinding, readers: Readers): (text: string) => Mes
       const held = create(holder);
       readArray(cursor, held);
       message = field === undefined ? held : setField(create(input), field, held);
+    } else if (readLarge && isLarge) {
+      return readLarge(cursor).then((whole) => ended(cursor, whole));
     } else if (readWhole) {
       message = readWhole(cursor);
     } else {
       message = create(input);
       readField?.(cursor, message);
     }
-    expectEnd(cursor);
-    return message;
+    return ended(cursor, message);
   };
 }
 

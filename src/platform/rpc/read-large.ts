@@ -1,6 +1,6 @@
-import { setImmediate } from "node:timers/promises";
 import { create, type DescMessage, type MessageShape, mergeFromBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { nextTurn } from "../next-turn.ts";
 import { type Cursor, createPlainFieldReader } from "./short/plain-reader.ts";
 
 /** From this size on a message is better read in slices: a smaller one takes a few milliseconds. */
@@ -28,7 +28,7 @@ export async function readLarge<D extends DescMessage>(desc: D, bytes: Uint8Arra
     }
     if (cursor.at < pauseAt || cursor.at === bytes.length) continue;
     pauseAt = cursor.at + sliceBytes;
-    await setImmediate();
+    await nextTurn();
   }
   return message;
 }

@@ -27,6 +27,7 @@ const readers = createReaders(registry);
 const writers = createWriters(registry, false);
 const writersOfAll = createWriters(registry, true);
 const readKinds = (text: string) => readers.message(KindsSchema)(openText(text)) as Kinds;
+const readLargeKinds = (text: string) => readers.largeMessage(KindsSchema)(openText(text)) as Promise<Kinds>;
 const readRuled = (text: string) => readers.message(RuledSchema)(openText(text)) as Ruled;
 const writeKinds = (init: MessageInitShape<typeof KindsSchema>, emitDefaults = false) =>
   (emitDefaults ? writersOfAll : writers).message(KindsSchema)(create(KindsSchema, init));
@@ -44,6 +45,28 @@ describe("round trips", () => {
       }),
       { numRuns: 50 },
     );
+  });
+
+  test("a message that is read in slices is the same", async () => {
+    await fc.assert(
+      fc.asyncProperty(arbitraryKinds(), async (message) => {
+        expect(await readLargeKinds(writeKinds(message))).toEqual(message);
+      }),
+      { numRuns: 50 },
+    );
+    expect(await readLargeKinds('{"nobody": [1], "childList": null, "nothing": {}}')).toEqual(readKinds("{}"));
+  });
+
+  test("a message that is read in slices lets others have their turn", async () => {
+    const childList = Array.from({ length: 20_000 }, (_, n) => ({ stringValue: `element ${n}` }));
+    let turns = 0;
+    const timer = setInterval(() => {
+      turns += 1;
+    }, 0);
+    const read = await readLargeKinds(JSON.stringify({ childList }));
+    clearInterval(timer);
+    expect(read.childList.map(({ stringValue }) => stringValue)).toEqual(childList.map((each) => each.stringValue));
+    expect(turns).toBeGreaterThan(3);
   });
 
   test("canonical proto JSON is read as well", () => {
@@ -282,8 +305,9 @@ describe("what is refused, naming the place", () => {
     ["[]", "expected an object, got a list"],
     ["", "expected an object, but the text ends"],
     ["hello", 'expected an object at character 1, got "h"'],
-  ])("%j", (text, message) => {
+  ])("%j", async (text, message) => {
     expect(() => readKinds(text)).toThrow(message);
+    await expect(readLargeKinds(text)).rejects.toThrow(message);
   });
 
   test("two names of one field, alias or not", () => {

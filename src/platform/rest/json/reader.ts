@@ -1,6 +1,18 @@
 import { create, type DescField, type DescMessage, type Message, type Registry } from "@bufbuild/protobuf";
+import { nextTurn } from "../../next-turn.ts";
 import { BadContract } from "../bad-contract.ts";
-import { type Cursor, enterObject, nextMember, openCursor, readName, skipNull, skipText, skipValue } from "./cursor.ts";
+import {
+  type Cursor,
+  enterList,
+  enterObject,
+  nextElement,
+  nextMember,
+  openCursor,
+  readName,
+  skipNull,
+  skipText,
+  skipValue,
+} from "./cursor.ts";
 import { faultWithin, JsonFault } from "./json-fault.ts";
 import { type Fields, namesOf } from "./rules.ts";
 import { createValueReaders, type ValueReader } from "./value-readers.ts";
@@ -9,6 +21,8 @@ import { createValueReaders, type ValueReader } from "./value-readers.ts";
 export interface Readers {
   /** Reads an object into a new message, or into the given one. */
   message(desc: DescMessage): MessageReader;
+  /** As `message`, but its lists are read in slices between which others have their turn. */
+  largeMessage(desc: DescMessage): (cursor: Cursor) => Promise<Message>;
   /** Reads the value of one field of a message. */
   field(field: DescField): FieldReader;
 }
@@ -24,30 +38,38 @@ type FieldReader = (cursor: Cursor, message: Message) => void;
  * strings, exactly; enums in every spelling and any case; fields under every name; and ignore unknown fields.
  */
 export function createReaders(registry: Registry): Readers {
-  const messages = new Map<string, MessageReader>();
-  const message = (desc: DescMessage): MessageReader => {
+  const messages = new Map<string, Members>();
+  const membersOf = (desc: DescMessage): Members => {
     const known = messages.get(desc.typeName);
     if (known !== undefined) return known;
     const members: Members = { byName: new Map(), follower: undefined };
-    const read: MessageReader = (cursor, into = create(desc)) => {
-      readMembers(cursor, members, into);
-      return into;
-    };
     // Known before its fields are compiled: a message may hold itself.
-    messages.set(desc.typeName, read);
+    messages.set(desc.typeName, members);
     for (const field of desc.fields) {
-      const member: Member = { field, read: readField(field), follower: undefined };
+      const element = field.fieldKind === "list" ? values.element(field) : undefined;
+      const member: Member = { field, read: readField(field), element, follower: undefined };
       for (const name of namesOf(field)) {
         const other = members.byName.get(name);
         if (other !== undefined) throw new BadContract([`${field}: ${other.field} is already read under "${name}"`]);
         members.byName.set(name, member);
       }
     }
-    return read;
+    return members;
+  };
+  const message = (desc: DescMessage): MessageReader => {
+    const members = membersOf(desc);
+    return (cursor, into = create(desc)) => {
+      readMembers(cursor, members, into);
+      return into;
+    };
+  };
+  const largeMessage = (desc: DescMessage) => {
+    const members = membersOf(desc);
+    return (cursor: Cursor) => readLargeMembers(cursor, members, create(desc));
   };
   const values = createValueReaders(registry, message);
-  const readField = (field: DescField): FieldReader => compileField(field, values(field));
-  return { message, field: readField };
+  const readField = (field: DescField): FieldReader => compileField(field, values.field(field));
+  return { message, largeMessage, field: readField };
 }
 
 /** Reads a whole text, which must hold nothing else. */
@@ -72,6 +94,8 @@ interface Members extends Followed {
 interface Member extends Followed {
   readonly field: DescField;
   readonly read: FieldReader;
+  /** Reads an element, where it is a list. */
+  readonly element: ValueReader | undefined;
 }
 
 function readMembers(cursor: Cursor, members: Members, message: Message): void {
@@ -79,17 +103,8 @@ function readMembers(cursor: Cursor, members: Members, message: Message): void {
   const seen = new Seen();
   let before: Followed = members;
   do {
-    let { follower } = before;
-    if (follower === undefined || !skipText(cursor, follower.text)) {
-      const name = readName(cursor);
-      const member = members.byName.get(name);
-      if (member === undefined) {
-        skipValue(cursor);
-        continue;
-      }
-      follower = { text: `${JSON.stringify(name)}:`, name, member };
-      before.follower = follower;
-    }
+    const follower = readMemberName(cursor, members, before);
+    if (follower === undefined) continue;
     const { name, member } = follower;
     before = member;
     try {
@@ -100,6 +115,64 @@ function readMembers(cursor: Cursor, members: Members, message: Message): void {
     }
   } while (nextMember(cursor));
 }
+
+// The one above, but that it waits.
+async function readLargeMembers(cursor: Cursor, members: Members, message: Message): Promise<Message> {
+  if (!enterObject(cursor)) return message;
+  const seen = new Seen();
+  let before: Followed = members;
+  do {
+    const follower = readMemberName(cursor, members, before);
+    if (follower === undefined) continue;
+    const { name, member } = follower;
+    before = member;
+    try {
+      if (!seen.add(member.field.number)) throw new JsonFault("the field is given twice");
+      if (member.element === undefined) member.read(cursor, message);
+      // By local name, as in compileField.
+      else if (!skipNull(cursor)) {
+        (message as unknown as Fields)[member.field.localName] = await readLargeList(cursor, member.element);
+      }
+    } catch (cause) {
+      throw faultWithin(name, cause);
+    }
+  } while (nextMember(cursor));
+  return message;
+}
+
+/** The member that is next, behind its colon. Undefined: there is no such field, and its value is skipped. */
+function readMemberName(cursor: Cursor, members: Members, before: Followed): Followed["follower"] {
+  const { follower } = before;
+  if (follower !== undefined && skipText(cursor, follower.text)) return follower;
+  const name = readName(cursor);
+  const member = members.byName.get(name);
+  if (member === undefined) {
+    skipValue(cursor);
+    return undefined;
+  }
+  before.follower = { text: `${JSON.stringify(name)}:`, name, member };
+  return before.follower;
+}
+
+async function readLargeList(cursor: Cursor, read: ValueReader): Promise<unknown[]> {
+  const list: unknown[] = [];
+  if (!enterList(cursor)) return list;
+  let pauseAt = cursor.at + sliceLength;
+  try {
+    do {
+      list.push(read(cursor));
+      if (cursor.at < pauseAt) continue;
+      await nextTurn();
+      pauseAt = cursor.at + sliceLength;
+    } while (nextElement(cursor));
+  } catch (cause) {
+    throw faultWithin(`[${list.length}]`, cause);
+  }
+  return list;
+}
+
+// Characters: about a millisecond of work.
+const sliceLength = 64 * 1024;
 
 /** Field numbers that have occurred; the low ones, which is nearly all, without allocating. */
 class Seen {

@@ -33,11 +33,19 @@ import { floatFrom, integerFrom, integerOf, quoted } from "./scalars.ts";
 /** Reads a field's value and returns it as it lies in memory. */
 export type ValueReader = (cursor: Cursor) => unknown;
 
+/** The readers of field values. */
+interface ValueReaders {
+  /** Reads what a field holds. */
+  field(field: DescField): ValueReader;
+  /** Reads one element of a list. */
+  element(field: DescField): ValueReader;
+}
+
 /** Makes the readers of field values; messages are left to `messageReader`. */
 export function createValueReaders(
   registry: Registry,
   messageReader: (desc: DescMessage) => (cursor: Cursor) => Message,
-): (field: DescField) => ValueReader {
+): ValueReaders {
   const single = (field: DescField): ValueReader => {
     if (field.enum) return enumReader(field.enum, ruleOf(field).unknownAsZero);
     if (field.message) return messageFieldReader(field, field.message);
@@ -59,10 +67,13 @@ export function createValueReaders(
     const expected = canonical.get(desc.typeName);
     return expected === undefined ? messageReader(desc) : canonicalReader(desc, registry, expected);
   };
-  return (field) => {
-    if (field.fieldKind === "list") return listReader(single(field));
-    if (field.fieldKind === "map") return mapReader(field.mapKey, single(field));
-    return single(field);
+  return {
+    field(field) {
+      if (field.fieldKind === "list") return listReader(single(field));
+      if (field.fieldKind === "map") return mapReader(field.mapKey, single(field));
+      return single(field);
+    },
+    element: single,
   };
 }
 
