@@ -6,6 +6,8 @@ import {
   type NodeConfig,
   NodeConfigSchema,
   NodeServicesSchema,
+  type WireGuardServiceConfig,
+  type WireGuardUser,
   type XrayServiceConfig,
 } from "../../gen/garrison/core/v1/node_config_pb.ts";
 import { canonicalJson } from "../../src/platform/canonical-json.ts";
@@ -90,6 +92,23 @@ function apply(
     case "removeMtproto":
       delete services.mtproto;
       return;
+    case "replaceWireguard":
+      services.wireguard = step.value;
+      return;
+    case "removeWireguard":
+      delete services.wireguard;
+      return;
+    case "putWireguardPeer": {
+      const { inboundTag, user } = step.value;
+      if (user === undefined) throw new Error("a peer has no user");
+      changePeers(services.wireguard, inboundTag, (users) => [...without(users, user.linkUuid), user]);
+      return;
+    }
+    case "removeWireguardPeer": {
+      const { inboundTag, linkUuid } = step.value;
+      changePeers(services.wireguard, inboundTag, (users) => without(users, linkUuid));
+      return;
+    }
     case "putLink": {
       const { uuid, client, mtproto } = step.value;
       if (client === undefined) throw new Error("a link belongs to nobody");
@@ -116,6 +135,20 @@ function apply(
 function changeInbounds(xray: XrayServiceConfig | undefined, change: (inbounds: Inbound[]) => Inbound[]): void {
   if (xray === undefined) throw new Error("the config has no Xray");
   xray.inbounds = JSON.stringify(change(JSON.parse(xray.inbounds)));
+}
+
+function changePeers(
+  service: WireGuardServiceConfig | undefined,
+  tag: string,
+  change: (users: WireGuardUser[]) => WireGuardUser[],
+): void {
+  const inbound = service?.inbounds.find((one) => one.tag === tag);
+  if (inbound === undefined) throw new Error("the config has no such interface");
+  inbound.users = change(inbound.users).sort((a, b) => (a.linkUuid < b.linkUuid ? -1 : 1));
+}
+
+function without(users: readonly WireGuardUser[], uuid: string): WireGuardUser[] {
+  return users.filter(({ linkUuid }) => linkUuid !== uuid);
 }
 
 function withClient(inbound: Inbound, text: string): Inbound {

@@ -15,6 +15,14 @@ const settings = {
     { settings: { method: "2022-blake3-aes-256-gcm", password: Buffer.alloc(32, 1).toString("base64") } },
   ],
   hysteria2: [{ streamSettings: { network: "hysteria" } }, {}],
+  wireguard: [
+    { privateKey: Buffer.alloc(32, 1).toString("base64"), addressPools: ["10.66.0.0/16", "fd66::/64"] },
+    {
+      privateKey: Buffer.alloc(32, 2).toString("base64"),
+      preSharedKey: Buffer.alloc(32, 3).toString("base64"),
+      addressPools: ["fd66::/64"],
+    },
+  ],
   mtproto: [{ modes: ["tls"], tlsDomains: ["example.org"] }, { settings: { general: { use_middle_proxy: false } } }],
 };
 type Kind = keyof typeof settings;
@@ -30,17 +38,21 @@ const protocol = (id: number): fc.Arbitrary<ProtocolRow> => {
     port: fc.constant(10_000 - id),
     enabled: fc.boolean(),
     settings: fc.constantFrom(...settings[kind].map((one) => JSON.stringify(one))),
+    ...(kind === "wireguard" && { numbers }),
   });
 };
 
-/** The rows of a node with up to seven protocols. */
+/** Who is not among them has no address. */
+const numbers = fc.subarray([1, 2, 3, 4, 16]).map((ids) => new Map(ids.map((id) => [id, id + 1])));
+
+/** The rows of a node with up to eight protocols. */
 export const arbitraryNode: fc.Arbitrary<NodeRows> = fc.record({
   nodeId: fc.constant(1),
   disabled: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
   drainingSince: fc.constantFrom(null, null, 2_000),
-  protocolVersion: fc.integer({ min: 0, max: 1 }),
+  protocolVersion: fc.integer({ min: 0, max: 2 }),
   protocols: fc
-    .subarray([1, 2, 3, 4, 5, 6, 7])
+    .subarray([1, 2, 3, 4, 5, 6, 7, 8])
     .chain((ids) => fc.tuple(...ids.map(protocol)).map((rows): ProtocolRow[] => rows)),
   outbounds: fc.uniqueArray(
     fc.record({
@@ -68,7 +80,7 @@ function linksOf(subscriptionId: number): fc.Arbitrary<LinkRow[]> {
       kinds: fc.subarray(kinds),
       secret: fc.constantFrom("0123456789abcdef0123456789ABCDEF", 'se"cret\\ ⚡'),
       access: fc.option(
-        fc.subarray([1, 2, 3, 4, 5, 6, 7]).map((ids) => new Set(ids)),
+        fc.subarray([1, 2, 3, 4, 5, 6, 7, 8]).map((ids) => new Set(ids)),
         { nil: undefined },
       ),
       expiresAt: fc.constantFrom(null, 1_900_000_000_000),
@@ -82,6 +94,7 @@ function linksOf(subscriptionId: number): fc.Arbitrary<LinkRow[]> {
         uuid: uuid(subscriptionId * 10 + kinds.indexOf(kind)),
         protocol: kind,
         secret: kind === "vless" || kind === "vmess" ? "" : secret,
+        publicKey: kind === "wireguard" ? Buffer.alloc(32, subscriptionId).toString("base64") : "",
         subscriptionId,
         userId: subscriptionId + 100,
         ...rest,

@@ -16,20 +16,30 @@ export async function addNode(
     .returning("id")
     .executeTakeFirstOrThrow();
   for (const [index, protocol] of protocols.entries()) {
-    await db
+    const row = await db
       .insertInto("node_protocol")
       .values({
         node_id: id,
         protocol,
         tag: `${protocol}-${index}`,
         port: 10_000 + index,
-        settings: protocol === "shadowsocks" ? '{"settings":{"method":"aes-256-gcm"}}' : "{}",
+        settings: JSON.stringify(settings[protocol] ?? {}),
         created_at: 1,
       })
-      .execute();
+      .returning("id")
+      .executeTakeFirstOrThrow();
+    if (protocol === "wireguard") {
+      const pool = { node_protocol_id: row.id, node_id: id, last_number: 65_534, given_number: 1 };
+      await db.insertInto("tunnel_pool").values(pool).execute();
+    }
   }
   return id;
 }
+
+const settings: Readonly<Record<string, object>> = {
+  shadowsocks: { settings: { method: "aes-256-gcm" } },
+  wireguard: { privateKey: Buffer.alloc(32, 1).toString("base64"), addressPools: ["10.66.0.0/16", "fd66::/64"] },
+};
 
 /** What of a subscription is not as usual. */
 export interface SubscriptionRows {
@@ -89,5 +99,6 @@ function linkRow(id: number, protocol: string, kind: number) {
   const spread = ((id * 2_654_435_761 + kind * 40_503) >>> 0).toString(16).padStart(8, "0");
   const uuid = `${spread}-0000-4000-8000-${`${id}`.padStart(11, "0")}${kind}`;
   const secret = protocol === "mtproto" ? `${spread}${spread}${spread}${spread}` : uuid;
-  return { uuid, subscription_id: id, protocol, secret };
+  const public_key = protocol === "wireguard" ? Buffer.from(spread.repeat(4)).toString("base64") : "";
+  return { uuid, subscription_id: id, protocol, secret, public_key };
 }

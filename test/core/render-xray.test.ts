@@ -65,6 +65,7 @@ test("the real Xray accepts what is rendered for users of all protocols, and wit
         uuid,
         protocol,
         secret: protocol.startsWith("v") ? uuid : `pass "${n}"`,
+        publicKey: "",
         subscriptionId: n,
         userId: n,
         access: undefined,

@@ -68,7 +68,13 @@ describe("whatever the rows are", () => {
         const a = await renderConfig(node, fewer, noPace);
         const b = await renderConfig(node, links, noPace);
         const kinds = new Set((await differenceOf(a.content, b.content)).map(({ operation }) => operation.case));
-        for (const kind of ["putXrayClient", "putLink", "putSubscriptionTerms", "replaceMtproto"] as const) {
+        for (const kind of [
+          "putXrayClient",
+          "putWireguardPeer",
+          "putLink",
+          "putSubscriptionTerms",
+          "replaceMtproto",
+        ] as const) {
           kinds.delete(kind);
         }
         // Shadowsocks is not served without users.

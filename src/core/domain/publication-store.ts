@@ -18,6 +18,11 @@ export interface PublicationStore {
   nextDueAt(): Promise<number | undefined>;
   /** The rows of these nodes; those that are gone are left out. */
   nodes(nodeIds: readonly number[]): Promise<NodeRows[]>;
+  /**
+   * Gives an address of a node protocol of WireGuard to every subscription that is to have one; and returns how many
+   * it had none for, and the numbers of all addresses by subscription.
+   */
+  addresses(nodeProtocolId: number): Promise<{ readonly left: number; readonly numbers: ReadonlyMap<number, number> }>;
   /** The links of these protocols that may be used, by UUID. */
   links(protocols: readonly string[], pace: Pace): Promise<LinkRow[]>;
   /**

@@ -282,6 +282,25 @@ export const migrations: readonly Migration[] = [
     create index subscription_metered on subscription (id) where refused = '' and quota_bytes is not null;
     `,
   ),
+  step(
+    "0004-wireguard",
+    `
+    alter table link add column public_key text not null default '';
+    create table tunnel_pool (
+      node_protocol_id {int} primary key references node_protocol (id) on delete cascade,
+      node_id {int} not null unique references node (id) on delete cascade,
+      last_number {int} not null,
+      given_number {int} not null
+    );
+    create table tunnel_address (
+      subscription_id {int} not null references subscription (id) on delete cascade,
+      node_protocol_id {int} not null references tunnel_pool (node_protocol_id) on delete cascade,
+      number {int} not null,
+      primary key (subscription_id, node_protocol_id),
+      unique (node_protocol_id, number)
+    ){clustered};
+    `,
+  ),
 ];
 
 /** A step in the words of both engines. */

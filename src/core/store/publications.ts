@@ -6,6 +6,7 @@ import { tellPublished } from "./config-heads.ts";
 import { createRenderInput } from "./render-input.ts";
 import { createAddRevisions } from "./revisions.ts";
 import type { CoreSchema } from "./schema.ts";
+import { createTunnelAddresses } from "./tunnel-addresses.ts";
 
 /** How long changes of a node are collected: from the last one, and from the first one at most. */
 export interface Debounce {
@@ -24,6 +25,7 @@ export function createPublicationStore(
   const { db } = database;
   const readCommitted = { isolation: "read committed" } as const;
   const addRevisions = createAddRevisions(database);
+  const addresses = createTunnelAddresses(database);
   const settle = database.prepare<Settled, never>((build, { nodeId, version, digest, protocolVersion, now }) =>
     build
       .updateTable("node_publication")
@@ -40,6 +42,10 @@ export function createPublicationStore(
   );
   return {
     ...createRenderInput(database),
+    async addresses(nodeProtocolId) {
+      const left = await addresses.give(nodeProtocolId);
+      return { left, numbers: await addresses.numbersOf(nodeProtocolId) };
+    },
     mark: (scope, reason, now) =>
       database.transaction((tx) => markNodes(tx, scope, reason, now, debounce), readCommitted),
     async markUnchecked(before, most, now) {

@@ -29,6 +29,8 @@ export interface CoreSchema {
   readonly subscription: SubscriptionTable;
   readonly subscription_protocol: SubscriptionProtocolTable;
   readonly link: LinkTable;
+  readonly tunnel_pool: TunnelPoolTable;
+  readonly tunnel_address: TunnelAddressTable;
   readonly config_blob: ConfigBlobTable;
   readonly revision: RevisionTable;
   readonly node_publication: NodePublicationTable;
@@ -231,6 +233,26 @@ interface LinkTable {
   /** The password, key or secret of protocols that have one; for VLESS and VMess the UUID itself. */
   secret: string;
   enabled: Generated<number>;
+  /** Of WireGuard, whose secret is the private key: the public one. Else empty. */
+  public_key: Generated<string>;
+}
+
+/** The addresses that a node protocol of WireGuard has for its users, by number. A node has one such protocol. */
+interface TunnelPoolTable {
+  node_protocol_id: number;
+  node_id: number;
+  /** The highest number that there is. */
+  last_number: number;
+  /** The number that was given last: the next one is looked for from here on, and from the beginning after the last. */
+  given_number: number;
+}
+
+/** The address that a subscription has of a node protocol, as long as it lives. */
+interface TunnelAddressTable {
+  subscription_id: number;
+  node_protocol_id: number;
+  /** As `AddressPool` counts them. */
+  number: number;
 }
 
 /** A rendered config: the JSON that its digest is of. */

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { Code } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { NodeOutboundService } from "../../../gen/garrison/core/v1/node_outbounds_pb.ts";
@@ -37,6 +38,7 @@ describeFleet((scene) => {
       [VpnProtocol.SHADOWSOCKS, { settings: { method: "2022-blake3-aes-128-gcm" } }],
       [VpnProtocol.HYSTERIA2, { streamSettings: { network: "hysteria", ...tls } }],
       [VpnProtocol.MTPROTO, { modes: ["tls"], tlsDomains: ["example.org"] }],
+      [VpnProtocol.WIREGUARD, {}],
     ];
     const made = [];
     for (const [index, [protocol, each]] of settings.entries()) {
@@ -51,6 +53,7 @@ describeFleet((scene) => {
       "shadowsocks-1003",
       "hysteria2-1004",
       "mtproto-1005",
+      "wg0",
     ]);
     expect((await scene.call(protocols.listNodeProtocols, { nodeId })).nodeProtocols).toEqual(made);
     expect(
@@ -113,7 +116,6 @@ describeFleet((scene) => {
     await invalid({ settings: JSON.stringify({ sniffing: { x: "x".repeat(262_144) } }) });
     await invalid({ linkSettings: JSON.stringify({ x: "x".repeat(65_536) }) });
     await invalid({ tag: "API" }, "TAG_RESERVED");
-    await invalid({ protocol: VpnProtocol.WIREGUARD }, "PROTOCOL_UNSUPPORTED");
     await invalid({ settings: "[]" }, "SETTINGS_INVALID");
     await invalid({ linkSettings: "1" }, "SETTINGS_INVALID");
     await invalid({ settings: '{"port":1}' }, "SETTINGS_INVALID");
@@ -175,6 +177,85 @@ describeFleet((scene) => {
       "NODE_PROTOCOL_UNKNOWN",
     );
     expect(await scene.actions(`node-protocol:${id}`)).toEqual(["node-protocol.update", "node-protocol.create"]);
+  });
+
+  test("a node has one interface of WireGuard, with a name that interfaces can have, on all addresses", async () => {
+    const nodeId = await makeNode();
+    const fine = { nodeId, protocol: VpnProtocol.WIREGUARD, port: 51_820 };
+    const create = (more: object = {}) => scene.call(protocols.createNodeProtocol, { ...fine, ...more });
+    const invalid = (more: object) => refused(create(more), Code.InvalidArgument, 400, "FIELD_INVALID");
+    for (const tag of ["a".repeat(16), "-wg", "..", "_"])
+      expect(await invalid({ tag })).toMatch(/^tag: names an interface/);
+    expect(await invalid({ listen: "192.0.2.1" })).toMatch(/^listen: WireGuard listens on all addresses/);
+    const hysteria = { streamSettings: { network: "hysteria", ...tls } };
+    await scene.call(protocols.createNodeProtocol, { nodeId, protocol: VpnProtocol.VLESS, port: 51_820 });
+    await scene.call(protocols.createNodeProtocol, {
+      ...{ nodeId, protocol: VpnProtocol.HYSTERIA2, port: 443, settings: JSON.stringify(hysteria) },
+    });
+    await refused(create({ port: 443 }), Code.AlreadyExists, 409, "PORT_TAKEN");
+    const made = given((await create({ settings: '{"preSharedKey":true}' })).nodeProtocol);
+    expect(made).toMatchObject({ tag: "wg0", port: 51_820, addressesTotal: 65_533, addressesGiven: 0 });
+    expect(JSON.parse(made.settings)).toMatchObject({ privateKey: "<secret>", preSharedKey: "<secret>" });
+    const { privateKey } = JSON.parse((await rowOf(made.id)).settings);
+    const publicKey = execFileSync("wg", ["pubkey"], { input: privateKey }).toString().trim();
+    expect(made.wireguardPublicKey).toBe(publicKey);
+    expect(await refused(create({ port: 1 }), Code.AlreadyExists, 409, "WIREGUARD_TAKEN")).toContain("wg0");
+    const update = (more: object) => scene.call(protocols.updateNodeProtocol, { id: made.id, ...more });
+    await refused(update({ tag: "a.name.too.long.." }), Code.InvalidArgument, 400, "FIELD_INVALID");
+    await refused(update({ listen: "::" }), Code.InvalidArgument, 400, "FIELD_INVALID");
+    const renamed = given((await update({ tag: "tunnel-1", settings: made.settings })).nodeProtocol);
+    expect(renamed).toMatchObject({ tag: "tunnel-1", wireguardPublicKey: publicKey, settings: made.settings });
+    await scene.call(protocols.deleteNodeProtocol, { id: made.id });
+    expect((await create({ port: 2 })).nodeProtocol).toMatchObject({ tag: "wg0" });
+    for (const { wireguardPublicKey, addressesTotal, protocol } of (
+      await scene.call(protocols.listNodeProtocols, { nodeId })
+    ).nodeProtocols) {
+      expect([wireguardPublicKey !== "", addressesTotal > 0]).toEqual(
+        Array(2).fill(protocol === VpnProtocol.WIREGUARD),
+      );
+    }
+  });
+
+  test("of two interfaces that are created at once, a node gets one", async () => {
+    const nodeId = await makeNode();
+    const create = (port: number) =>
+      scene.call(protocols.createNodeProtocol, { nodeId, protocol: VpnProtocol.WIREGUARD, port, tag: `wg${port}` });
+    const outcomes = await Promise.allSettled([create(1), create(2), create(3)]);
+    expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+    for (const outcome of outcomes) {
+      if (outcome.status === "rejected") {
+        await refused(Promise.reject(outcome.reason), Code.AlreadyExists, 409, "WIREGUARD_TAKEN");
+      }
+    }
+  });
+
+  test("ranges that are too small for those who have the protocol are refused", async () => {
+    const nodeId = await makeNode();
+    const user = given((await scene.call(UserService.method.createUser, { name: scene.unused("user") })).user);
+    const subscribe = async (more: object = {}) =>
+      given(
+        (await scene.call(SubscriptionService.method.createSubscription, { userId: user.id, ...more })).subscription,
+      );
+    await subscribe();
+    await subscribe();
+    const { id } = given(
+      (await scene.call(protocols.createNodeProtocol, { nodeId, protocol: VpnProtocol.WIREGUARD, port: 51_820 }))
+        .nodeProtocol,
+    );
+    const settings = JSON.stringify({ addressPools: ["10.8.0.0/30"] });
+    const sentence = await refused(
+      scene.call(protocols.updateNodeProtocol, { id, settings }),
+      Code.InvalidArgument,
+      400,
+      "SETTINGS_INVALID",
+    );
+    expect(sentence).toMatch(
+      /^settings: addressPools: have addresses for 1 users, and \d+ subscriptions have the protocol/,
+    );
+    const another = { nodeId: await makeNode(), protocol: VpnProtocol.WIREGUARD, port: 51_820, settings };
+    await refused(scene.call(protocols.createNodeProtocol, another), Code.InvalidArgument, 400, "SETTINGS_INVALID");
+    const remaining = await scene.call(protocols.getNodeProtocol, { id });
+    expect(remaining.nodeProtocol).toMatchObject({ addressesTotal: 65_533 });
   });
 
   test("one port of two addresses is two protocols, whose tags are made apart", async () => {

@@ -25,6 +25,7 @@ const served = [
   VpnProtocol.SHADOWSOCKS,
   VpnProtocol.HYSTERIA2,
   VpnProtocol.MTPROTO,
+  VpnProtocol.WIREGUARD,
 ];
 const day = 86_400_000;
 
@@ -128,7 +129,6 @@ describeFleet((scene) => {
     await invalid({ protocols: [VpnProtocol.UNSPECIFIED] });
     await invalid({ protocols: [VpnProtocol.VLESS, VpnProtocol.VLESS] });
     await invalid({ requestId: "x".repeat(65) });
-    await invalid({ protocols: [VpnProtocol.WIREGUARD] }, "PROTOCOL_UNSUPPORTED");
     await refused(create({ userId: 999_999n }), Code.NotFound, 404, "USER_UNKNOWN");
     await refused(create({ nodeProtocolIds: [999_999n] }), Code.NotFound, 404, "NODE_PROTOCOL_UNKNOWN");
     expect((await scene.call(subscriptions.listSubscriptions, { userId })).subscriptions).toEqual([]);
@@ -262,7 +262,6 @@ describeFleet((scene) => {
     expect(await linksOf(id)).toEqual([link]);
     expect(await set(VpnProtocol.MTPROTO, false)).toHaveLength(1);
     expect(await set(VpnProtocol.MTPROTO, true)).toHaveLength(2);
-    await refused(set(VpnProtocol.WIREGUARD, true), Code.InvalidArgument, 400, "PROTOCOL_UNSUPPORTED");
   });
 
   test("usage is reset, and who was refused for it is let in", async () => {

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file garrison/core/v1/node_protocols.proto.
  */
 export const file_garrison_core_v1_node_protocols: GenFile = /*@__PURE__*/
-  fileDesc("CiVnYXJyaXNvbi9jb3JlL3YxL25vZGVfcHJvdG9jb2xzLnByb3RvEhBnYXJyaXNvbi5jb3JlLnYxIq0CCgxOb2RlUHJvdG9jb2wSCgoCaWQYASABKAMSDwoHbm9kZV9pZBgCIAEoAxIvCghwcm90b2NvbBgDIAEoDjIdLmdhcnJpc29uLmNvcmUudjEuVnBuUHJvdG9jb2wSCwoDdGFnGAQgASgJEg4KBnJlbWFyaxgFIAEoCRIOCgZsaXN0ZW4YBiABKAkSDAoEcG9ydBgHIAEoDRIPCgdlbmFibGVkGAggASgIEhgKCHNldHRpbmdzGAkgASgJQgbS2hgCEAESHQoNbGlua19zZXR0aW5ncxgKIAEoCUIG0toYAhABEhoKEnJlYWxpdHlfcHVibGljX2tleRgLIAEoCRIuCgpjcmVhdGVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLMAgoZQ3JlYXRlTm9kZVByb3RvY29sUmVxdWVzdBIYCgdub2RlX2lkGAEgASgDQge6SAQiAiAAEjsKCHByb3RvY29sGAIgASgOMh0uZ2Fycmlzb24uY29yZS52MS5WcG5Qcm90b2NvbEIKukgHggEEEAEgABIqCgN0YWcYAyABKAlCHbpIGnIYMhZeW0EtWmEtejAtOV8uLV17MCw2NH0kEhgKBnJlbWFyaxgEIAEoCUIIukgFcgMYgAESGgoGbGlzdGVuGAUgASgJQgq6SAfYAQFyAnABEhkKBHBvcnQYBiABKA1CC7pICCoGGP//AygBEhAKCGRpc2FibGVkGAcgASgIEiEKCHNldHRpbmdzGAggASgJQg+6SAZyBCiAgBDS2hgCEAESJgoNbGlua19zZXR0aW5ncxgJIAEoCUIPukgGcgQogIAE0toYAhABIlMKGkNyZWF0ZU5vZGVQcm90b2NvbFJlc3BvbnNlEjUKDW5vZGVfcHJvdG9jb2wYASABKAsyHi5nYXJyaXNvbi5jb3JlLnYxLk5vZGVQcm90b2NvbCItChZHZXROb2RlUHJvdG9jb2xSZXF1ZXN0EhMKAmlkGAEgASgDQge6SAQiAiAAIlAKF0dldE5vZGVQcm90b2NvbFJlc3BvbnNlEjUKDW5vZGVfcHJvdG9jb2wYASABKAsyHi5nYXJyaXNvbi5jb3JlLnYxLk5vZGVQcm90b2NvbCLOAQoYTGlzdE5vZGVQcm90b2NvbHNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAEBIYCgdub2RlX2lkGAMgASgDQge6SAQiAigAEjkKCHByb3RvY29sGAQgASgOMh0uZ2Fycmlzb24uY29yZS52MS5WcG5Qcm90b2NvbEIIukgFggECEAESFAoHZW5hYmxlZBgFIAEoCEgAiAEBQgoKCF9lbmFibGVkImwKGUxpc3ROb2RlUHJvdG9jb2xzUmVzcG9uc2USNgoObm9kZV9wcm90b2NvbHMYASADKAsyHi5nYXJyaXNvbi5jb3JlLnYxLk5vZGVQcm90b2NvbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkirAMKGVVwZGF0ZU5vZGVQcm90b2NvbFJlcXVlc3QSEwoCaWQYASABKANCB7pIBCICIAASLwoDdGFnGAIgASgJQh26SBpyGDIWXltBLVphLXowLTlfLi1dezEsNjR9JEgAiAEBEh0KBnJlbWFyaxgDIAEoCUIIukgFcgMYgAFIAYgBARIcCgZsaXN0ZW4YBCABKAlCB7pIBHICcAFIAogBARIeCgRwb3J0GAUgASgNQgu6SAgqBhj//wMoAUgDiAEBEhQKB2VuYWJsZWQYBiABKAhIBIgBARImCghzZXR0aW5ncxgHIAEoCUIPukgGcgQogIAQ0toYAhABSAWIAQESKwoNbGlua19zZXR0aW5ncxgIIAEoCUIPukgGcgQogIAE0toYAhABSAaIAQESLwoLdXBkYXRlX21hc2sYCSABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQgYKBF90YWdCCQoHX3JlbWFya0IJCgdfbGlzdGVuQgcKBV9wb3J0QgoKCF9lbmFibGVkQgsKCV9zZXR0aW5nc0IQCg5fbGlua19zZXR0aW5ncyJTChpVcGRhdGVOb2RlUHJvdG9jb2xSZXNwb25zZRI1Cg1ub2RlX3Byb3RvY29sGAEgASgLMh4uZ2Fycmlzb24uY29yZS52MS5Ob2RlUHJvdG9jb2wiPwoZRGVsZXRlTm9kZVByb3RvY29sUmVxdWVzdBITCgJpZBgBIAEoA0IHukgEIgIgABINCgVmb3JjZRgCIAEoCCIcChpEZWxldGVOb2RlUHJvdG9jb2xSZXNwb25zZTLvBgoTTm9kZVByb3RvY29sU2VydmljZRKoAQoSQ3JlYXRlTm9kZVByb3RvY29sEisuZ2Fycmlzb24uY29yZS52MS5DcmVhdGVOb2RlUHJvdG9jb2xSZXF1ZXN0GiwuZ2Fycmlzb24uY29yZS52MS5DcmVhdGVOb2RlUHJvdG9jb2xSZXNwb25zZSI3ytoYLwgCEhYvYXBpL3YxL25vZGUtcHJvdG9jb2xzGgEqIg1ub2RlX3Byb3RvY29sOMkB4NsYAxKeAQoPR2V0Tm9kZVByb3RvY29sEiguZ2Fycmlzb24uY29yZS52MS5HZXROb2RlUHJvdG9jb2xSZXF1ZXN0GikuZ2Fycmlzb24uY29yZS52MS5HZXROb2RlUHJvdG9jb2xSZXNwb25zZSI2ytoYLggBEhsvYXBpL3YxL25vZGUtcHJvdG9jb2xzL3tpZH0iDW5vZGVfcHJvdG9jb2zg2xgCErEBChFMaXN0Tm9kZVByb3RvY29scxIqLmdhcnJpc29uLmNvcmUudjEuTGlzdE5vZGVQcm90b2NvbHNSZXF1ZXN0GisuZ2Fycmlzb24uY29yZS52MS5MaXN0Tm9kZVByb3RvY29sc1Jlc3BvbnNlIkPK2hg7CAESFi9hcGkvdjEvbm9kZS1wcm90b2NvbHMiDm5vZGVfcHJvdG9jb2xzWg9uZXh0X3BhZ2VfdG9rZW7g2xgCEqoBChJVcGRhdGVOb2RlUHJvdG9jb2wSKy5nYXJyaXNvbi5jb3JlLnYxLlVwZGF0ZU5vZGVQcm90b2NvbFJlcXVlc3QaLC5nYXJyaXNvbi5jb3JlLnYxLlVwZGF0ZU5vZGVQcm90b2NvbFJlc3BvbnNlIjnK2hgxCAQSGy9hcGkvdjEvbm9kZS1wcm90b2NvbHMve2lkfRoBKiINbm9kZV9wcm90b2NvbODbGAMSmAEKEkRlbGV0ZU5vZGVQcm90b2NvbBIrLmdhcnJpc29uLmNvcmUudjEuRGVsZXRlTm9kZVByb3RvY29sUmVxdWVzdBosLmdhcnJpc29uLmNvcmUudjEuRGVsZXRlTm9kZVByb3RvY29sUmVzcG9uc2UiJ8raGB8IBRIbL2FwaS92MS9ub2RlLXByb3RvY29scy97aWR94NsYAxoQwtoYDAgBEAEYAiABOICAQGIGcHJvdG8z", [file_buf_validate_validate, file_garrison_core_v1_scope, file_garrison_core_v1_vpn_protocol, file_garrison_rest_v1_rest, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
+  fileDesc("CiVnYXJyaXNvbi9jb3JlL3YxL25vZGVfcHJvdG9jb2xzLnByb3RvEhBnYXJyaXNvbi5jb3JlLnYxIv0CCgxOb2RlUHJvdG9jb2wSCgoCaWQYASABKAMSDwoHbm9kZV9pZBgCIAEoAxIvCghwcm90b2NvbBgDIAEoDjIdLmdhcnJpc29uLmNvcmUudjEuVnBuUHJvdG9jb2wSCwoDdGFnGAQgASgJEg4KBnJlbWFyaxgFIAEoCRIOCgZsaXN0ZW4YBiABKAkSDAoEcG9ydBgHIAEoDRIPCgdlbmFibGVkGAggASgIEhgKCHNldHRpbmdzGAkgASgJQgbS2hgCEAESHQoNbGlua19zZXR0aW5ncxgKIAEoCUIG0toYAhABEhoKEnJlYWxpdHlfcHVibGljX2tleRgLIAEoCRIuCgpjcmVhdGVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIcChR3aXJlZ3VhcmRfcHVibGljX2tleRgNIAEoCRIXCg9hZGRyZXNzZXNfdG90YWwYDiABKA0SFwoPYWRkcmVzc2VzX2dpdmVuGA8gASgNIswCChlDcmVhdGVOb2RlUHJvdG9jb2xSZXF1ZXN0EhgKB25vZGVfaWQYASABKANCB7pIBCICIAASOwoIcHJvdG9jb2wYAiABKA4yHS5nYXJyaXNvbi5jb3JlLnYxLlZwblByb3RvY29sQgq6SAeCAQQQASAAEioKA3RhZxgDIAEoCUIdukgachgyFl5bQS1aYS16MC05Xy4tXXswLDY0fSQSGAoGcmVtYXJrGAQgASgJQgi6SAVyAxiAARIaCgZsaXN0ZW4YBSABKAlCCrpIB9gBAXICcAESGQoEcG9ydBgGIAEoDUILukgIKgYY//8DKAESEAoIZGlzYWJsZWQYByABKAgSIQoIc2V0dGluZ3MYCCABKAlCD7pIBnIEKICAENLaGAIQARImCg1saW5rX3NldHRpbmdzGAkgASgJQg+6SAZyBCiAgATS2hgCEAEiUwoaQ3JlYXRlTm9kZVByb3RvY29sUmVzcG9uc2USNQoNbm9kZV9wcm90b2NvbBgBIAEoCzIeLmdhcnJpc29uLmNvcmUudjEuTm9kZVByb3RvY29sIi0KFkdldE5vZGVQcm90b2NvbFJlcXVlc3QSEwoCaWQYASABKANCB7pIBCICIAAiUAoXR2V0Tm9kZVByb3RvY29sUmVzcG9uc2USNQoNbm9kZV9wcm90b2NvbBgBIAEoCzIeLmdhcnJpc29uLmNvcmUudjEuTm9kZVByb3RvY29sIs4BChhMaXN0Tm9kZVByb3RvY29sc1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAQEhgKB25vZGVfaWQYAyABKANCB7pIBCICKAASOQoIcHJvdG9jb2wYBCABKA4yHS5nYXJyaXNvbi5jb3JlLnYxLlZwblByb3RvY29sQgi6SAWCAQIQARIUCgdlbmFibGVkGAUgASgISACIAQFCCgoIX2VuYWJsZWQibAoZTGlzdE5vZGVQcm90b2NvbHNSZXNwb25zZRI2Cg5ub2RlX3Byb3RvY29scxgBIAMoCzIeLmdhcnJpc29uLmNvcmUudjEuTm9kZVByb3RvY29sEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKsAwoZVXBkYXRlTm9kZVByb3RvY29sUmVxdWVzdBITCgJpZBgBIAEoA0IHukgEIgIgABIvCgN0YWcYAiABKAlCHbpIGnIYMhZeW0EtWmEtejAtOV8uLV17MSw2NH0kSACIAQESHQoGcmVtYXJrGAMgASgJQgi6SAVyAxiAAUgBiAEBEhwKBmxpc3RlbhgEIAEoCUIHukgEcgJwAUgCiAEBEh4KBHBvcnQYBSABKA1CC7pICCoGGP//AygBSAOIAQESFAoHZW5hYmxlZBgGIAEoCEgEiAEBEiYKCHNldHRpbmdzGAcgASgJQg+6SAZyBCiAgBDS2hgCEAFIBYgBARIrCg1saW5rX3NldHRpbmdzGAggASgJQg+6SAZyBCiAgATS2hgCEAFIBogBARIvCgt1cGRhdGVfbWFzaxgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBgoEX3RhZ0IJCgdfcmVtYXJrQgkKB19saXN0ZW5CBwoFX3BvcnRCCgoIX2VuYWJsZWRCCwoJX3NldHRpbmdzQhAKDl9saW5rX3NldHRpbmdzIlMKGlVwZGF0ZU5vZGVQcm90b2NvbFJlc3BvbnNlEjUKDW5vZGVfcHJvdG9jb2wYASABKAsyHi5nYXJyaXNvbi5jb3JlLnYxLk5vZGVQcm90b2NvbCI/ChlEZWxldGVOb2RlUHJvdG9jb2xSZXF1ZXN0EhMKAmlkGAEgASgDQge6SAQiAiAAEg0KBWZvcmNlGAIgASgIIhwKGkRlbGV0ZU5vZGVQcm90b2NvbFJlc3BvbnNlMu8GChNOb2RlUHJvdG9jb2xTZXJ2aWNlEqgBChJDcmVhdGVOb2RlUHJvdG9jb2wSKy5nYXJyaXNvbi5jb3JlLnYxLkNyZWF0ZU5vZGVQcm90b2NvbFJlcXVlc3QaLC5nYXJyaXNvbi5jb3JlLnYxLkNyZWF0ZU5vZGVQcm90b2NvbFJlc3BvbnNlIjfK2hgvCAISFi9hcGkvdjEvbm9kZS1wcm90b2NvbHMaASoiDW5vZGVfcHJvdG9jb2w4yQHg2xgDEp4BCg9HZXROb2RlUHJvdG9jb2wSKC5nYXJyaXNvbi5jb3JlLnYxLkdldE5vZGVQcm90b2NvbFJlcXVlc3QaKS5nYXJyaXNvbi5jb3JlLnYxLkdldE5vZGVQcm90b2NvbFJlc3BvbnNlIjbK2hguCAESGy9hcGkvdjEvbm9kZS1wcm90b2NvbHMve2lkfSINbm9kZV9wcm90b2NvbODbGAISsQEKEUxpc3ROb2RlUHJvdG9jb2xzEiouZ2Fycmlzb24uY29yZS52MS5MaXN0Tm9kZVByb3RvY29sc1JlcXVlc3QaKy5nYXJyaXNvbi5jb3JlLnYxLkxpc3ROb2RlUHJvdG9jb2xzUmVzcG9uc2UiQ8raGDsIARIWL2FwaS92MS9ub2RlLXByb3RvY29scyIObm9kZV9wcm90b2NvbHNaD25leHRfcGFnZV90b2tlbuDbGAISqgEKElVwZGF0ZU5vZGVQcm90b2NvbBIrLmdhcnJpc29uLmNvcmUudjEuVXBkYXRlTm9kZVByb3RvY29sUmVxdWVzdBosLmdhcnJpc29uLmNvcmUudjEuVXBkYXRlTm9kZVByb3RvY29sUmVzcG9uc2UiOcraGDEIBBIbL2FwaS92MS9ub2RlLXByb3RvY29scy97aWR9GgEqIg1ub2RlX3Byb3RvY29s4NsYAxKYAQoSRGVsZXRlTm9kZVByb3RvY29sEisuZ2Fycmlzb24uY29yZS52MS5EZWxldGVOb2RlUHJvdG9jb2xSZXF1ZXN0GiwuZ2Fycmlzb24uY29yZS52MS5EZWxldGVOb2RlUHJvdG9jb2xSZXNwb25zZSInytoYHwgFEhsvYXBpL3YxL25vZGUtcHJvdG9jb2xzL3tpZH3g2xgDGhDC2hgMCAEQARgCIAE4gIBAYgZwcm90bzM", [file_buf_validate_validate, file_garrison_core_v1_scope, file_garrison_core_v1_vpn_protocol, file_garrison_rest_v1_rest, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * A protocol that a node serves: an inbound of one of its engines.
@@ -108,6 +108,27 @@ export type NodeProtocol = Message<"garrison.core.v1.NodeProtocol"> & {
    * @generated from field: google.protobuf.Timestamp created_at = 12;
    */
   createdAt?: Timestamp | undefined;
+
+  /**
+   * The public key of an interface of WireGuard, which users' configs carry. Empty: another protocol.
+   *
+   * @generated from field: string wireguard_public_key = 13;
+   */
+  wireguardPublicKey: string;
+
+  /**
+   * How many users an interface of WireGuard has addresses for. 0: another protocol.
+   *
+   * @generated from field: uint32 addresses_total = 14;
+   */
+  addressesTotal: number;
+
+  /**
+   * How many of them are given. Subscriptions beyond `addressesTotal` cannot connect there: it needs larger ranges then.
+   *
+   * @generated from field: uint32 addresses_given = 15;
+   */
+  addressesGiven: number;
 };
 
 /**
@@ -139,8 +160,9 @@ export type CreateNodeProtocolRequest = Message<"garrison.core.v1.CreateNodeProt
 
   /**
    * The tag of the inbound: letters, digits, `_`, `-` and `.`, at most 64. Unique within the node, where tags of outbounds
-   * count as well; `api`, `api_inbound` and tags that begin with `garrison-` are reserved, in any case. Absent: the
-   * protocol's name and the port, with a number where that is taken.
+   * count as well; `api`, `api_inbound` and tags that begin with `garrison-` are reserved, in any case. For WireGuard it
+   * is the name of the interface: at most 15, the first a letter or digit. Absent: the protocol's name and the port, for
+   * WireGuard `wg0`, with a number where that is taken.
    *
    * @generated from field: string tag = 3;
    */
@@ -154,7 +176,7 @@ export type CreateNodeProtocolRequest = Message<"garrison.core.v1.CreateNodeProt
   remark: string;
 
   /**
-   * The address to listen on, IPv4 or IPv6. Absent: all.
+   * The address to listen on, IPv4 or IPv6. Absent: all, on which WireGuard always listens.
    *
    * @generated from field: string listen = 5;
    */
@@ -187,6 +209,15 @@ export type CreateNodeProtocolRequest = Message<"garrison.core.v1.CreateNodeProt
    * For MTProto it is `{"modes":["tls"],"tlsDomains":["example.org"],"settings":{…}}`: the modes of MtProtoMode in their
    * spelling, when absent `tls` where there are domains, else `secure`; the domains, needed for `tls`; further settings of
    * telemt by table.
+   *
+   * For WireGuard it is `{"privateKey":"…","preSharedKey":"…","addressPools":["10.66.0.0/16","fd12:3456:789a::/64"],
+   * "dns":["1.1.1.1"],"mtu":1420,"allowedIps":["0.0.0.0/0","::/0"],"persistentKeepalive":25}`. `privateKey` is the
+   * node's; absent, it is made. `preSharedKey` is one more key, of all users; `true` has it made, absent there is none.
+   * `addressPools` are the ranges of the tunnel's addresses, one of IPv4, one of IPv6, or both: the node has the first
+   * address of each, and every subscription one that stays its own. Absent: 10.66.0.0/16, and a random range of
+   * IPv6. The others are what clients are told: resolvers (absent: a public one; an empty list: none), the largest
+   * packet (absent: as the client has it), what goes through the tunnel (absent: all), and after how many seconds
+   * without traffic they send a sign of life (absent: 25; 0: never).
    *
    * @generated from field: string settings = 8;
    */
@@ -491,7 +522,7 @@ export const DeleteNodeProtocolResponseSchema: GenMessage<DeleteNodeProtocolResp
   messageDesc(file_garrison_core_v1_node_protocols, 10);
 
 /**
- * The protocols that nodes serve: the inbounds of Xray, and those of telemt. What is common to the services for
+ * The protocols that nodes serve: the inbounds of Xray, those of telemt, and interfaces of WireGuard. What is common to the services for
  * operators stands at NodeService.
  *
  * @generated from service garrison.core.v1.NodeProtocolService
@@ -500,8 +531,9 @@ export const NodeProtocolService: GenService<{
   /**
    * Has a node serve a protocol. Every subscription with `allProtocols` has it at once. NODE_UNKNOWN (NotFound; REST
    * 404); TAG_TAKEN and PORT_TAKEN (AlreadyExists; REST 409) when another protocol of the node has them, ports being
-   * compared with address and transport; TAG_RESERVED and SETTINGS_INVALID (InvalidArgument; REST 400);
-   * PROTOCOL_UNSUPPORTED (InvalidArgument; REST 400) for `wireguard`, which no engine of a node serves to users yet.
+   * compared with address and transport, and WIREGUARD_TAKEN when the node has an interface of WireGuard, of which it
+   * runs one; TAG_RESERVED and SETTINGS_INVALID (InvalidArgument; REST 400), also where subscriptions are more than the
+   * ranges of WireGuard have addresses for.
    *
    * @generated from rpc garrison.core.v1.NodeProtocolService.CreateNodeProtocol
    */

@@ -997,7 +997,6 @@ export const SubscriptionService: GenService<{
    * Gives a user a subscription, with credentials for every protocol. USER_UNKNOWN and NODE_PROTOCOL_UNKNOWN (NotFound;
    * REST 404). A caller whose answer was lost calls again with the same `requestId`, and gets the same subscription with
    * another token, the first one being void; with other fields it is REQUEST_ID_REUSED (AlreadyExists; REST 409).
-   * PROTOCOL_UNSUPPORTED (InvalidArgument; REST 400) for `wireguard`, here and wherever a protocol is named.
    *
    * @generated from rpc garrison.core.v1.SubscriptionService.CreateSubscription
    */

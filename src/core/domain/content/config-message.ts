@@ -9,6 +9,10 @@ import {
   NodeConfigSchema,
   type SubscriptionTerms,
   SubscriptionTermsSchema,
+  type WireGuardServiceConfig,
+  WireGuardServiceConfigSchema,
+  type WireGuardUser,
+  WireGuardUserSchema,
   type XrayServiceConfig,
   XrayServiceConfigSchema,
 } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
@@ -21,12 +25,14 @@ export async function readConfig(content: string, pace: Pace): Promise<NodeConfi
   const services = membersOf(members.get("services") ?? "{}");
   const xray = services.get("xray");
   const mtproto = services.get("mtproto");
+  const wireguard = services.get("wireguard");
   return create(NodeConfigSchema, {
     clientMap: await readMap(members.get("clientMap"), pace, readClientRef),
     mtprotoClientMap: await readMap(members.get("mtprotoClientMap"), pace, readClientRef),
     services: {
       ...(xray !== undefined && { xray: readXray(xray) }),
       ...(mtproto !== undefined && { mtproto: readMtproto(mtproto) }),
+      ...(wireguard !== undefined && { wireguard: readWireGuard(wireguard) }),
     },
     subscriptionTerms: await readMap(members.get("subscriptionTerms"), pace, readTerms),
   });
@@ -93,6 +99,35 @@ const modesBySpelling: Readonly<Record<string, MtProtoMode>> = {
   secure: MtProtoMode.SECURE,
   tls: MtProtoMode.TLS,
 };
+
+/** `services.wireguard` as a message. */
+export function readWireGuard(text: string): WireGuardServiceConfig {
+  const { inbounds } = JSON.parse(text) as { inbounds: WireGuardInboundJson[] };
+  return create(WireGuardServiceConfigSchema, {
+    inbounds: inbounds.map(({ nodeProtocolId, ...rest }) => ({ ...rest, nodeProtocolId: BigInt(nodeProtocolId) })),
+  });
+}
+
+/** A user of an interface of WireGuard as a message. */
+export function readWireGuardUser(text: string): WireGuardUser {
+  return create(WireGuardUserSchema, JSON.parse(text) as WireGuardUserJson);
+}
+
+interface WireGuardInboundJson {
+  readonly nodeProtocolId: number;
+  readonly tag: string;
+  readonly port: number;
+  readonly privateKey: string;
+  readonly addresses: string[];
+  readonly preSharedKey?: string;
+  readonly users: WireGuardUserJson[];
+}
+
+interface WireGuardUserJson {
+  readonly linkUuid: string;
+  readonly publicKey: string;
+  readonly peerIps: string[];
+}
 
 async function readMap<T>(text = "{}", pace: Pace, read: (text: string) => T): Promise<Record<string, T>> {
   const map: Record<string, T> = {};

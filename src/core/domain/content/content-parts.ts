@@ -12,6 +12,7 @@ export class ContentParts {
   readonly xray: XrayParts | undefined;
   /** The other members, as texts. */
   readonly mtproto: string | undefined;
+  readonly wireguard: string | undefined;
   readonly links: string;
   readonly mtprotoLinks: string;
   readonly terms: string;
@@ -23,6 +24,7 @@ export class ContentParts {
     this.content = content;
     this.xray = xray === undefined ? undefined : new XrayParts(xray);
     this.mtproto = services.get("mtproto");
+    this.wireguard = services.get("wireguard");
     this.links = members.get("clientMap") ?? "{}";
     this.mtprotoLinks = members.get("mtprotoClientMap") ?? "{}";
     this.terms = members.get("subscriptionTerms") ?? "{}";

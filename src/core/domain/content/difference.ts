@@ -4,13 +4,16 @@ import {
   ConfigOperationSchema,
   LinkSchema,
   SubscriptionTermsEntrySchema,
+  WireGuardPeerKeySchema,
+  WireGuardPeerSchema,
   XrayClientKeySchema,
   XrayClientSchema,
 } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
 import type { Pace } from "../pace.ts";
-import { readClientRef, readMtproto, readTerms } from "./config-message.ts";
+import { readClientRef, readMtproto, readTerms, readWireGuard, readWireGuardUser } from "./config-message.ts";
 import type { ContentParts, XrayParts } from "./content-parts.ts";
 import { byEmail, type InboundParts } from "./inbound.ts";
+import { byLink, soleInterface } from "./interface.ts";
 import { membersOf } from "./json-spans.ts";
 import { unlikePart } from "./unlike-part.ts";
 
@@ -21,6 +24,7 @@ export async function difference(before: ContentParts, after: ContentParts, pace
   const steps = [
     ...(await xraySteps(before.xray, after.xray, pace)),
     ...mtprotoSteps(before.mtproto, after.mtproto),
+    ...(await wireGuardSteps(before.wireguard, after.wireguard, pace)),
     ...(await linkSteps(before, after, pace)),
     ...(await entrySteps(...unlikeMembers(before.terms, after.terms), pace, putTerms, (id) => ({
       case: "removeSubscriptionTerms",
@@ -85,6 +89,27 @@ function mtprotoSteps(before: string | undefined, after: string | undefined): St
       ? { case: "removeMtproto", value: true }
       : { case: "replaceMtproto", value: readMtproto(after) },
   ];
+}
+
+async function wireGuardSteps(before: string | undefined, after: string | undefined, pace: Pace): Promise<Step[]> {
+  if (before === after) return [];
+  if (after === undefined) return [{ case: "removeWireguard", value: true }];
+  const [from, to] = [before, after].map(soleInterface);
+  if (from === undefined || to === undefined || from.shell !== to.shell) {
+    return [{ case: "replaceWireguard", value: readWireGuard(after) }];
+  }
+  const inboundTag = to.tag;
+  const [fromUsers, toUsers] = unlikePart(from.users, to.users, '{"');
+  return entrySteps(
+    byLink(fromUsers),
+    byLink(toUsers),
+    pace,
+    (_, user) => ({
+      case: "putWireguardPeer",
+      value: create(WireGuardPeerSchema, { inboundTag, user: readWireGuardUser(user) }),
+    }),
+    (linkUuid) => ({ case: "removeWireguardPeer", value: create(WireGuardPeerKeySchema, { inboundTag, linkUuid }) }),
+  );
 }
 
 async function xraySteps(before: XrayParts | undefined, after: XrayParts | undefined, pace: Pace): Promise<Step[]> {

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import { makeLinkCredential } from "./link-credentials.ts";
@@ -12,10 +13,17 @@ test.each([
   ["hysteria2", /^[\w-]{32}$/],
   ["shadowsocks", /^[A-Za-z0-9+/]{43}=$/],
   ["mtproto", /^[0-9a-f]{32}$/],
+  ["wireguard", /^[A-Za-z0-9+/]{43}=$/],
 ] as const)("a credential of %s has the form that its engine takes", (protocol, form) => {
   const { uuid: id, secret } = makeLinkCredential(protocol, randomBytes);
   expect(id).toMatch(uuid);
   expect(secret).toMatch(form);
+});
+
+test("the public key of WireGuard belongs to the private one, as `wg` makes them; others have none", () => {
+  const { secret, publicKey } = makeLinkCredential("wireguard", randomBytes);
+  expect(execFileSync("wg", ["pubkey"], { input: secret }).toString()).toBe(`${publicKey}\n`);
+  expect(makeLinkCredential("trojan", randomBytes).publicKey).toBe("");
 });
 
 test("no two credentials are the same", () => {

@@ -16,7 +16,7 @@ export class Taken extends Error {
   override readonly name = "Taken";
   readonly code: string;
 
-  constructor(what: "NAME" | "TAG" | "PORT", sentence: string) {
+  constructor(what: "NAME" | "TAG" | "PORT" | "WIREGUARD", sentence: string) {
     super(sentence);
     this.code = `${what}_TAKEN`;
   }
@@ -66,8 +66,7 @@ export class Invalid extends Error {
       | "TAG_RESERVED"
       | "SETTINGS_INVALID"
       | "CONFIG_INVALID"
-      | "ROUTING_INVALID"
-      | "PROTOCOL_UNSUPPORTED",
+      | "ROUTING_INVALID",
     sentence: string,
   ) {
     super(sentence);

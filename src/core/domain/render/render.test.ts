@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { renderConfig } from "./render.ts";
 import { RowUnreadable } from "./row-json.ts";
 import type { LinkRow, NodeRows, ProtocolRow } from "./rows.ts";
@@ -29,6 +29,7 @@ const link = (n: number, kind: string, more: Partial<LinkRow> = {}): LinkRow => 
   uuid: `0000000${n}-0000-4000-8000-000000000000`,
   protocol: kind,
   secret: "",
+  publicKey: "",
   subscriptionId: n * 10,
   userId: n,
   access: undefined,
@@ -67,6 +68,64 @@ test("a config has users by e-mail, whose they are, and what is enforced for the
 test("agents of the documented routes get nothing that they do not know", async () => {
   const rows = node([protocol(1, "vmess")], { protocolVersion: 0 });
   expect(Object.keys(await render(rows, [link(1, "vmess", { expiresAt: 1 })]))).toEqual(["clientMap", "services"]);
+});
+
+describe("a WireGuard interface", () => {
+  const settings = {
+    privateKey: Buffer.alloc(32, 1).toString("base64"),
+    addressPools: ["10.66.0.0/16", "fd66::/64"],
+    dns: ["1.1.1.1"],
+    allowedIps: ["0.0.0.0/0"],
+    persistentKeepalive: 25,
+  };
+  const numbers = new Map([
+    [10, 2],
+    [20, 300],
+  ]);
+  const tunnel = { ...protocol(5, "wireguard", settings), tag: "wg0", numbers };
+  const links = [link(2, "wireguard", { publicKey: "two=" }), link(1, "wireguard", { publicKey: "one=" })];
+
+  test("has users by their addresses, and nothing of what only clients are told", async () => {
+    const { content } = await renderConfig(node([tunnel], { protocolVersion: 2 }), links, noPace);
+    expect(content).toBe(
+      '{"clientMap":{' +
+        '"00000001-0000-4000-8000-000000000000":{"subscriptionId":10,"userId":1},' +
+        '"00000002-0000-4000-8000-000000000000":{"subscriptionId":20,"userId":2}},' +
+        '"services":{"wireguard":{"inbounds":[{"addresses":["10.66.0.1/16","fd66::1/64"],"nodeProtocolId":5,"port":1005,' +
+        '"privateKey":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","tag":"wg0","users":[' +
+        '{"linkUuid":"00000001-0000-4000-8000-000000000000","peerIps":["10.66.0.2/32","fd66::2/128"],"publicKey":"one="},' +
+        '{"linkUuid":"00000002-0000-4000-8000-000000000000","peerIps":["10.66.1.44/32","fd66::12c/128"],"publicKey":"two="}' +
+        "]}]}}}",
+    );
+  });
+
+  test("goes on without users, and leaves out who has no address", async () => {
+    const rows = node([{ ...tunnel, numbers: new Map([[20, 2]]) }], { protocolVersion: 2 });
+    const { clientMap, services } = await render(rows, links);
+    expect(services.wireguard.inbounds[0].users).toMatchObject([
+      { publicKey: "two=", peerIps: ["10.66.0.2/32", "fd66::2/128"] },
+    ]);
+    expect(Object.keys(clientMap)).toEqual([link(2, "").uuid]);
+    expect((await render(rows, [])).services.wireguard.inbounds[0].users).toEqual([]);
+  });
+
+  test("is not told to agents that do not know it", async () => {
+    const [without, withIt] = [node([protocol(1, "vless")]), node([protocol(1, "vless"), tunnel])];
+    expect(await renderConfig(withIt, links, noPace)).toEqual(await renderConfig(without, links, noPace));
+  });
+
+  test("of which a key or a range cannot be read is refused by its name, without the key", async () => {
+    for (const broken of [
+      { ...settings, privateKey: "hunter2" },
+      { ...settings, addressPools: ["10.0.0.0"] },
+    ]) {
+      const rows = node([{ ...tunnel, settings: JSON.stringify(broken) }], { protocolVersion: 2 });
+      const refused = await renderConfig(rows, [], noPace).catch((error: unknown) => error);
+      expect(refused).toBeInstanceOf(RowUnreadable);
+      expect(String(refused)).toContain("the WireGuard interface wg0");
+      expect(String(refused)).not.toContain("hunter2");
+    }
+  });
 });
 
 test("a subscription with some protocols is on those alone, and on no node without them", async () => {

@@ -4,6 +4,7 @@ import type { Pace } from "../pace.ts";
 import { mtprotoUser, renderMtprotoInbound } from "./mtproto.ts";
 import type { LinkRow, NodeRows, ProtocolRow } from "./rows.ts";
 import { TermsRenderer } from "./terms.ts";
+import { createWireGuardRenderer, wireGuardSince } from "./wireguard.ts";
 import { createInboundRenderer, renderXray } from "./xray.ts";
 
 /** A config without its revision. */
@@ -19,7 +20,7 @@ export interface RenderedConfig {
  * nothing. Throws `RowUnreadable`.
  */
 export async function renderConfig(rows: NodeRows, links: readonly LinkRow[], pace: Pace): Promise<RenderedConfig> {
-  const inbounds = rows.disabled ? [] : inboundsOf(rows.protocols);
+  const inbounds = rows.disabled ? [] : inboundsOf(rows);
   const byProtocol = Map.groupBy(inbounds, ({ row }) => row.protocol);
   const clients: string[] = [];
   const mtprotoClients: string[] = [];
@@ -29,7 +30,7 @@ export async function renderConfig(rows: NodeRows, links: readonly LinkRow[], pa
     if (link.createdAt >= newFrom) continue;
     const turn = pace();
     if (turn !== undefined) await turn;
-    const open = (byProtocol.get(link.protocol) ?? noInbounds).filter(({ row }) => link.access?.has(row.id) ?? true);
+    const open = (byProtocol.get(link.protocol) ?? noInbounds).filter(({ row }) => lets(row, link));
     if (open.length === 0) continue;
     for (const { add } of open) add(link);
     const entry = `"${link.uuid}":{"subscriptionId":${link.subscriptionId},"userId":${link.userId}}`;
@@ -61,7 +62,7 @@ const hashedAtOnce = 1 << 20;
 
 interface Inbound {
   readonly row: ProtocolRow;
-  readonly engine: "xray" | "mtproto";
+  readonly engine: "xray" | "mtproto" | "wireguard";
   add(link: LinkRow): void;
   /** Undefined: it is left out. */
   rendered(): string | undefined;
@@ -69,9 +70,13 @@ interface Inbound {
 
 const noInbounds: readonly Inbound[] = [];
 
-function inboundsOf(protocols: readonly ProtocolRow[]): Inbound[] {
+function lets({ id, numbers }: ProtocolRow, { access, subscriptionId }: LinkRow): boolean {
+  return (access?.has(id) ?? true) && (numbers?.has(subscriptionId) ?? true);
+}
+
+function inboundsOf({ protocols, protocolVersion }: NodeRows): Inbound[] {
   return protocols
-    .filter(({ enabled }) => enabled)
+    .filter(({ enabled, protocol }) => enabled && (protocol !== "wireguard" || protocolVersion >= wireGuardSince))
     .sort((a, b) => a.id - b.id)
     .flatMap((row): Inbound[] => {
       if (row.protocol === "mtproto") {
@@ -79,6 +84,7 @@ function inboundsOf(protocols: readonly ProtocolRow[]): Inbound[] {
         const add = (link: LinkRow) => void users.push(mtprotoUser(link));
         return [{ row, engine: "mtproto", add, rendered: () => renderMtprotoInbound(row, users) }];
       }
+      if (row.protocol === "wireguard") return [{ row, engine: "wireguard", ...createWireGuardRenderer(row) }];
       const renderer = createInboundRenderer(row);
       return renderer === undefined ? [] : [{ row, engine: "xray", ...renderer }];
     });
@@ -87,11 +93,17 @@ function inboundsOf(protocols: readonly ProtocolRow[]): Inbound[] {
 function servicesOf(rows: NodeRows, inbounds: readonly Inbound[]): object {
   const ofXray = inbounds.filter(({ engine }) => engine === "xray");
   const ofMtproto = inbounds.filter(({ engine }) => engine === "mtproto").sort((a, b) => a.row.port - b.row.port);
+  const ofWireGuard = inbounds.filter(({ engine }) => engine === "wireguard");
   const rendered = (some: readonly Inbound[]) => some.map((one) => one.rendered()).filter((text) => text !== undefined);
   return {
     xray: ofXray.length > 0 ? renderXray(rows, rendered(ofXray)) : undefined,
-    mtproto: ofMtproto.length > 0 ? { inbounds: new Verbatim(`[${rendered(ofMtproto).join(",")}]`) } : undefined,
+    mtproto: listed(rendered(ofMtproto)),
+    wireguard: listed(rendered(ofWireGuard)),
   };
+}
+
+function listed(inbounds: readonly string[]): object | undefined {
+  return inbounds.length > 0 ? { inbounds: new Verbatim(`[${inbounds.join(",")}]`) } : undefined;
 }
 
 /** By UUID. Links mostly come sorted, for a whole batch of nodes. */

@@ -24,6 +24,8 @@ export interface ProtocolRow {
   readonly enabled: boolean;
   /** A JSON object: the inbound without listen, port, tag, protocol and users; of MTProto `modes`, `tlsDomains`, `settings`. */
   readonly settings: string;
+  /** Of WireGuard: the numbers of addresses, by subscription. Who has none is not served. Undefined for other protocols. */
+  readonly numbers?: ReadonlyMap<number, number>;
 }
 
 /** A way out of a node. */
@@ -41,6 +43,8 @@ export interface LinkRow {
   /** The spelling of `VpnProtocol`. */
   readonly protocol: string;
   readonly secret: string;
+  /** Of WireGuard; else empty. */
+  readonly publicKey: string;
   readonly subscriptionId: number;
   readonly userId: number;
   /** The node protocols that the subscription has. Undefined: all. */

@@ -1,20 +1,15 @@
 import type { Transaction } from "kysely";
 import { type VpnProtocol, VpnProtocolSchema } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
 import { makeLinkCredential } from "../../domain/fleet/link-credentials.ts";
-import { isServed, type ServedProtocol, servedProtocols } from "../../domain/fleet/protocols/settings.ts";
+import { type ServedProtocol, servedProtocol, servedProtocols } from "../../domain/fleet/protocols/settings.ts";
 import type { Random } from "../../domain/fleet/random.ts";
-import { Invalid } from "../../domain/fleet/situations.ts";
 import type { CoreSchema } from "../schema.ts";
 import { wordsOf } from "./message-values.ts";
 
-/** The protocols that are meant: all that nodes serve when none is named. Throws {@link Invalid}. */
+/** The protocols that are meant: all when none is named. */
 export function linkProtocols(named: readonly VpnProtocol[]): readonly ServedProtocol[] {
   if (named.length === 0) return servedProtocols;
-  return named.map((value) => {
-    const protocol = words.word(value);
-    if (isServed(protocol)) return protocol;
-    throw new Invalid("PROTOCOL_UNSUPPORTED", `protocols: no engine of a node serves ${protocol} to users yet`);
-  });
+  return named.map((value) => servedProtocol(words.word(value)));
 }
 
 /** Gives a subscription credentials for protocols that it has none for. */
@@ -25,7 +20,7 @@ export async function addLinks(
   random: Random,
 ): Promise<void> {
   const links = protocols.map((protocol) => ({
-    ...makeLinkCredential(protocol, random),
+    ...credentialColumns(protocol, random),
     protocol,
     subscription_id: subscriptionId,
   }));
@@ -43,13 +38,18 @@ export async function replaceLinks(
   for (const protocol of protocols) {
     const { numUpdatedRows } = await tx
       .updateTable("link")
-      .set(makeLinkCredential(protocol, random))
+      .set(credentialColumns(protocol, random))
       .where("subscription_id", "=", subscriptionId)
       .where("protocol", "=", protocol)
       .executeTakeFirst();
     if (numUpdatedRows > 0n) replaced.push(protocol);
   }
   return replaced;
+}
+
+function credentialColumns(protocol: ServedProtocol, random: Random) {
+  const { uuid, secret, publicKey } = makeLinkCredential(protocol, random);
+  return { uuid, secret, public_key: publicKey };
 }
 
 const words = wordsOf(VpnProtocolSchema);

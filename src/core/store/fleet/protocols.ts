@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import type { Selectable, Transaction } from "kysely";
+import type { Kysely, Selectable, Transaction } from "kysely";
 import {
   type CreateNodeProtocolRequest,
   type DeleteNodeProtocolRequest,
@@ -18,12 +18,14 @@ import { type JsonObject, parseObject } from "../../domain/fleet/json-object.ts"
 import { pageOf } from "../../domain/fleet/page.ts";
 import { collide } from "../../domain/fleet/protocols/ports.ts";
 import { realityPublicKey } from "../../domain/fleet/protocols/reality-key.ts";
-import { completeSettings, isServed, type ServedProtocol } from "../../domain/fleet/protocols/settings.ts";
+import { completeSettings, type ServedProtocol, servedProtocol } from "../../domain/fleet/protocols/settings.ts";
+import { poolOf, wireGuardPublicKey } from "../../domain/fleet/protocols/wireguard.ts";
 import type { Random } from "../../domain/fleet/random.ts";
 import { rulesWithInbound } from "../../domain/fleet/routing.ts";
 import { restoreSecrets, withoutSecrets } from "../../domain/fleet/secrets.ts";
 import { Invalid, NotNow, Taken, Unknown } from "../../domain/fleet/situations.ts";
 import { fieldsToChange } from "../../domain/fleet/update-mask.ts";
+import { roomOf } from "../../domain/wireguard/address-pool.ts";
 import type { CoreSchema } from "../schema.ts";
 import { changedColumns } from "./changed-columns.ts";
 import type { MakeChange } from "./changes.ts";
@@ -31,6 +33,7 @@ import { timeOf, wordsOf } from "./message-values.ts";
 import { claimTag, freeTag, routingOf } from "./node-tags.ts";
 import { findNode } from "./nodes.ts";
 import { beyond, idOf } from "./sql-parts.ts";
+import { addressesGiven, claimInterface, keepPool } from "./tunnel-pools.ts";
 
 /** The protocols that nodes serve. */
 export interface ProtocolStore {
@@ -53,13 +56,13 @@ export function createProtocolStore({ database: { db }, change, random }: Protoc
   return {
     create: (actor, request) =>
       change(actor, async ({ tx, at, audit, publish }) => {
-        const protocol = protocolWords.word(request.protocol);
-        if (!isServed(protocol)) {
-          throw new Invalid("PROTOCOL_UNSUPPORTED", `protocol: no engine of a node serves ${protocol} to users yet`);
-        }
+        const protocol = servedProtocol(protocolWords.word(request.protocol));
         const { id: node_id } = await findNode(tx, request.nodeId);
         const { port, listen, remark } = request;
-        const tag = request.tag || (await freeTag(tx, node_id, `${protocol}-${port}`));
+        if (protocol === "wireguard") await claimInterface(tx, node_id);
+        const usualTag = protocol === "wireguard" ? "wg0" : `${protocol}-${port}`;
+        const tag = request.tag || (await freeTag(tx, node_id, usualTag));
+        checkInbound(protocol, tag, listen);
         const settings = completeSettings(protocol, objectOf("settings", request.settings), random);
         await claimTag(tx, node_id, tag);
         await claimPort(tx, { id: 0, node_id, protocol, listen, port, settings });
@@ -79,15 +82,16 @@ export function createProtocolStore({ database: { db }, change, random }: Protoc
           })
           .returningAll()
           .executeTakeFirstOrThrow();
+        await keepPool(tx, { id: row.id, node_id, protocol, settings });
         await audit("node-protocol.create", `node-protocol:${row.id}`, { nodeId: node_id, protocol, tag, port });
         publish({ nodeIds: [node_id] }, `protocol ${tag} created`);
-        return protocolOf(row);
+        return protocolOf(row, 0);
       }),
 
     async get(id) {
       const row = await db.selectFrom("node_protocol").selectAll().where("id", "=", idOf(id)).executeTakeFirst();
       if (row === undefined) throw new Unknown("NODE_PROTOCOL", id);
-      return protocolOf(row);
+      return readOne(db, row);
     },
 
     async list(request) {
@@ -102,7 +106,7 @@ export function createProtocolStore({ database: { db }, change, random }: Protoc
       if (request.protocol !== 0) query = query.where("protocol", "=", protocolWords.word(request.protocol));
       if (request.enabled !== undefined) query = query.where("enabled", "=", Number(request.enabled));
       const { rows, nextPageToken } = page.cut(await query.execute(), ({ id }) => [id]);
-      return create(ListNodeProtocolsResponseSchema, { nodeProtocols: rows.map(protocolOf), nextPageToken });
+      return create(ListNodeProtocolsResponseSchema, { nodeProtocols: await protocolsOf(db, rows), nextPageToken });
     },
 
     update: (actor, request) =>
@@ -110,17 +114,19 @@ export function createProtocolStore({ database: { db }, change, random }: Protoc
         const before = await find(tx, request.id);
         const next = columnsOf(request, before, random);
         const changed = changedColumns(before, next);
-        if (changed.length === 0) return protocolOf(before);
+        if (changed.length === 0) return readOne(tx, before);
         const row = { ...before, ...next };
+        checkInbound(servedProtocol(row.protocol), row.tag, row.listen);
         if (changed.includes("tag")) {
           await refuseIfRouted(tx, before);
           await claimTag(tx, row.node_id, row.tag);
         }
         await claimPort(tx, listeningOf(row));
         await tx.updateTable("node_protocol").set(next).where("id", "=", row.id).execute();
+        if (changed.includes("settings")) await keepPool(tx, listeningOf(row));
         await audit("node-protocol.update", `node-protocol:${row.id}`, { nodeId: row.node_id, changed });
         publish({ nodeIds: [row.node_id] }, `protocol ${row.tag} changed`);
-        return protocolOf(row);
+        return readOne(tx, row);
       }),
 
     remove: (actor, { id, force }) =>
@@ -181,18 +187,30 @@ function settingsOf(text: string, before: ProtocolRow, random: Random): string {
   if (missing.length > 0) {
     throw new Invalid("SETTINGS_INVALID", `settings: ${missing[0]}: there was no secret at this place to be kept`);
   }
-  return JSON.stringify(completeSettings(servedOf(before), value, random));
+  return JSON.stringify(completeSettings(servedProtocol(before.protocol), value, random));
 }
 
-/** Only those that are served get into the table. */
-function servedOf({ protocol }: { protocol: string }): ServedProtocol {
-  if (!isServed(protocol)) throw new TypeError(`a node protocol is ${protocol}, which is not served`);
-  return protocol;
+/** Refuses what an interface of WireGuard cannot have. */
+function checkInbound(protocol: ServedProtocol, tag: string, listen: string): void {
+  if (protocol !== "wireguard") return;
+  if (!interfaceName.test(tag)) {
+    throw new Invalid("FIELD_INVALID", "tag: names an interface: at most 15 characters, the first a letter or digit");
+  }
+  if (listen !== "") throw new Invalid("FIELD_INVALID", "listen: WireGuard listens on all addresses: leave it out");
 }
+
+const interfaceName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/;
 
 function listeningOf(row: ProtocolRow) {
   const { id, node_id, listen, port } = row;
-  return { id, node_id, protocol: servedOf(row), listen, port, settings: parseObject(row.settings) ?? {} };
+  return {
+    id,
+    node_id,
+    protocol: servedProtocol(row.protocol),
+    listen,
+    port,
+    settings: parseObject(row.settings) ?? {},
+  };
 }
 
 /** Throws {@link Taken} when another protocol of the node listens there. */
@@ -215,8 +233,24 @@ async function refuseIfRouted(tx: Transaction<CoreSchema>, { node_id, tag }: Pro
   throw new NotNow("NODE_PROTOCOL_IN_USE", `the node's routing names the inbound ${tag} in ${rule}: change that first`);
 }
 
-function protocolOf(row: ProtocolRow): NodeProtocol {
+async function readOne(db: Kysely<CoreSchema>, row: ProtocolRow): Promise<NodeProtocol> {
+  const [protocol] = await protocolsOf(db, [row]);
+  if (protocol === undefined) throw new TypeError("one row makes one message");
+  return protocol;
+}
+
+async function protocolsOf(db: Kysely<CoreSchema>, rows: readonly ProtocolRow[]): Promise<NodeProtocol[]> {
+  const tunnels = rows.filter(({ protocol }) => protocol === "wireguard");
+  const given = await addressesGiven(
+    db,
+    tunnels.map(({ id }) => id),
+  );
+  return rows.map((row) => protocolOf(row, given.get(row.id) ?? 0));
+}
+
+function protocolOf(row: ProtocolRow, addressesGiven: number): NodeProtocol {
   const settings = parseObject(row.settings) ?? {};
+  const pool = row.protocol === "wireguard" ? poolOf(settings) : undefined;
   return create(NodeProtocolSchema, {
     id: BigInt(row.id),
     nodeId: BigInt(row.node_id),
@@ -229,6 +263,9 @@ function protocolOf(row: ProtocolRow): NodeProtocol {
     settings: JSON.stringify(withoutSecrets(settings)),
     linkSettings: row.link_settings,
     realityPublicKey: realityPublicKey(settings),
+    wireguardPublicKey: row.protocol === "wireguard" ? wireGuardPublicKey(settings) : "",
+    addressesTotal: pool === undefined ? 0 : roomOf(pool),
+    addressesGiven,
     createdAt: timeOf(row.created_at),
   });
 }

@@ -20,7 +20,7 @@ export function collide(one: Listening, other: Listening): boolean {
 
 function transportsOf({ protocol, settings }: Listening): readonly string[] {
   if (protocol === "mtproto") return ["tcp"];
-  if (protocol === "hysteria2") return ["udp"];
+  if (protocol === "hysteria2" || protocol === "wireguard") return ["udp"];
   if (protocol === "shadowsocks") return String(objectIn(settings.settings)?.network ?? "tcp").split(",");
   const { network, tlsSettings } = objectIn(settings.streamSettings) ?? {};
   if (network === "kcp" || network === "mkcp") return ["udp"];

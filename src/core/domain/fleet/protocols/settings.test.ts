@@ -26,6 +26,18 @@ test.each<[ServedProtocol, JsonObject]>([
     "hysteria2",
     { streamSettings: { network: "hysteria", security: "tls", tlsSettings: { ...tls.tlsSettings, alpn: ["h3"] } } },
   ],
+  [
+    "wireguard",
+    {
+      privateKey: Buffer.alloc(32, 1).toString("base64"),
+      preSharedKey: Buffer.alloc(32, 2).toString("base64"),
+      addressPools: ["10.8.0.0/24", "fd08::/112"],
+      dns: [],
+      mtu: 1_280,
+      allowedIps: ["10.8.0.0/24"],
+      persistentKeepalive: 0,
+    },
+  ],
 ])("%s takes %j as it is", (protocol, settings) => expect(complete(protocol, settings)).toEqual(settings));
 
 test.each<[ServedProtocol, JsonObject, string]>([
@@ -58,6 +70,36 @@ test.each<[ServedProtocol, JsonObject, string]>([
   ["mtproto", { modes: ["obfs"] }, "settings: modes[0]: is none of classic, secure, tls"],
   ["mtproto", { tlsDomains: ["exa mple"] }, "settings: tlsDomains[0]: is no domain name"],
   ["mtproto", { tlsDomains: "example.org" }, "settings: tlsDomains: is no list of strings"],
+  ["wireguard", { settings: {} }, "settings: settings: is none of privateKey, preSharedKey, addressPools"],
+  ["wireguard", { privateKey: "AAAA" }, "settings: privateKey: is not 32 bytes in base64"],
+  ["wireguard", { privateKey: "A".repeat(43) }, "settings: privateKey: is not 32 bytes in base64"],
+  ["wireguard", { preSharedKey: 1 }, "settings: preSharedKey: is neither 32 bytes in base64"],
+  ["wireguard", { preSharedKey: false }, "settings: preSharedKey: is neither 32 bytes in base64"],
+  ["wireguard", { addressPools: [] }, "settings: addressPools: is missing"],
+  ["wireguard", { addressPools: "10.8.0.0/24" }, "settings: addressPools: is no list of at most 64 strings"],
+  ["wireguard", { addressPools: ["10.8.0.0"] }, "settings: addressPools[0]: is no range"],
+  ["wireguard", { addressPools: ["10.8.0.0/24\n"] }, "settings: addressPools[0]: is no range"],
+  ["wireguard", { addressPools: ["fd08::%eth0/64"] }, "settings: addressPools[0]: is no range"],
+  [
+    "wireguard",
+    { addressPools: ["10.8.0.1/24"] },
+    "settings: addressPools[0]: has bits behind its prefix: write 10.8.0.0/24",
+  ],
+  [
+    "wireguard",
+    { addressPools: ["10.8.0.0/31"] },
+    "settings: addressPools[0]: has the prefix /31: write one from /8 to /30",
+  ],
+  ["wireguard", { addressPools: ["fd08::/127"] }, "settings: addressPools[0]: has the prefix /127"],
+  ["wireguard", { addressPools: ["fd08::/64", "10.0.0.0/8", "10.8.0.0/24"] }, "settings: addressPools[2]: is one more"],
+  ["wireguard", { addressPools: ["224.0.0.0/8"] }, "settings: addressPools[0]: is multicast"],
+  ["wireguard", { addressPools: ["fe80::/64"] }, "settings: addressPools[0]: is linkLocal"],
+  ["wireguard", { dns: ["dns.example.org"] }, "settings: dns[0]: is no IP address"],
+  ["wireguard", { dns: ["1.1.1.1\nPostUp = reboot"] }, "settings: dns[0]: is no IP address"],
+  ["wireguard", { mtu: 500 }, "settings: mtu: is no whole number from 1280 to 65535"],
+  ["wireguard", { allowedIps: [] }, "settings: allowedIps: is empty"],
+  ["wireguard", { allowedIps: ["::/0", "everything"] }, "settings: allowedIps[1]: is no range"],
+  ["wireguard", { persistentKeepalive: "25" }, "settings: persistentKeepalive: is no whole number of seconds"],
 ])("%s refuses %j", (protocol, settings, message) => {
   expect(() => complete(protocol, settings)).toThrow(
     expect.objectContaining({ code: "SETTINGS_INVALID", message: expect.stringContaining(message) }),
@@ -78,6 +120,8 @@ test("no message quotes a secret", () => {
         streamSettings: reality({ privateKey: secret }),
       },
       { settings: { password: secret, method: "2022-blake3-aes-128-gcm" } },
+      { privateKey: secret },
+      { preSharedKey: secret },
     ]) {
       try {
         complete(protocol, settings);
@@ -96,6 +140,25 @@ describe("what is random is made when it is absent:", () => {
     const { settings } = complete("shadowsocks", { settings: { method } }) as { settings: { password: string } };
     expect(Buffer.from(settings.password, "base64")).toHaveLength(bytes);
     expect(complete("shadowsocks", { settings })).toEqual({ settings });
+  });
+
+  test("the private key and the ranges of WireGuard, and a key of all users where one is asked for", () => {
+    const made = complete("wireguard", {});
+    expect(made).toEqual({
+      privateKey: expect.stringMatching(/^[A-Za-z0-9+/]{43}=$/),
+      addressPools: ["10.66.0.0/16", expect.stringMatching(/^fd[0-9a-f]{2}(:[0-9a-f]{1,4}){0,2}::\/64$/)],
+      dns: ["1.1.1.1", "1.0.0.1", "2606:4700:4700::1111"],
+      allowedIps: ["0.0.0.0/0", "::/0"],
+      persistentKeepalive: 25,
+    });
+    expect(complete("wireguard", made)).toEqual(made);
+    expect(complete("wireguard", {})).not.toEqual(made);
+    const shared = complete("wireguard", { ...made, preSharedKey: true });
+    expect(shared.preSharedKey).toMatch(/^[A-Za-z0-9+/]{43}=$/);
+    expect(complete("wireguard", { addressPools: ["fd08:0:0::/48"] })).toMatchObject({
+      addressPools: ["fd08::/48"],
+      dns: ["2606:4700:4700::1111"],
+    });
   });
 
   test("the private key and short id of REALITY, and the public key belongs to it", () => {

@@ -4,15 +4,26 @@ import { completeMtproto } from "./mtproto.ts";
 import { memberObject, refuse } from "./refuse.ts";
 import { completeShadowsocks } from "./shadowsocks.ts";
 import { completeStream } from "./stream.ts";
+import { completeWireGuard } from "./wireguard.ts";
 
 /** The protocols that nodes serve, by the spelling of `VpnProtocol`. */
-export const servedProtocols = ["vless", "vmess", "trojan", "shadowsocks", "hysteria2", "mtproto"] as const;
+export const servedProtocols = [
+  "vless",
+  "vmess",
+  "trojan",
+  "shadowsocks",
+  "hysteria2",
+  "mtproto",
+  "wireguard",
+] as const;
 /** One of {@link servedProtocols}. */
 export type ServedProtocol = (typeof servedProtocols)[number];
 
-/** Whether nodes serve a protocol of this spelling. */
-export function isServed(protocol: string): protocol is ServedProtocol {
-  return servedProtocols.some((served) => served === protocol);
+/** The protocol of a spelling, which was checked when it came in. */
+export function servedProtocol(spelling: string): ServedProtocol {
+  const found = servedProtocols.find((served) => served === spelling);
+  if (found === undefined) throw new TypeError(`nodes serve no ${spelling}`);
+  return found;
 }
 
 /**
@@ -22,6 +33,7 @@ export function isServed(protocol: string): protocol is ServedProtocol {
  */
 export function completeSettings(protocol: ServedProtocol, given: JsonObject, random: Random): JsonObject {
   if (protocol === "mtproto") return completeMtproto(given);
+  if (protocol === "wireguard") return completeWireGuard(given, random);
   for (const name of Object.keys(given)) {
     if (!inboundMembers.includes(name)) refuse(name, `is none of ${inboundMembers.join(", ")}`);
   }

@@ -1,0 +1,161 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { CoreSchema } from "../../src/core/store/schema.ts";
+import { createTunnelAddresses, type TunnelAddresses } from "../../src/core/store/tunnel-addresses.ts";
+import type { Database } from "../../src/platform/storage/database.ts";
+import { addNode, addUsers, type SubscriptionRows } from "./fleet-rows.ts";
+import { engines, type SharedDatabase, shareDatabase } from "./shared-database.ts";
+
+describe.each(engines)("addresses of tunnels on %s", (engine) => {
+  let shared: SharedDatabase;
+  let database: Database<CoreSchema>;
+  let addresses: TunnelAddresses;
+  let tunnel: number;
+  beforeAll(async () => {
+    shared = await shareDatabase(engine);
+    database = await shared.open();
+    addresses = createTunnelAddresses(database);
+  });
+  afterAll(() => shared.close());
+  beforeEach(async () => {
+    for (const table of ["account", "node"] as const) await database.db.deleteFrom(table).execute();
+    tunnel = await addTunnel("node");
+  });
+
+  async function addTunnel(name: string): Promise<number> {
+    const nodeId = await addNode(database, name, ["wireguard"]);
+    const row = database.db.selectFrom("node_protocol").select("id").where("node_id", "=", nodeId);
+    return (await row.executeTakeFirstOrThrow()).id;
+  }
+  const addSome = (count: number, more: SubscriptionRows = {}) =>
+    addUsers(database, count, ["wireguard", "vless"], more);
+  const remove = (ids: readonly number[]) => database.db.deleteFrom("subscription").where("id", "in", ids).execute();
+  const setPool = (columns: object) =>
+    database.db.updateTable("tunnel_pool").set(columns).where("node_protocol_id", "=", tunnel).execute();
+  const numbers = async (nodeProtocolId = tunnel) =>
+    [...(await addresses.numbersOf(nodeProtocolId))].sort(([a], [b]) => a - b);
+
+  test("every subscription with a key and access gets one, and keeps it", async () => {
+    const [one, two] = await addSome(2);
+    await addUsers(database, 1, ["vless"]);
+    const [without] = await addSome(1, { all_protocols: 0 });
+    const [named] = await addSome(1, { all_protocols: 0 });
+    await database.db
+      .insertInto("subscription_protocol")
+      .values({ subscription_id: named ?? 0, node_protocol_id: tunnel })
+      .execute();
+    expect(await addresses.give(tunnel)).toBe(0);
+    const first = await numbers();
+    expect(first).toEqual([
+      [one, 2],
+      [two, 3],
+      [named, 4],
+    ]);
+    expect(first.map(([id]) => id)).not.toContain(without);
+    const [late] = await addSome(1);
+    expect(await addresses.give(tunnel)).toBe(0);
+    expect(await numbers()).toEqual([...first, [late, 5]]);
+    expect(await addresses.give(tunnel)).toBe(0);
+    expect(await numbers()).toEqual([...first, [late, 5]]);
+  });
+
+  test("each node protocol counts for itself, and takes its addresses along", async () => {
+    const other = await addTunnel("other");
+    const [one] = await addSome(1);
+    await addresses.give(tunnel);
+    const [two] = await addSome(1);
+    await addresses.give(tunnel);
+    await addresses.give(other);
+    expect([await numbers(), await numbers(other)]).toEqual([
+      [
+        [one, 2],
+        [two, 3],
+      ],
+      [
+        [one, 2],
+        [two, 3],
+      ],
+    ]);
+    await database.db.deleteFrom("node_protocol").where("id", "=", other).execute();
+    expect(await numbers(other)).toEqual([]);
+    expect(await numbers()).toHaveLength(2);
+  });
+
+  test("an address that is free again is given after all that nobody has had", async () => {
+    await setPool({ last_number: 6 });
+    const [one, two] = await addSome(2);
+    await addresses.give(tunnel);
+    await remove([one ?? 0]);
+    const later = await addSome(3);
+    expect(await addresses.give(tunnel)).toBe(0);
+    expect(await numbers()).toEqual([[two, 3], ...later.map((id, index) => [id, index + 4])]);
+    const [again] = await addSome(1);
+    expect(await addresses.give(tunnel)).toBe(0);
+    expect((await addresses.numbersOf(tunnel)).get(again ?? 0)).toBe(2);
+  });
+
+  test("when there are none, it is told how many are left without; those who have one keep it", async () => {
+    await setPool({ last_number: 4 });
+    const some = await addSome(5);
+    expect(await addresses.give(tunnel)).toBe(2);
+    const given = await numbers();
+    expect(given).toEqual(some.slice(0, 3).map((id, index) => [id, index + 2]));
+    expect(await addresses.give(tunnel)).toBe(2);
+    expect(await numbers()).toEqual(given);
+    await setPool({ last_number: 100 });
+    expect(await addresses.give(tunnel)).toBe(0);
+    expect(await numbers()).toEqual(some.map((id, index) => [id, index + 2]));
+  });
+
+  test("who has lost access keeps the address until there is no other", async () => {
+    await setPool({ last_number: 3 });
+    const [lost, kept] = await addSome(2);
+    await addresses.give(tunnel);
+    const update = (all_protocols: number) =>
+      database.db
+        .updateTable("subscription")
+        .set({ all_protocols })
+        .where("id", "=", lost ?? 0)
+        .execute();
+    await update(0);
+    await addresses.give(tunnel);
+    await update(1);
+    await addresses.give(tunnel);
+    expect(await numbers()).toEqual([
+      [lost, 2],
+      [kept, 3],
+    ]);
+    await update(0);
+    const [late] = await addSome(1);
+    expect(await addresses.give(tunnel)).toBe(0);
+    expect(await numbers()).toEqual([
+      [kept, 3],
+      [late, 2],
+    ]);
+  });
+
+  test("whoever gives them at the same time, no address is given twice, and nobody gets two", async () => {
+    const replicas = [database, await shared.open(), await shared.open()].map(createTunnelAddresses);
+    const ids: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      ids.push(...(await addSome(40)));
+      const left = await Promise.all([...replicas, ...replicas].map(({ give }) => give(tunnel)));
+      expect(new Set(left)).toEqual(new Set([0]));
+    }
+    const given = await numbers();
+    expect(given.map(([id]) => id)).toEqual(ids);
+    expect(given.map(([, number]) => number).sort((a, b) => a - b)).toEqual(ids.map((_, index) => index + 2));
+  });
+
+  test("ten thousand are given in a second", async () => {
+    const ids = await addSome(10_000);
+    const begun = performance.now();
+    expect(await addresses.give(tunnel)).toBe(0);
+    const took = performance.now() - begun;
+    expect(new Set((await numbers()).map(([, number]) => number)).size).toBe(ids.length);
+    // Under the load of other suites it takes several times as long as it does alone.
+    expect(took).toBeLessThan(5_000);
+    const again = performance.now();
+    await addresses.give(tunnel);
+    expect(performance.now() - again).toBeLessThan(1_000);
+  });
+});
