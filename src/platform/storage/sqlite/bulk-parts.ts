@@ -18,6 +18,12 @@ export function textsOf(bulk: BulkText): readonly RowsText[] {
   return made;
 }
 
+/** The values of all rows, one after another: an array, or what stands for one. */
+export interface BulkValues {
+  readonly length: number;
+  slice(from: number, to: number): readonly unknown[];
+}
+
 /** One execution of a bulk statement, for some of its rows. */
 export interface BulkPart {
   readonly sql: string;
@@ -25,7 +31,7 @@ export interface BulkPart {
 }
 
 /** The executions of a bulk statement, in the order of its rows. */
-export function* bulkParts(texts: readonly RowsText[], values: readonly unknown[]): Generator<BulkPart> {
+export function* bulkParts(texts: readonly RowsText[], values: BulkValues): Generator<BulkPart> {
   let at = 0;
   for (const { sql, places } of texts) {
     while (values.length - at >= places) {

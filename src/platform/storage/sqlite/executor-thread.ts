@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import type { RowsText } from "./bulk-parts.ts";
 import type { Executed, SqliteExecutor } from "./executor.ts";
+import { type PackedValues, pack } from "./packed-values.ts";
 
 /** What the thread is told. */
 export interface ThreadOptions {
@@ -12,9 +13,13 @@ export interface ThreadOptions {
 }
 
 /** One thing to do: the name of a function of {@link SqliteExecutor}, and its arguments. */
-export type ThreadRequest = {
-  [Name in keyof SqliteExecutor]: readonly [name: Name, ...parameters: Parameters<SqliteExecutor[Name]>];
-}[keyof SqliteExecutor];
+export type ThreadRequest =
+  | readonly ["executeBulk", texts: readonly RowsText[], values: PackedValues]
+  | {
+      [Name in UnpackedName]: readonly [name: Name, ...parameters: Parameters<SqliteExecutor[Name]>];
+    }[UnpackedName];
+
+type UnpackedName = Exclude<keyof SqliteExecutor, "executeBulk">;
 
 /** What came of it. Of an error what SQLite says of it, since its class does not come along. */
 export type ThreadReply = { readonly result: unknown } | { readonly error: SqliteFailure };
@@ -47,18 +52,22 @@ export async function openExecutorThread(options: ThreadOptions): Promise<Sqlite
   worker.on("error", fail);
   worker.on("exit", (code) => fail(new Error(`the thread of the database has ended with ${code}`)));
 
-  const ask = async (request: ThreadRequest): Promise<unknown> => {
+  const ask = async (request: ThreadRequest, moved: readonly ArrayBuffer[] = []): Promise<unknown> => {
     if (gone !== undefined) throw gone;
     const answer = Promise.withResolvers<unknown>();
     waiting.push(answer);
-    worker.postMessage(request);
+    worker.postMessage(request, moved);
     return answer.promise;
   };
   const executor: SqliteExecutor = {
     exec: async (sql) => void (await ask(["exec", sql])),
     execute: async (sql, parameters) => (await ask(["execute", sql, parameters])) as Executed,
     executeMany: async (sql, rows) => (await ask(["executeMany", sql, rows])) as number,
-    executeBulk: async (texts: readonly RowsText[], values) => (await ask(["executeBulk", texts, values])) as Executed,
+    async executeBulk(texts, values) {
+      const packed = pack(values.slice(0, values.length));
+      const moved = [packed.integers.buffer, packed.kinds.buffer];
+      return (await ask(["executeBulk", texts, packed], moved)) as Executed;
+    },
     rollback: async () => void (await ask(["rollback"])),
     async close() {
       await ask(["close"]);

@@ -1,6 +1,6 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { setImmediate } from "node:timers/promises";
-import { bulkParts, type RowsText } from "./bulk-parts.ts";
+import { type BulkValues, bulkParts, type RowsText } from "./bulk-parts.ts";
 
 /** What a statement did and found, as SQLite tells it. */
 export interface Executed {
@@ -20,7 +20,7 @@ export interface SqliteExecutor {
   /** Executes a statement once for each row of parameters, and returns how many rows were changed altogether. */
   executeMany(sql: string, rows: readonly (readonly unknown[])[]): Promise<number>;
   /** Executes a bulk statement, by its texts. */
-  executeBulk(texts: readonly RowsText[], values: readonly unknown[]): Promise<Executed>;
+  executeBulk(texts: readonly RowsText[], values: BulkValues): Promise<Executed>;
   /** Ends the transaction that is open, if one is: some errors, a full disk among them, make SQLite do so by itself. */
   rollback(): Promise<void>;
   close(): Promise<void>;
