@@ -89,9 +89,10 @@ export async function createNode(
   const debug = settings.generatedConfigDir === undefined ? undefined : createDebug(settings.generatedConfigDir, log);
   const kept = { engine: join(dataDir, "xray-state"), counters: join(dataDir, "counters") };
   const wireGuardDir = join(dataDir, "wireguard");
+  const isWireGuardLeft = existsSync(wireGuardDir);
   const lines = createLogRing({ maxLines: settings.logBufferLines });
   const system = createSystemStats({ clock: systemClock });
-  const agent = await openAgentIfAny(settings, { dataDir, version, registry, log, system });
+  const agent = await openAgentIfAny(settings, { dataDir, version, env, registry, log, system });
   const resume = settings.resume ?? agent !== undefined;
   // What is kept no longer is not to be found by a node that keeps it again.
   if (!resume) for (const path of Object.values(kept)) await removeJournal(path);
@@ -137,8 +138,11 @@ export async function createNode(
         type: BackendType.WIREGUARD,
         name: "wireguard",
         engine: {
-          load: (events) => openWireGuard({ settings: settings.wireguard, runDir: wireGuardDir, env, events }),
-          isLeft: existsSync(wireGuardDir),
+          load(own) {
+            const events = agent?.hear("wireguard", own) ?? own;
+            return openWireGuard({ settings: settings.wireguard, runDir: wireGuardDir, env, events });
+          },
+          isLeft: isWireGuardLeft,
         },
       },
     ],
@@ -147,7 +151,8 @@ export async function createNode(
   void runtime.recover().catch((err: unknown) => log.error({ err }, "what the last run has left cannot be taken up"));
   if (agent !== undefined && created.xray !== undefined) {
     const mtproto = () => openMtProto(settings.telemt, { dataDir, env, agent, lines, log });
-    agent.drive({ xray: created.xray, mtproto });
+    const wireguard = { open: () => runtime.engine(BackendType.WIREGUARD), isLeft: isWireGuardLeft };
+    agent.drive({ xray: created.xray, mtproto, wireguard });
   }
   const gate = createNodeGate({ key, now: systemClock.now });
   const describe = () => describeNode(version);
@@ -183,14 +188,25 @@ export async function createNode(
 
 /** The agent, when Core is to drive this node, or does already. Loaded only then, for the sake of memory. */
 async function openAgentIfAny(
-  { core, telemt, port }: Pick<NodeSettings, "core" | "telemt" | "port">,
-  { dataDir, ...rest }: Pick<AgentOptions, "version" | "registry" | "log" | "system"> & { dataDir: string },
+  { core, telemt, wireguard, port }: Pick<NodeSettings, "core" | "telemt" | "wireguard" | "port">,
+  {
+    dataDir,
+    env,
+    ...rest
+  }: Pick<AgentOptions, "version" | "registry" | "log" | "system"> & Pick<NodeDependencies, "dataDir" | "env">,
 ): Promise<Agent | undefined> {
   const directory = join(dataDir, "agent");
   if (core === undefined && !(await isFile(join(directory, "identity.json"), constants.R_OK))) return undefined;
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const { openAgent } = await import("./agent/agent.ts");
-  const capabilities = telemt === undefined ? ["xray"] : ["xray", "mtproto"];
+  const [{ openAgent }, { canRunWireGuard }] = await Promise.all([
+    import("./agent/agent.ts"),
+    import("./engines/wireguard/ability.ts"),
+  ]);
+  const capabilities = [
+    "xray",
+    ...(telemt === undefined ? [] : ["mtproto"]),
+    ...((await canRunWireGuard({ ...wireguard, env })) ? ["wireguard"] : []),
+  ];
   return openAgent({ ...rest, settings: core, directory, port, capabilities });
 }
 

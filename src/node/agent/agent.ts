@@ -11,6 +11,7 @@ import { CoreAway, type CoreClient, createCoreClient } from "./contact/core-clie
 import { createCoreClock } from "./contact/core-clock.ts";
 import { type CoreIdentity, keepIdentity, readIdentity } from "./contact/identity.ts";
 import { type DrivenEngines, type Driving, startDriving } from "./driving.ts";
+import type { EngineName } from "./engines/driven-engine.ts";
 import { enrol, identityFile } from "./enrolment.ts";
 import { ownAddress } from "./own-address.ts";
 import { createPace } from "./pace.ts";
@@ -20,7 +21,7 @@ import { openSessions } from "./usage/sessions.ts";
 /** What Core is to this node: it says what the engines run, and is told what they carry. */
 export interface Agent {
   /** Hears what an engine tells, too. */
-  hear(engine: "xray" | "mtproto", events: EngineEvents): EngineEvents;
+  hear(engine: EngineName, events: EngineEvents): EngineEvents;
   /** Takes the engines over: from now on Core drives them. */
   drive(engines: DrivenEngines): void;
   /** Ends driving. The engines are ended in between, so that what they count last is kept. */

@@ -17,9 +17,12 @@ import { type Links, ownerIn } from "./config/links.ts";
 import { portsOf } from "./config/ports.ts";
 import { watchConfigs } from "./config/watch.ts";
 import type { Contact } from "./contact/contact.ts";
+import { protocolVersion } from "./contact/core-client.ts";
 import type { CoreClock } from "./contact/core-clock.ts";
 import { createFaultReports } from "./contact/fault-reports.ts";
+import type { EngineName } from "./engines/driven-engine.ts";
 import { createDrivenMtproto } from "./engines/driven-mtproto.ts";
+import { createDrivenWireGuard, type WireGuardAtHand } from "./engines/driven-wireguard.ts";
 import { createDrivenXray } from "./engines/driven-xray.ts";
 import { watchEngine } from "./engines/engine-watch.ts";
 import { runHeartbeats } from "./heartbeat/heartbeats.ts";
@@ -42,12 +45,13 @@ export interface DrivenEngines {
   readonly xray: Engine;
   /** Makes the engine of MTProto, when a config asks for it. Undefined: there is no telemt. */
   readonly mtproto: () => Promise<MtProtoEngine | undefined>;
+  readonly wireguard: WireGuardAtHand;
 }
 
 /** Engines that run what Core says. */
 export interface Driving {
   /** To be told what an engine tells, by its name. */
-  readonly heard: Readonly<Record<"xray" | "mtproto", HeardEvents>>;
+  readonly heard: Readonly<Record<EngineName, HeardEvents>>;
   /** The node is enrolled: Core can be called from now on. */
   begin(installId: string): void;
   /** Ends it. The engines are ended in between, so that what they count last is kept. */
@@ -102,7 +106,7 @@ export function startDriving(options: DrivingOptions): Driving {
   const addressLimits = createAddressLimits(Date.now);
   const attribute = (uuid: string) => links && ownerIn(links, uuid);
 
-  const watchOf = (name: "xray" | "mtproto") =>
+  const watchOf = (name: EngineName) =>
     watchEngine(
       {
         drained: (reading) => collecting.drained(name, reading),
@@ -111,9 +115,13 @@ export function startDriving(options: DrivingOptions): Driving {
       },
       Date.now,
     );
-  const watches = { xray: watchOf("xray"), mtproto: watchOf("mtproto") };
+  const watches = { xray: watchOf("xray"), mtproto: watchOf("mtproto"), wireguard: watchOf("wireguard") };
   const mtproto = createDrivenMtproto(options.engines.mtproto, () => watches.mtproto.lives);
-  const engines = [createDrivenXray(options.engines.xray, () => watches.xray.lives), mtproto];
+  const engines = [
+    createDrivenXray(options.engines.xray, () => watches.xray.lives),
+    mtproto,
+    createDrivenWireGuard(options.engines.wireguard, () => watches.wireguard.lives),
+  ];
   const counters: AgentCounters = registerAgentMetrics(options.registry, readings);
   const sync = createConfigSync({
     ...{ contact, engines, faults, signal, now, log },
@@ -160,7 +168,7 @@ export function startDriving(options: DrivingOptions): Driving {
       ...(isPublic(address) && { ip: address }),
       ...(current !== undefined && { revision: BigInt(current.revision), digest: current.digest }),
       ...(sync.fault !== undefined && { lastError: sync.fault }),
-      ...{ applyState: sync.state, agentVersion: options.version, protocolVersion: 1, installId, bootId: bootId() },
+      ...{ applyState: sync.state, agentVersion: options.version, protocolVersion, installId, bootId: bootId() },
       capabilities: [...options.capabilities],
       uptimeSeconds: BigInt(Math.round((uptime() - startedAt) / 1_000)),
       engines: engines.map((engine) => watches[engine.name].status(engine, ports[engine.name])),
@@ -188,7 +196,7 @@ export function startDriving(options: DrivingOptions): Driving {
   const restored = sync.restore().catch((err: unknown) => log.debug({ err }, "not restored"));
   loops.push(restored.then(() => runCollecting({ collecting, terms, periodMs, now, sleeper, signal })));
   return {
-    heard: { xray: watches.xray.events, mtproto: watches.mtproto.events },
+    heard: { xray: watches.xray.events, mtproto: watches.mtproto.events, wireguard: watches.wireguard.events },
     begin(installId) {
       if (signal.aborted) return;
       reporting = startReporting({

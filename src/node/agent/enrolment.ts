@@ -4,7 +4,7 @@ import { pause } from "../../platform/pause.ts";
 import type { Logger } from "../../platform/telemetry/log.ts";
 import type { EnrolmentSettings } from "./agent-variables.ts";
 import { createBackoff } from "./contact/backoff.ts";
-import { CoreAway, CoreRefused, createCoreClient } from "./contact/core-client.ts";
+import { CoreAway, CoreRefused, createCoreClient, protocolVersion } from "./contact/core-client.ts";
 import { type CoreIdentity, installIdAt, keepIdentity } from "./contact/identity.ts";
 
 /** What the node says of itself when it enrols. */
@@ -80,7 +80,7 @@ async function enrolOnce({ settings, facts, signal }: EnrolOptions, installId: s
   const register = (name: string) =>
     client.call((core, call) =>
       core.register(
-        { ...facts, capabilities: [...facts.capabilities], name, installId, code: secret, protocolVersion: 1 },
+        { ...facts, capabilities: [...facts.capabilities], name, installId, code: secret, protocolVersion },
         call,
       ),
     );

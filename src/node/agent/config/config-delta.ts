@@ -6,12 +6,17 @@ import {
   MtProtoServiceConfigSchema,
   type NodeConfig,
   SubscriptionTermsSchema,
+  type WireGuardPeer,
+  type WireGuardPeerKey,
+  WireGuardServiceConfigSchema,
+  WireGuardUserSchema,
   type XrayClient,
   type XrayClientKey,
 } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
 import { canonicalJson } from "../../../platform/canonical-json.ts";
 import { createWriters } from "../../../platform/rest/json/writer.ts";
 import { configOf, digestOf } from "./config-content.ts";
+import { putSorted, removeSorted } from "./sorted-users.ts";
 
 /**
  * The config that a delta leads to from a content, and what its digest is over. Undefined when it does not lead to the
@@ -43,7 +48,7 @@ function takeAll(content: ContentJson, operations: readonly ConfigOperation[]): 
 interface ContentJson {
   readonly clientMap: Record<string, unknown>;
   mtprotoClientMap?: Record<string, unknown>;
-  readonly services: { xray?: XrayJson; mtproto?: unknown };
+  readonly services: { xray?: XrayJson; mtproto?: unknown; wireguard?: WireGuardJson };
   subscriptionTerms?: Record<string, unknown>;
 }
 
@@ -61,6 +66,14 @@ interface InboundJson {
 
 interface ClientJson {
   readonly email: string;
+}
+
+interface WireGuardJson {
+  readonly inbounds: { readonly tag?: string; readonly users: PeerJson[] }[];
+}
+
+interface PeerJson {
+  readonly linkUuid: string;
 }
 
 type Step = ConfigOperation["operation"];
@@ -99,6 +112,16 @@ function take(content: ContentJson, step: Step): boolean {
     case "removeXray":
       delete services.xray;
       return true;
+    case "replaceWireguard":
+      services.wireguard = JSON.parse(write.wireguard(step.value));
+      return true;
+    case "removeWireguard":
+      delete services.wireguard;
+      return true;
+    case "putWireguardPeer":
+      return services.wireguard !== undefined && putPeer(services.wireguard, step.value);
+    case "removeWireguardPeer":
+      return services.wireguard !== undefined && removePeer(services.wireguard, step.value);
     default:
       return services.xray !== undefined && takeXrayStep(services.xray, step);
   }
@@ -138,31 +161,29 @@ function putClient({ inbounds }: XrayJson, { inboundTag, client }: XrayClient): 
   if (settings === undefined) return false;
   settings.clients ??= [];
   const { clients } = settings;
-  const put: ClientJson = JSON.parse(client);
-  const place = placeOf(clients, put.email);
-  clients.splice(place, clients[place]?.email === put.email ? 1 : 0, put);
+  putSorted(clients, JSON.parse(client), emailOf);
   return true;
 }
 
 function removeClient({ inbounds }: XrayJson, { inboundTag, email }: XrayClientKey): boolean {
   const clients = inbounds.find(({ tag }) => tag === inboundTag)?.settings?.clients;
-  if (clients === undefined) return false;
-  const place = placeOf(clients, email);
-  if (clients[place]?.email !== email) return false;
-  clients.splice(place, 1);
+  return clients !== undefined && removeSorted(clients, email, emailOf);
+}
+
+function putPeer({ inbounds }: WireGuardJson, { inboundTag, user }: WireGuardPeer): boolean {
+  const users = inbounds.find(({ tag }) => tag === inboundTag)?.users;
+  if (users === undefined || user === undefined) return false;
+  putSorted(users, JSON.parse(write.peer(user)), linkOf);
   return true;
 }
 
-/** Where a user stands, or would, among those sorted by e-mail. */
-function placeOf(clients: readonly ClientJson[], email: string): number {
-  let [from, to] = [0, clients.length];
-  while (from < to) {
-    const middle = (from + to) >> 1;
-    if ((clients[middle]?.email ?? "") < email) from = middle + 1;
-    else to = middle;
-  }
-  return from;
+function removePeer({ inbounds }: WireGuardJson, { inboundTag, linkUuid }: WireGuardPeerKey): boolean {
+  const users = inbounds.find(({ tag }) => tag === inboundTag)?.users;
+  return users !== undefined && removeSorted(users, linkUuid, linkOf);
 }
+
+const emailOf = ({ email }: ClientJson) => email;
+const linkOf = ({ linkUuid }: PeerJson) => linkUuid;
 
 function putLink(content: ContentJson, { uuid, client, mtproto }: MessageOf<"putLink">): boolean {
   if (client === undefined) return false;
@@ -194,4 +215,6 @@ const writers = createWriters(createRegistry(file_garrison_core_v1_node_config),
 const write = {
   terms: writers.message(SubscriptionTermsSchema),
   mtproto: writers.message(MtProtoServiceConfigSchema),
+  wireguard: writers.message(WireGuardServiceConfigSchema),
+  peer: writers.message(WireGuardUserSchema),
 };

@@ -1,6 +1,10 @@
 import { isErrno } from "../../../platform/errno.ts";
 import { ApplyTimedOut, ConfigRefused, PortInUse, StartFailed } from "../../engines/engine-error.ts";
-import { ConfigInvalid } from "./xray-request.ts";
+
+/** A config that Core cannot have meant. The message says what is wrong, and where. */
+export class ConfigInvalid extends Error {
+  override readonly name = "ConfigInvalid";
+}
 
 /** The config that came is not the one whose digest it has. */
 export class DigestMismatch extends Error {
@@ -17,9 +21,9 @@ export function codeOf(error: unknown): string {
   if (isErrno(error, "EACCES") || isErrno(error, "EPERM")) return "PERMISSION_DENIED";
   const [, code = "ENGINE_START_FAILED"] = codes.find(([situation]) => error instanceof situation) ?? [];
   if (code !== "ENGINE_START_FAILED" || !(error instanceof Error)) return code;
-  // Xray says it in its last words only.
+  // Engines say it in their last words only.
   if (/address already in use/i.test(error.message)) return "PORT_IN_USE";
-  if (/permission denied/i.test(error.message)) return "PERMISSION_DENIED";
+  if (/permission denied|operation not permitted/i.test(error.message)) return "PERMISSION_DENIED";
   return code;
 }
 

@@ -15,6 +15,7 @@ function configWith(...users: number[]) {
     services: {
       xray: { inbounds: JSON.stringify([{ tag: "in", protocol: "vless", settings: { clients } }]), outbounds: "[]" },
       mtproto: { inbounds: [{ nodeProtocolId: 9n }] },
+      wireguard: { inbounds: [{ nodeProtocolId: 11n }] },
     },
   });
 }
@@ -27,6 +28,7 @@ test("links belong to whom the config says, protocols are known by their users",
   expect([...links.kinds]).toEqual([
     [7, VpnProtocol.VLESS],
     [9, VpnProtocol.MTPROTO],
+    [11, VpnProtocol.WIREGUARD],
   ]);
 });
 

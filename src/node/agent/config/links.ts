@@ -77,6 +77,8 @@ function protocolsOf({ services }: NodeConfig): Pick<Links, "protocols" | "kinds
   }
   for (const { nodeProtocolId } of services?.mtproto?.inbounds ?? [])
     kinds.set(Number(nodeProtocolId), VpnProtocol.MTPROTO);
+  for (const { nodeProtocolId } of services?.wireguard?.inbounds ?? [])
+    kinds.set(Number(nodeProtocolId), VpnProtocol.WIREGUARD);
   return { protocols, kinds };
 }
 

@@ -1,7 +1,8 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { XrayServiceConfigSchema } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
-import { ConfigInvalid, xrayRequest } from "./xray-request.ts";
+import { ConfigInvalid } from "./failure.ts";
+import { xrayRequest } from "./xray-request.ts";
 
 const email = "7.00000000-0000-4000-8000-000000000000";
 const outbounds = '[{"protocol":"freedom","tag":"direct"}]';

@@ -2,11 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import type { XrayServiceConfig } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
 import { type User, UserSchema } from "../../../../gen/service/node_pb.ts";
 import type { StartRequest } from "../../engines/engine.ts";
-
-/** A config that Core cannot have meant. The message says what is wrong, and where. */
-export class ConfigInvalid extends Error {
-  override readonly name = "ConfigInvalid";
-}
+import { ConfigInvalid } from "./failure.ts";
 
 /**
  * What Xray is started with for a service of Core's config. Users of protocols whose users can change while Xray runs are

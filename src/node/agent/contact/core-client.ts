@@ -4,6 +4,9 @@ import { NodeAgentService } from "../../../../gen/garrison/core/v1/node_agent_pb
 import { asAuthorityMismatch, pinnedTls } from "../../../platform/identity/pinned-tls.ts";
 import { machineCodeHeader } from "../../../platform/rpc/public-error.ts";
 
+/** The version of the contract that the agent speaks: since 2 it knows `services.wireguard` of configs. */
+export const protocolVersion = 2;
+
 /** Calls Core. */
 export interface CoreClient {
   /**

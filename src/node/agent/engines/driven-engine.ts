@@ -3,11 +3,14 @@ import type { NodeServices } from "../../../../gen/garrison/core/v1/node_config_
 import type { EngineKind } from "../../../../gen/garrison/core/v1/node_status_pb.ts";
 import type { CountedEngine, OnlineAddresses, SkippedUser } from "../../engines/engine.ts";
 
+/** What an engine goes by in the spool, and wherever else one of them is meant. */
+export type EngineName = "xray" | "mtproto" | "wireguard";
+
 /** An engine as Core's configs drive it. */
 export interface DrivenEngine {
   readonly kind: EngineKind;
   /** Its baselines in the spool go by it. */
-  readonly name: "xray" | "mtproto";
+  readonly name: EngineName;
   /** Undefined: it was never needed. */
   readonly counted: CountedEngine | undefined;
   /**

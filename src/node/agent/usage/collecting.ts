@@ -4,7 +4,7 @@ import type { EngineExit, Incarnation, OnlineAddresses, TrafficReading } from ".
 import type { Links } from "../config/links.ts";
 import { jittered } from "../contact/backoff.ts";
 import type { FaultReports } from "../contact/fault-reports.ts";
-import type { DrivenEngine } from "../engines/driven-engine.ts";
+import type { DrivenEngine, EngineName } from "../engines/driven-engine.ts";
 import type { Sleeper } from "../sleeper.ts";
 import type { CounterGap, Spool } from "../spool/spool.ts";
 import type { AddressLimits } from "./address-limits.ts";
@@ -15,13 +15,13 @@ import type { Terms } from "./terms.ts";
 /** Reads what the engines count into the spool, again and again, and finds out who is online and who is to be refused. */
 export interface Collecting {
   /** An engine has told the last reading of an incarnation. */
-  drained(name: DrivenEngine["name"], reading: TrafficReading): void;
+  drained(name: EngineName, reading: TrafficReading): void;
   /** An engine has ended unasked. */
-  exited(name: DrivenEngine["name"], exit: EngineExit): void;
+  exited(name: EngineName, exit: EngineExit): void;
   /** Reads everything now. Never rejects. */
   collect(): Promise<void>;
   /** An incarnation that an earlier process has left is gone. */
-  vanished(name: DrivenEngine["name"], incarnation: Incarnation): void;
+  vanished(name: EngineName, incarnation: Incarnation): void;
   /** Tells Core of gaps that an earlier process has noted, and not told of. */
   tellGaps(gaps: readonly CounterGap[]): void;
   /** Waits for what is being counted. */

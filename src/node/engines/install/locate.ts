@@ -77,6 +77,11 @@ export function installedPath(cache: string, engine: PinnedEngine): string {
   return join(installedDir(cache, engine), engine.program);
 }
 
+/** The first program of a name on the PATH. Undefined when there is none. */
+export function findOnPath(env: Env, name: string): Promise<string | undefined> {
+  return firstProgram(onPath(env, name));
+}
+
 function onPath(env: Env, name: string): string[] {
   const directories = (env.PATH ?? "").split(delimiter).filter((directory) => directory.startsWith("/"));
   return directories.map((directory) => join(directory, name));
