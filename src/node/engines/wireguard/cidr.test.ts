@@ -7,8 +7,13 @@ test.each([
   ["0.0.0.0/0", "0.0.0.0/0", "0.0.0.0/0", "ipv4"],
   ["FD00:0::0001/64", "fd00::/64", "fd00::1/64", "ipv6"],
   ["::/0", "::/0", "::/0", "ipv6"],
+  ["255.255.255.255/1", "128.0.0.0/1", "255.255.255.255/1", "ipv4"],
+  ["2001:db8:1:2:3:4:5:6/128", "2001:db8:1:2:3:4:5:6/128", "2001:db8:1:2:3:4:5:6/128", "ipv6"],
+  ["2001:db8::ff:0:0:1/65", "2001:db8::/65", "2001:db8::ff:0:0:1/65", "ipv6"],
+  ["::1:0:0/112", "::1:0:0/112", "::1:0:0/112", "ipv6"],
+  ["::ffff:10.8.0.1/128", "::ffff:a08:1/128", "::ffff:a08:1/128", "ipv6"],
 ])("%s is the range %s", (text, range, address, family) => {
-  expect(readCidr(text)).toEqual({ range, address, prefix: Number(text.split("/")[1]), family });
+  expect(readCidr(text)).toMatchObject({ range, address, prefix: Number(text.split("/")[1]), family });
 });
 
 test.each([
@@ -18,6 +23,10 @@ test.each([
   "10.8.0.1/-1",
   "10.8.0.1/",
   "10.8/24",
+  "10.8.0.1/24/24",
+  "10.8.0.1/+24",
+  "[fd00::1]/64",
+  "fd00:::1/64",
   "010.8.0.1/24",
   "0x0a.8.0.1/24",
   "fd00::1",
@@ -37,6 +46,8 @@ test.each([
   ["fd00::7/128", "fd00::/64", true],
   ["fd01::7/128", "fd00::/64", false],
   ["fd00::7/128", "0.0.0.0/0", false],
+  ["0.0.0.0/32", "::/0", false],
+  ["8000::/1", "::/1", false],
 ])("%s within %s: %s", (inner, outer, isInside) => {
   const [one, other] = [readCidr(inner), readCidr(outer)];
   expect(one && other && isWithin(one, other)).toBe(isInside);

@@ -38,7 +38,8 @@ export interface PeerInterface {
 export class PeerTable {
   readonly #interface: PeerInterface;
   readonly #peers = new Map<string, Peer>();
-  readonly #emailOfKey = new Map<string, string>();
+  /** Who has which keys and ranges. */
+  readonly #owners = new Map<string, string>();
   #emails = new Set<string>();
 
   constructor(peerInterface: PeerInterface) {
@@ -71,7 +72,7 @@ export class PeerTable {
 
   /** The user of a key. */
   emailOf(publicKey: string): string | undefined {
-    return this.#emailOfKey.get(publicKey);
+    return this.#owners.get(publicKey);
   }
 
   /**
@@ -111,11 +112,11 @@ export class PeerTable {
   settle({ before, after }: PeerDifference): void {
     if (before !== undefined) {
       this.#peers.delete(before.email);
-      if (this.#emailOfKey.get(before.publicKey) === before.email) this.#emailOfKey.delete(before.publicKey);
+      for (const held of heldBy(before)) if (this.#owners.get(held) === before.email) this.#owners.delete(held);
     }
     if (after !== undefined) {
       this.#peers.set(after.email, after);
-      this.#emailOfKey.set(after.publicKey, after.email);
+      for (const held of heldBy(after)) this.#owners.set(held, after.email);
     }
   }
 
@@ -154,16 +155,22 @@ export class PeerTable {
    */
   #refuseTaken(wanted: ReadonlyMap<string, Peer | undefined>): Map<string, RejectedUser> {
     const rejected = new Map<string, RejectedUser>();
+    const isChanged = (email: string) =>
+      wanted.has(email) && wanted.get(email) !== this.#peers.get(email) && !rejected.has(email);
     for (let found = true; found; ) {
       found = false;
-      const claims = new Claims();
-      for (const [email, peer] of this.#peers) {
-        if (!wanted.has(email) || wanted.get(email) === peer || rejected.has(email)) claims.claim(peer);
-      }
+      const claimed = new Map<string, string>();
+      const ownerOf = (held: string) => {
+        const owner = this.#owners.get(held);
+        return owner !== undefined && !isChanged(owner) ? owner : claimed.get(held);
+      };
       for (const [email, peer] of wanted) {
-        if (peer === undefined || peer === this.#peers.get(email) || rejected.has(email)) continue;
-        const reason = claims.claim(peer);
-        if (reason === undefined) continue;
+        if (peer === undefined || !isChanged(email)) continue;
+        const reason = whyTaken(peer, ownerOf);
+        if (reason === undefined) {
+          for (const held of heldBy(peer)) claimed.set(held, email);
+          continue;
+        }
         rejected.set(email, { email, inbound: this.#interface.interfaceName, reason });
         found = this.#peers.has(email);
         if (found) break;
@@ -173,19 +180,21 @@ export class PeerTable {
   }
 }
 
-/** Who has which keys and ranges. */
-class Claims {
-  readonly #owners = new Map<string, string>();
+/** What nobody else can have. */
+function heldBy({ publicKey, allowedIps }: Peer): readonly string[] {
+  return [publicKey, ...allowedIps];
+}
 
-  /** Gives a peer its key and ranges, or says who has one of them already; then it gets none. */
-  claim({ email, publicKey, allowedIps }: Peer): string | undefined {
-    const keyOwner = this.#owners.get(publicKey);
-    if (keyOwner !== undefined) return `wireguard public key of user ${email} is already assigned to user ${keyOwner}`;
-    for (const range of allowedIps) {
-      const owner = this.#owners.get(range);
-      if (owner !== undefined) return `duplicate wireguard allowed IP ${range} of users ${owner} and ${email}`;
-    }
-    for (const claimed of [publicKey, ...allowedIps]) this.#owners.set(claimed, email);
-    return undefined;
+/** Who has one of a peer's key and ranges already, in words. */
+function whyTaken(
+  { email, publicKey, allowedIps }: Peer,
+  ownerOf: (held: string) => string | undefined,
+): string | undefined {
+  const keyOwner = ownerOf(publicKey);
+  if (keyOwner !== undefined) return `wireguard public key of user ${email} is already assigned to user ${keyOwner}`;
+  for (const range of allowedIps) {
+    const owner = ownerOf(range);
+    if (owner !== undefined) return `duplicate wireguard allowed IP ${range} of users ${owner} and ${email}`;
   }
+  return undefined;
 }
