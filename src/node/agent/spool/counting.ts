@@ -70,11 +70,12 @@ export async function createCounting(database: Database<SpoolSchema>): Promise<C
 
   return {
     count,
-    async noteGap({ engine, incarnation, readAt }) {
+    async noteGap({ engine, incarnation, readAt }, isCertain = false) {
       const known = baselines.get(engine);
       const isKnown = known?.incarnation === incarnation;
-      if (isKnown && known.isEnded) return undefined;
-      const gap = { engine, incarnation, readAt: isKnown ? known.readAt : readAt };
+      if (isKnown && known.isEnded && !isCertain) return undefined;
+      const lastReadAt = isKnown && !known.isEnded ? known.readAt : readAt;
+      const gap = { engine, incarnation, readAt: lastReadAt };
       await database.transaction(async (tx) => {
         await addGap(tx, gap);
         if (isKnown) await endLife(tx, gap);

@@ -26,7 +26,7 @@ export async function openSpool({ file, clock, maxBytes = 256 << 20 }: SpoolOpti
         await coalesce();
         return counted;
       }),
-    noteGap: (gap) => inTurn(() => counting.noteGap(gap)),
+    noteGap: (gap, isCertain) => inTurn(() => counting.noteGap(gap, isCertain)),
     gaps: () => inTurn(() => gapsIn(database)),
     forgetGap: (gap) => inTurn(() => forgetGap(database, gap)),
     note: (events) => inTurn(() => sealing.note(events)),

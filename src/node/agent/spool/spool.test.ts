@@ -160,6 +160,24 @@ describe("what an engine counts", () => {
     ]);
   });
 
+  test("of one user by several keys adds up, each from where it was", async () => {
+    const byKeys = (bytes: Record<string, [number, number]>) => ({
+      incarnation: "a",
+      counters: Object.entries(bytes).map(([link, [up, down]]) => {
+        const [uplinkBytes, downlinkBytes] = [BigInt(up), BigInt(down)];
+        return { kind: "user", name: nameOf(1), link, uplinkBytes, downlinkBytes } as const;
+      }),
+    });
+    const count = (bytes: Record<string, [number, number]>) =>
+      spool.count(byKeys(bytes), counting({ engine: "wireguard" }));
+    await count({ old: [10, 20] });
+    const { bySubscription, grownUsers } = await count({ old: [11, 20], new: [5, 0] });
+    expect([[...bySubscription], new Set(grownUsers)]).toEqual([[[201, 6n]], new Set([nameOf(1)])]);
+    await reopen();
+    await count({ old: [11, 20], new: [7, 1] });
+    expect(await usage()).toEqual([[101, 201, 18, 21, "12:34", ""]]);
+  });
+
   test("of inbounds and outbounds goes along", async () => {
     await spool.count(reading("a", { in: [10, 20], other: [1, 1] }, "inbound"), counting());
     await spool.count(reading("a", { direct: [5, 6] }, "outbound"), counting());

@@ -97,9 +97,10 @@ export interface Spool {
   count(reading: TrafficReading, counting: Counting): Promise<Counted>;
   /**
    * An incarnation has ended unasked. It is remembered until {@link forgetGap}, with the time of its last reading where
-   * that is known here. Undefined: its end was accounted for before.
+   * that is known here. Undefined: its end was accounted for before, unless it is certain that something was lost all the
+   * same.
    */
-  noteGap(gap: CounterGap): Promise<CounterGap | undefined>;
+  noteGap(gap: CounterGap, isCertain?: boolean): Promise<CounterGap | undefined>;
   /** Gaps that are remembered. */
   gaps(): Promise<readonly CounterGap[]>;
   /** It is remembered elsewhere from now on. */

@@ -31,11 +31,12 @@ let noted: SessionEventEntry[];
 let engine: MemoryEngine;
 let limits: AddressLimits;
 let changes: number;
+let faults: { code: string; message: string }[];
 let collecting: Collecting;
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "garrison-collecting-"));
   spool = await openSpool({ file: join(directory, "spool.db"), clock: { now, uptime: () => 0, bootId: "boot" } });
-  [isFull, noted, changes] = [false, [], 0];
+  [isFull, noted, changes, faults] = [false, [], 0, []];
   const ignored = () => undefined;
   engine = createMemoryEngine({
     ...{ line: ignored, stateChanged: ignored, exited: ignored, restarted: ignored, drained: ignored },
@@ -53,7 +54,8 @@ beforeEach(async () => {
     spool: { ...spool, note },
     sessions: await openSessions(join(directory, "sessions.json"), now),
     terms: createTerms({ now, isCoreAway: () => false, carriedBefore: new Map() }),
-    ...{ addressLimits: limits, now, links: () => links, urgent: ignored, faults: { report: ignored } },
+    ...{ addressLimits: limits, now, links: () => links, urgent: ignored },
+    faults: { report: ({ code, message }) => void faults.push({ code, message }) },
     refusedChanged: () => {
       changes += 1;
     },
@@ -87,4 +89,20 @@ test("who came while the disk was full is told of once it is not", async () => {
   await collecting.collect();
   await collecting.collect();
   expect(noted.map(({ userId, eventType }) => [userId, eventType])).toEqual([[1n, SessionEventType.ONLINE]]);
+});
+
+test("of an engine that dies, what it was seen to have counted last is booked, and the rest is told as a gap", async () => {
+  const counter = { kind: "user", name: user, uplinkBytes: 10n, downlinkBytes: 0n } as const;
+  engine.carry(counter);
+  await collecting.collect();
+  const exit = { incarnation: "life 1", code: null, signal: null, lastLines: [], restartInMs: 0 };
+  collecting.drained("xray", { incarnation: "life 1", counters: [{ ...counter, link: "traffic", uplinkBytes: 15n }] });
+  collecting.exited("xray", exit);
+  await collecting.settled();
+  expect(faults).toEqual([
+    { code: "USAGE_GAP", message: expect.stringMatching(/^xray has ended, and is started again: .* since 2023-/) },
+  ]);
+  const attribute = () => links.owners.get(uuid);
+  const batch = await spool.next("usage", { maxEntries: 10, before: now() + 60_000, attribute });
+  expect(batch?.request.entries).toMatchObject([{ subscriptionId: 5n, bytesUp: 15n }]);
 });

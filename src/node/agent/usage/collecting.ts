@@ -76,9 +76,9 @@ export function createCollecting(options: CollectingOptions): Collecting {
     });
   }
 
-  function note(gap: CounterGap, tellNoted: (gap: CounterGap) => void): void {
+  function note(gap: CounterGap, isCertain: boolean, tellNoted: (gap: CounterGap) => void): void {
     noting = noting.then(async () => {
-      const noted = await spool.noteGap(gap).catch(failed);
+      const noted = await spool.noteGap(gap, isCertain).catch(failed);
       if (noted !== undefined) tellNoted(noted);
     });
   }
@@ -142,18 +142,20 @@ export function createCollecting(options: CollectingOptions): Collecting {
   return {
     drained: (name, reading) => samplers.get(name)?.drained(reading),
     exited(name, { incarnation, code, signal, lastLines }) {
-      // Of several telemts one ends, and their counters go on under another name.
-      const readAt = name === "mtproto" ? samplers.get(name)?.lastAskedAt : undefined;
+      // Of several telemts one ends, and their counters go on under another name. And what an engine has seen itself of
+      // what it counted comes as a last reading, which is not the last that there was to read.
+      const readAt = name === "xray" ? undefined : samplers.get(name)?.lastAskedAt;
       const endedAt = options.now();
-      const ended = signal === null ? `with code ${code}` : `by ${signal}`;
-      note({ engine: name, incarnation, readAt }, (gap) =>
-        tell(gap, `has ended ${ended}, and is started again`, {
+      // What is no process has neither.
+      const ended = signal !== null ? ` by ${signal}` : code !== null ? ` with code ${code}` : "";
+      note({ engine: name, incarnation, readAt }, true, (gap) =>
+        tell(gap, `has ended${ended}, and is started again`, {
           lastWords: lastLines.slice(-5).join("\n"),
           ...(gap.readAt !== undefined && { lostMs: Math.round(endedAt - gap.readAt) }),
         }),
       );
     },
-    vanished: (name, incarnation) => note({ engine: name, incarnation, readAt: undefined }, tellEarlier),
+    vanished: (name, incarnation) => note({ engine: name, incarnation, readAt: undefined }, false, tellEarlier),
     tellGaps(gaps) {
       for (const gap of gaps) tellEarlier(gap);
     },
