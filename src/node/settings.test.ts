@@ -37,6 +37,7 @@ test("without any variable the node has the original's defaults", async () => {
     keepAliveGraceMs: 0,
     kick: false,
     xray: { assets: "/usr/local/share/xray" },
+    wireguard: { hostRouting: { masqueradeAll: false }, egressInterface: undefined },
     maintenance: undefined,
   });
 });
@@ -58,6 +59,9 @@ test("every variable has its effect", async () => {
     STARTUP_LOG_TAIL_SIZE: "7",
     GARRISON_KEEP_ALIVE: "grace:90",
     GARRISON_KICK: "on",
+    WIREGUARD_GO_PATH: at("xray"),
+    PG_NODE_WG_NAT_OUTPUT_INTERFACE: "eth0.100",
+    PG_NODE_WG_NAT_EGRESS_ONLY: "true",
     API_PORT: "62051",
     GARRISON_UPDATE_COMMAND: ` ${at("xray")}  update --quiet `,
     GARRISON_XRAY_MIRROR: "https://mirror/xray",
@@ -75,6 +79,7 @@ test("every variable has its effect", async () => {
     startupLogLines: 7,
     keepAliveGraceMs: 90_000,
     kick: true,
+    wireguard: { executable: at("xray"), hostRouting: { masqueradeAll: true }, egressInterface: "eth0.100" },
     maintenance: {
       port: 62051,
       updateCommand: [at("xray"), "update", "--quiet"],
@@ -117,8 +122,15 @@ test("without TLS it listens on this machine only, and certificate files are lef
   expect((await read({ GARRISON_TLS: "off", GARRISON_INSECURE: "1" })).host).toBe("0.0.0.0");
 });
 
-test("variables of the original's other program, and of engines that are not here, do no harm", async () => {
-  const env = { ENV_FILE: "x", APP_NAME: "pg-node", STATS_UPDATE_INTERVAL_SECONDS: "0", PG_NODE_WG_HOST_ROUTING: "x" };
+test.each(["0", "false"])(
+  "PG_NODE_WG_HOST_ROUTING=%s has the host's routing left alone, as in the original",
+  async (off) => {
+    expect((await read({ PG_NODE_WG_HOST_ROUTING: off })).wireguard.hostRouting).toBeUndefined();
+  },
+);
+
+test("variables of the original's other program, and those without a purpose here, do no harm", async () => {
+  const env = { ENV_FILE: "x", APP_NAME: "pg-node", STATS_UPDATE_INTERVAL_SECONDS: "0" };
   expect(await read(env)).toEqual(await read({}));
 });
 
@@ -143,6 +155,12 @@ describe("the node refuses to start, naming the variable, the value and what wou
       "/no/xray",
       'XRAY_EXECUTABLE_PATH is "/no/xray": it must be the path of an executable file',
     ],
+    ...[" ", "a b", 'eth0" accept', "eth*", "../eth0", "sixteen-letters0"].map((value) => [
+      "PG_NODE_WG_NAT_OUTPUT_INTERFACE",
+      value,
+      `PG_NODE_WG_NAT_OUTPUT_INTERFACE is ${JSON.stringify(value)}: ` +
+        "it must be the name of a network interface: at most 15 letters, digits, `_`, `.` or `-`",
+    ]),
     ["API_PORT", "x", 'API_PORT is "x": it must be a whole number from 0 to 65535'],
     ...["update", "./update", "/no/update", " "].map((value) => [
       "GARRISON_UPDATE_COMMAND",

@@ -39,6 +39,11 @@ import {
   usualXrayPath,
 } from "./engines/install/locate.ts";
 import {
+  type WireGuardSettings,
+  wireGuardSettings,
+  wireGuardVariables,
+} from "./engines/wireguard/wireguard-variables.ts";
+import {
   type MaintenanceSettings,
   maintenanceSettings,
   maintenanceVariables,
@@ -102,10 +107,7 @@ export const nodeVariables = {
       "The telemt that MTProto inbounds of Core's configs run on, 3.4.14 or newer: `garrison engines install` does not bring it.",
     absent: "`telemt` from the `PATH`",
   }),
-  WIREGUARD_GO_PATH: optional(executableFile, {
-    about: "The wireguard-go that WireGuard runs on where the kernel has none.",
-    absent: "what `garrison engines install wireguard` has installed, else `wireguard-go` from the `PATH`",
-  }),
+  ...wireGuardVariables,
   GENERATED_CONFIG_PATH: variable(path, {
     about: "The directory that the generated config is written to while `DEBUG` is on; it holds the users' secrets.",
     default: "/var/lib/pg-node/generated/",
@@ -155,7 +157,7 @@ export interface NodeSettings extends CommonSettings {
   };
   /** The program of MTProto, absolute. Undefined: this machine has none. */
   readonly telemt: string | undefined;
-  readonly wireguard: {
+  readonly wireguard: WireGuardSettings & {
     /** The wireguard-go to use where the kernel has no WireGuard, absolute. Undefined: this machine has none. */
     readonly executable: string | undefined;
   };
@@ -206,7 +208,7 @@ export async function readNodeSettings(env: Env, owner: ProcessOwner): Promise<N
       assets: values.XRAY_ASSETS_PATH ?? (await findXrayAssets(executable)),
     },
     telemt: await findTelemt(env),
-    wireguard: { executable: await findWireGuard(env) },
+    wireguard: { executable: await findWireGuard(env), ...wireGuardSettings(values) },
     generatedConfigDir: values.DEBUG ? values.GENERATED_CONFIG_PATH : undefined,
     logBufferLines: values.LOG_BUFFER_SIZE,
     startupLogLines: values.STARTUP_LOG_TAIL_SIZE,

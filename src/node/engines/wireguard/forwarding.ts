@@ -1,0 +1,127 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { isErrno } from "../../../platform/errno.ts";
+import type { Family } from "./egress.ts";
+import { interfaceNameShape } from "./interface-name.ts";
+
+/**
+ * Switches of the kernel that were found before they were changed, by their path below /proc/sys. Where forwarding of a
+ * family was found on, that alone stands there: whoever has it relies on it, and has changed nothing.
+ */
+export type FoundSwitches = ReadonlyMap<string, string>;
+
+/** A switch cannot be changed. The message says why, and what to do. */
+export class SwitchUnchangeable extends Error {
+  override readonly name = "SwitchUnchangeable";
+}
+
+/** The switch of a family that has this machine send on what is not for itself. */
+export const forwardingSwitch = {
+  ipv4: "net/ipv4/ip_forward",
+  ipv6: "net/ipv6/conf/all/forwarding",
+} as const satisfies Record<Family, string>;
+
+/**
+ * What has to be known of a family's switches before it is forwarded. All of them are those of the network that this
+ * process is in. Empty where the machine does not know the family.
+ *
+ * Forwarding is for the whole machine, and changes more than that it is on: a router heeds no redirects by IPv4, so that
+ * the kernel turns those off and, without being asked, on again; and a router heeds no advertisements of routers, so
+ * that a host that has its IPv6 route from one would lose it within the hour, or at once. Such interfaces are told to
+ * heed them all the same (`accept_ra` 2).
+ */
+export function lookAtSwitches(family: Family): FoundSwitches {
+  const main = forwardingSwitch[family];
+  const value = read(main);
+  if (value === undefined) return new Map();
+  if (value !== "0") return new Map([[main, value]]);
+  const paths =
+    family === "ipv4"
+      ? ["net/ipv4/conf/all/accept_redirects"]
+      : interfaces("net/ipv6/conf").map((name) => `net/ipv6/conf/${name}/accept_ra`);
+  const others = paths.map((path) => [path, read(path)] as const);
+  return new Map([
+    [main, value],
+    // Another value than 1 is somebody's choice, or heeded by a router as well.
+    ...others.flatMap(([path, found]) =>
+      found === undefined || (path.endsWith("/accept_ra") && found !== "1") ? [] : [[path, found] as const],
+    ),
+  ]);
+}
+
+/** Has a family forwarded, whose switches were found so. Throws {@link SwitchUnchangeable}. */
+export function turnOn(family: Family, found: FoundSwitches): void {
+  // Before forwarding is on: the routes go as it comes.
+  for (const [path] of switchesOf(family, found).reverse()) if (read(path) !== valueFor(path)) write(path, family);
+}
+
+/** Puts back how the switches of a family were found, but for those that somebody has changed since. */
+export function putBack(family: Family, found: FoundSwitches): void {
+  // Forwarding comes first: the kernel changes others along with it, which is seen before and mended after.
+  const ours = switchesOf(family, found).filter(([path]) => read(path) === valueFor(path));
+  for (const [path, value] of ours) write(path, family, value);
+}
+
+/** Switches as a line each. */
+export function switchesAsLines(found: FoundSwitches): string[] {
+  return Array.from(found, ([path, value]) => `found ${path}=${value}`);
+}
+
+/** Reads {@link switchesAsLines}; other lines are passed over. */
+export function readSwitches(lines: readonly string[]): FoundSwitches {
+  return new Map(
+    lines.flatMap((line) => {
+      const [, path, value] = shape.exec(line) ?? [];
+      return path === undefined || value === undefined ? [] : [[path, value] as const];
+    }),
+  );
+}
+
+/** Those of a family, forwarding first. */
+export function switchesOf(family: Family, found: FoundSwitches): (readonly [path: string, value: string])[] {
+  const main = forwardingSwitch[family];
+  const own = [...found].filter(([path]) => path.startsWith(`net/${family}/`));
+  return own.sort(([left], [right]) => Number(right === main) - Number(left === main));
+}
+
+const root = "/proc/sys";
+// Nothing else is ever written, whatever a line says.
+const shape =
+  /^found (net\/ipv4\/ip_forward|net\/ipv4\/conf\/all\/accept_redirects|net\/ipv6\/conf\/all\/forwarding|net\/ipv6\/conf\/(?!\.)[\w.-]{1,15}\/accept_ra)=(\d)$/;
+
+/** What a switch is while packets are forwarded. */
+function valueFor(path: string): string {
+  if (path.endsWith("/accept_ra")) return "2";
+  return path.endsWith("/accept_redirects") ? "0" : "1";
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(join(root, path), "latin1").trim();
+  } catch {
+    return undefined; // the machine has none, or not any more
+  }
+}
+
+function write(path: string, family: Family, value = valueFor(path)): void {
+  try {
+    writeFileSync(join(root, path), value);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return; // the interface has gone
+    const wanted = `${forwardingSwitch[family].replaceAll("/", ".")}=1`;
+    throw new SwitchUnchangeable(
+      `${path.replaceAll("/", ".")} cannot be set to ${value} (${error instanceof Error ? error.message : error}): run ` +
+        `\`sysctl -w ${wanted}\` on the machine, or give a container \`--sysctl ${wanted}\``,
+      { cause: error },
+    );
+  }
+}
+
+function interfaces(directory: string): string[] {
+  try {
+    const names = readdirSync(join(root, directory));
+    return names.filter((name) => interfaceNameShape.test(name) && !["all", "default", "lo"].includes(name));
+  } catch {
+    return [];
+  }
+}
