@@ -1,4 +1,5 @@
 import { create, type DescField, type DescMessage, type Message, type Registry } from "@bufbuild/protobuf";
+import { createMessageMaker } from "../../message-maker.ts";
 import { nextTurn } from "../../next-turn.ts";
 import { BadContract } from "../bad-contract.ts";
 import {
@@ -58,7 +59,8 @@ export function createReaders(registry: Registry): Readers {
   };
   const message = (desc: DescMessage): MessageReader => {
     const members = membersOf(desc);
-    return (cursor, into = create(desc)) => {
+    const make = createMessageMaker(desc) ?? (() => create(desc));
+    return (cursor, into = make()) => {
       readMembers(cursor, members, into);
       return into;
     };

@@ -1,4 +1,5 @@
-import { create, type DescField, type DescMessage, type Message, ScalarType } from "@bufbuild/protobuf";
+import { type DescField, type DescMessage, type Message, ScalarType } from "@bufbuild/protobuf";
+import { createMessageMaker } from "../../message-maker.ts";
 
 /**
  * Reads a message from part of a buffer. Undefined when it holds anything that is unusual, unknown or malformed: then
@@ -64,7 +65,7 @@ function compile(desc: DescMessage, known: Map<DescMessage, MessageReader>): Mes
   const before = known.get(desc);
   if (before !== undefined) return before;
   let fields: readonly (FieldReader | undefined)[] = [];
-  const make = createMaker(desc);
+  const make = createMessageMaker(desc);
   const read: MessageReader = (cursor, end) => {
     cursor.depth += 1;
     if (make === undefined || cursor.depth > depthMax) return undefined;
@@ -113,22 +114,6 @@ function readField(
   else if (field.isMessage && message[field.name] !== undefined) return false;
   else message[field.name] = value;
   return true;
-}
-
-/** Makes empty messages by copying one. Undefined for messages whose defaults are in a prototype: those of proto2. */
-function createMaker(desc: DescMessage): (() => Fields) | undefined {
-  const empty = create(desc) as Fields; // by local name
-  if (Object.getPrototypeOf(empty) !== Object.prototype) return undefined;
-  const lists = desc.fields.filter(({ fieldKind }) => fieldKind === "list").map(({ localName }) => localName);
-  const maps = desc.fields.filter(({ fieldKind }) => fieldKind === "map").map(({ localName }) => localName);
-  const oneofs = desc.oneofs.map(({ localName }) => localName);
-  return () => {
-    const message: Fields = { ...empty };
-    for (const name of lists) message[name] = [];
-    for (const name of maps) message[name] = {};
-    for (const name of oneofs) message[name] = { case: undefined };
-    return message;
-  };
 }
 
 interface CompiledValue {
@@ -197,7 +182,7 @@ function createMessageReader(desc: DescMessage, known: Map<DescMessage, MessageR
 }
 
 function emptyOf(desc: DescMessage): Fields | undefined {
-  const empty = createMaker(desc)?.();
+  const empty = createMessageMaker(desc)?.();
   for (const value of Object.values(empty ?? {})) Object.freeze(value);
   return empty && Object.freeze(empty);
 }
