@@ -42,6 +42,29 @@ export function describeBulk(storage: StorageUnderTest): void {
       expect(await stored()).toEqual(expected);
     });
 
+    test.each([
+      ["all rows", () => 7],
+      ["all rows but one", (id: number) => (id === 70 ? 8 : 7)],
+    ])("write what %s have in common", async (_, more) => {
+      const use = prepareBulk<Schema>({
+        columns: { tenant: "integer", id: "integer", name: "text", more: "integer" },
+        alike: ["tenant", "more"],
+        text: (rows) => `
+          insert into account (id, tenant, name, used_bytes) select v.id, v.tenant, v.name, v.more from ${rows} where true
+          on conflict (id) do update set used_bytes = account.used_bytes + excluded.used_bytes`,
+      });
+      const values = flat(75, (id) => [true, id, `n${id}`, more(id)]);
+      for (let times = 0; times < 2; times += 1) {
+        expect(await storage.database.transaction((tx) => use.run(values, tx))).toBe(75);
+      }
+      const expected = Array.from({ length: 75 }, (_, id) => ({
+        id,
+        name: `n${id}`,
+        used_bytes: BigInt(2 * more(id)),
+      }));
+      expect(await stored()).toEqual(expected);
+    });
+
     test("find rows by values, and take texts as they are, and null", async () => {
       const { use, missing } = bulk();
       const texts = ['"', "\\", "{a,b}", "NULL", "ä\n\t🙂", "'", ", "];

@@ -46,6 +46,7 @@ export function createLookups(database: Database<CoreSchema>) {
         }
       : {
           columns: claimColumns,
+          alike: ["at"],
           text: (rows) => `
             select ${notableFields} from ${rows} left join subscription as s on s.id = v.id where ${isNotable}`,
         },

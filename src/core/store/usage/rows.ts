@@ -19,6 +19,7 @@ export function createRows() {
       late: "integer",
       coarse: "integer",
     },
+    alike: ["minute", "node_id", "link_uuid", "late", "coarse"],
     text: (rows) => `
       insert into usage_minute (
         minute, node_id, node_protocol_id, account_id, subscription_id, link_uuid, bytes_up, bytes_down, late, coarse

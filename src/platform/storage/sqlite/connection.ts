@@ -4,7 +4,7 @@ import type { StatementResult, StoreConnection } from "../connection.ts";
 import { TransactionAborted, TransactionMisuse } from "../errors.ts";
 import { readInteger } from "../integers.ts";
 import type { Timing } from "../timing.ts";
-import { textsOf } from "./bulk-parts.ts";
+import { bulkWork } from "./bulk-parts.ts";
 import { translateError } from "./errors.ts";
 import type { Executed, SqliteExecutor } from "./executor.ts";
 import { whenFree } from "./when-free.ts";
@@ -86,7 +86,7 @@ export class SqliteConnection implements StoreConnection {
     if (transaction === undefined) {
       throw new TransactionMisuse("bulk statements are executed in a transaction");
     }
-    return this.#inside(transaction, async () => this.#exact(await this.#executor.executeBulk(textsOf(bulk), values)));
+    return this.#inside(transaction, async () => this.#exact(await this.#executor.executeBulk(bulkWork(bulk, values))));
   }
 
   #whenFree<T>(execute: () => Promise<T>): Promise<T> {

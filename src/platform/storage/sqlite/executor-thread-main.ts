@@ -11,7 +11,10 @@ const executor = createExecutor({ database, int64: new Set(int64), now: () => pe
 const reply = (message: ThreadReply) => parentPort?.postMessage(message);
 
 function execute(request: ThreadRequest): Promise<unknown> {
-  if (request[0] === "executeBulk") return executor.executeBulk(request[1], unpack(request[2]));
+  if (request[0] === "executeBulk") {
+    const [, work, values] = request;
+    return executor.executeBulk({ ...work, values: unpack(values) });
+  }
   const [name, ...parameters] = request;
   const called: (...parameters: readonly never[]) => Promise<unknown> = executor[name];
   return called(...(parameters as never[]));

@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import type { RowsText } from "./bulk-parts.ts";
+import type { BulkWork } from "./bulk-parts.ts";
 import type { Executed, SqliteExecutor } from "./executor.ts";
 import { type PackedValues, pack } from "./packed-values.ts";
 
@@ -14,7 +14,7 @@ export interface ThreadOptions {
 
 /** One thing to do: the name of a function of {@link SqliteExecutor}, and its arguments. */
 export type ThreadRequest =
-  | readonly ["executeBulk", texts: readonly RowsText[], values: PackedValues]
+  | readonly ["executeBulk", work: Omit<BulkWork, "values">, values: PackedValues]
   | {
       [Name in UnpackedName]: readonly [name: Name, ...parameters: Parameters<SqliteExecutor[Name]>];
     }[UnpackedName];
@@ -63,10 +63,10 @@ export async function openExecutorThread(options: ThreadOptions): Promise<Sqlite
     exec: async (sql) => void (await ask(["exec", sql])),
     execute: async (sql, parameters) => (await ask(["execute", sql, parameters])) as Executed,
     executeMany: async (sql, rows) => (await ask(["executeMany", sql, rows])) as number,
-    async executeBulk(texts, values) {
+    async executeBulk({ texts, shared, values }) {
       const packed = pack(values.slice(0, values.length));
       const moved = [packed.integers.buffer, packed.kinds.buffer];
-      return (await ask(["executeBulk", texts, packed], moved)) as Executed;
+      return (await ask(["executeBulk", { texts, shared }, packed], moved)) as Executed;
     },
     rollback: async () => void (await ask(["rollback"])),
     async close() {

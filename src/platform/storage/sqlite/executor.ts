@@ -1,6 +1,6 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { setImmediate } from "node:timers/promises";
-import { type BulkValues, bulkParts, type RowsText } from "./bulk-parts.ts";
+import { type BulkWork, bulkParts } from "./bulk-parts.ts";
 
 /** What a statement did and found, as SQLite tells it. */
 export interface Executed {
@@ -19,8 +19,7 @@ export interface SqliteExecutor {
   execute(sql: string, parameters: readonly unknown[]): Promise<Executed>;
   /** Executes a statement once for each row of parameters, and returns how many rows were changed altogether. */
   executeMany(sql: string, rows: readonly (readonly unknown[])[]): Promise<number>;
-  /** Executes a bulk statement, by its texts. */
-  executeBulk(texts: readonly RowsText[], values: BulkValues): Promise<Executed>;
+  executeBulk(work: BulkWork): Promise<Executed>;
   /** Ends the transaction that is open, if one is: some errors, a full disk among them, make SQLite do so by itself. */
   rollback(): Promise<void>;
   close(): Promise<void>;
@@ -57,12 +56,12 @@ export function createExecutor({ database, int64, now }: ExecutorOptions): Sqlit
       }
       return changed;
     },
-    async executeBulk(texts, values) {
+    async executeBulk(work) {
       const rows: Record<string, unknown>[] = [];
       let changed = 0;
       let readsBigInts = false;
       sliceEndsAt = now() + sliceMs;
-      for (const { sql, parameters } of bulkParts(texts, values)) {
+      for (const { sql, parameters } of bulkParts(work)) {
         const result = prepare(sql).execute(parameters);
         for (const row of result.rows) rows.push(row);
         changed += result.changed ?? 0;
