@@ -36,7 +36,11 @@ export async function makeRoutedNetworks(): Promise<RoutedNetworks> {
   const number = ++made;
   const name = (which: string) => `garrison-${process.pid}-${which}${number}`;
   const [peerNet, router, internetNet] = [name("peer"), name("router"), name("internet")];
-  const ip = (network: string, ...args: string[]) => run("ip", ["-n", network, ...args]);
+  const ip = async (network: string, ...commands: string[]) => {
+    const running = run("ip", ["-n", network, "-batch", "-"]);
+    running.child.stdin?.end(commands.join("\n"));
+    await running;
+  };
   const enter = (network: string) => ["nsenter", `--net=/run/netns/${network}`];
   const onRouter = async (...command: string[]) => {
     const [program = "", ...args] = [...enter(router), ...command];
@@ -47,34 +51,38 @@ export async function makeRoutedNetworks(): Promise<RoutedNetworks> {
     for (const host of hosts) await host.kill();
     for (const network of [peerNet, router, internetNet]) await run("ip", ["netns", "del", network]).catch(() => "");
   };
-  const cable = async (network: string, device: string, other: string, otherDevice: string) => {
-    await ip(network, "link", "add", device, "type", "veth", "peer", "name", otherDevice, "netns", other);
-    await ip(network, "link", "set", device, "up");
-    await ip(other, "link", "set", otherDevice, "up");
-  };
-  const give = async (network: string, device: string, ...own: string[]) => {
-    for (const address of own)
-      await ip(network, "address", "add", address, "dev", device, ...(address.includes(":") ? ["nodad"] : []));
-  };
+  const cable = (device: string, other: string, otherDevice: string) =>
+    `link add ${device} type veth peer name ${otherDevice} netns ${other}`;
+  const up = (...devices: string[]) => ["lo", ...devices].map((device) => `link set ${device} up`);
+  const own = (device: string, ...ranges: string[]) =>
+    ranges.map((range) => `address add ${range} dev ${device}${range.includes(":") ? " nodad" : ""}`);
+  const defaultBy = (...gateways: string[]) => gateways.map((gateway) => `route add default via ${gateway}`);
   try {
-    for (const network of [peerNet, router, internetNet]) {
-      await run("ip", ["netns", "add", network]);
-      await ip(network, "link", "set", "lo", "up");
-    }
-    await cable(router, interfaces.tunnel, peerNet, "eth0");
-    await cable(router, interfaces.ipv4, internetNet, "eth4");
-    await cable(router, interfaces.ipv6, internetNet, "eth6");
-    await give(peerNet, "eth0", "10.77.0.2/24", "fd77::2/64");
-    await give(router, interfaces.tunnel, "10.77.0.1/24", "fd77::1/64");
-    await give(router, interfaces.ipv4, "198.51.100.1/24");
-    await give(router, interfaces.ipv6, "fd52::1/64");
-    await give(internetNet, "eth4", "198.51.100.2/24");
-    await give(internetNet, "eth6", "fd52::2/64");
-    await give(internetNet, "lo", "203.0.113.1/32", "fd99::1/128");
-    await ip(peerNet, "route", "add", "default", "via", "10.77.0.1");
-    await ip(peerNet, "route", "add", "default", "via", "fd77::1");
-    await ip(router, "route", "add", "default", "via", "198.51.100.2");
-    await ip(router, "route", "add", "default", "via", "fd52::2");
+    for (const network of [peerNet, router, internetNet]) await run("ip", ["netns", "add", network]);
+    await ip(
+      router,
+      cable(interfaces.tunnel, peerNet, "eth0"),
+      cable(interfaces.ipv4, internetNet, "eth4"),
+      cable(interfaces.ipv6, internetNet, "eth6"),
+      ...up(interfaces.tunnel, interfaces.ipv4, interfaces.ipv6),
+      ...own(interfaces.tunnel, "10.77.0.1/24", "fd77::1/64"),
+      ...own(interfaces.ipv4, "198.51.100.1/24"),
+      ...own(interfaces.ipv6, "fd52::1/64"),
+      ...defaultBy("198.51.100.2", "fd52::2"),
+    );
+    await ip(
+      peerNet,
+      ...up("eth0"),
+      ...own("eth0", "10.77.0.2/24", "fd77::2/64"),
+      ...defaultBy("10.77.0.1", "fd77::1"),
+    );
+    await ip(
+      internetNet,
+      ...up("eth4", "eth6"),
+      ...own("eth4", "198.51.100.2/24"),
+      ...own("eth6", "fd52::2/64"),
+      ...own("lo", "203.0.113.1/32", "fd99::1/128"),
+    );
     const script = new URL("network-host.ts", import.meta.url);
     const [peer, internet] = [startInNetwork(enter(peerNet), script), startInNetwork(enter(internetNet), script)];
     hosts.push(peer, internet);
@@ -89,8 +97,7 @@ export async function makeRoutedNetworks(): Promise<RoutedNetworks> {
       enterRouter: enter(router),
       onRouter,
       async tellWayToPeer() {
-        await ip(internetNet, "route", "add", "10.77.0.0/24", "via", "198.51.100.1");
-        await ip(internetNet, "route", "add", "fd77::/64", "via", "fd52::1");
+        await ip(internetNet, "route add 10.77.0.0/24 via 198.51.100.1", "route add fd77::/64 via fd52::1");
       },
       close,
     };

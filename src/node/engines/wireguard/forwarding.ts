@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../../../platform/errno.ts";
 import type { Family } from "./egress.ts";
@@ -27,10 +27,10 @@ export const forwardingSwitch = {
  *
  * Forwarding is for the whole machine, and changes more than that it is on: a router heeds no redirects by IPv4, so that
  * the kernel turns those off and, without being asked, on again; and a router heeds no advertisements of routers, so
- * that a host that has its IPv6 route from one would lose it within the hour, or at once. Such interfaces are told to
- * heed them all the same (`accept_ra` 2).
+ * that a host that has its IPv6 routes from one would lose them within the hour, or at once. So the egress interface, and
+ * those with routes from one, are told to heed them all the same (`accept_ra` 2).
  */
-export function lookAtSwitches(family: Family): FoundSwitches {
+export function lookAtSwitches(family: Family, egress: string): FoundSwitches {
   const main = forwardingSwitch[family];
   const value = read(main);
   if (value === undefined) return new Map();
@@ -38,7 +38,7 @@ export function lookAtSwitches(family: Family): FoundSwitches {
   const paths =
     family === "ipv4"
       ? ["net/ipv4/conf/all/accept_redirects"]
-      : interfaces("net/ipv6/conf").map((name) => `net/ipv6/conf/${name}/accept_ra`);
+      : [...new Set([egress, ...advertisedInterfaces()])].map((name) => `net/ipv6/conf/${name}/accept_ra`);
   const others = paths.map((path) => [path, read(path)] as const);
   return new Map([
     [main, value],
@@ -117,11 +117,14 @@ function write(path: string, family: Family, value = valueFor(path)): void {
   }
 }
 
-function interfaces(directory: string): string[] {
-  try {
-    const names = readdirSync(join(root, directory));
-    return names.filter((name) => interfaceNameShape.test(name) && !["all", "default", "lo"].includes(name));
-  } catch {
-    return [];
-  }
+/** The interfaces that have routes from a router's advertisements. */
+function advertisedInterfaces(): string[] {
+  const routes = readFileSync("/proc/self/net/ipv6_route", "latin1").trim().split("\n");
+  return routes.flatMap((route) => {
+    const [flags = "", name = ""] = route.split(/\s+/).slice(8);
+    return Number.parseInt(flags, 16) & fromAdvertisement && interfaceNameShape.test(name) ? [name] : [];
+  });
 }
+
+// RTF_ADDRCONF of linux/ipv6_route.h.
+const fromAdvertisement = 0x4_0000;

@@ -178,7 +178,7 @@ class NftRouting implements HostRouting {
     const ways = families.filter((family) => egress[family] !== undefined);
     if (ways.length === 0) return; // what stands may be needed again soon
     const plan = (ruleset: Ruleset) => {
-      this.#found = this.#foundBefore(ways, ruleset);
+      this.#found = this.#foundBefore(egress, ruleset);
       const notes = switchesAsLines(this.#found);
       return changeRouting(ruleset, this.#mark, { from, egress, masqueradeAll, notes });
     };
@@ -198,15 +198,17 @@ class NftRouting implements HostRouting {
   }
 
   /** How switches were before this node, or any other of the machine, has touched them. */
-  #foundBefore(ways: readonly Family[], ruleset: Ruleset): FoundSwitches {
+  #foundBefore(egress: { readonly [family in Family]?: string }, ruleset: Ruleset): FoundSwitches {
     const [own, ...others] = [this.#mark, ...otherMarks(ruleset, this.#mark)].map((mark) =>
       readSwitches(notesIn(ruleset, mark)),
     );
     const noted = [new Map([...this.#found, ...(own ?? [])]), ...others];
     return new Map(
-      ways.flatMap((family) => {
+      families.flatMap((family) => {
+        const way = egress[family];
+        if (way === undefined) return [];
         const before = noted.find((found) => found.get(forwardingSwitch[family]) === "0") ?? new Map();
-        return [...lookAtSwitches(family), ...switchesOf(family, before)];
+        return [...lookAtSwitches(family, way), ...switchesOf(family, before)];
       }),
     );
   }

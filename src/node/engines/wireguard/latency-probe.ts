@@ -2,7 +2,7 @@ import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { create } from "@bufbuild/protobuf";
 import { type Latency, LatencySchema } from "../../../../gen/service/node_pb.ts";
-import { families, findDefaultRoute, sendingAddresses } from "./egress.ts";
+import { type Family, families, findDefaultRoute, sendingAddresses } from "./egress.ts";
 import type { SystemTools } from "./system-tool.ts";
 
 /** Options of {@link createLatencyProbe}. */
@@ -55,10 +55,13 @@ async function probe(target: ProbeTarget, { egressInterface, tools, now }: Laten
   const addresses = await sendingAddresses(name, tools);
   const tried = Math.floor(now() / 1_000);
   const since = performance.now();
-  const alive = await Promise.any(families.map((family) => ask(target, family, addresses[family]))).then(
+  const decided = new AbortController();
+  const signal = AbortSignal.any([target.signal, decided.signal, AbortSignal.timeout(target.timeoutMs)]);
+  const alive = await Promise.any(families.map((family) => ask(target.url, family, addresses[family], signal))).then(
     () => true,
     () => false,
   );
+  decided.abort();
   const delay = BigInt(Math.round(performance.now() - since));
   return [
     create(LatencySchema, {
@@ -78,7 +81,7 @@ async function probe(target: ProbeTarget, { egressInterface, tools, now }: Laten
  * then answers can come by that interface only, and so do packets leave by it wherever routes go by source addresses, as
  * they must on a machine with several ways out. Where the default route is that of the interface there is no other way.
  */
-function ask({ url, timeoutMs, signal }: ProbeTarget, family: "ipv4" | "ipv6", localAddress?: string): Promise<void> {
+function ask(url: string, family: Family, localAddress: string | undefined, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   if (localAddress === undefined) {
     reject(new Error(`no address of ${family}`));
@@ -89,7 +92,7 @@ function ask({ url, timeoutMs, signal }: ProbeTarget, family: "ipv4" | "ipv6", l
     agent: false,
     family: family === "ipv4" ? 4 : 6,
     localAddress,
-    signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+    signal,
   });
   request.on("response", () => {
     resolve();
