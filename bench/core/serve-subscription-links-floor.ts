@@ -75,6 +75,7 @@ function viewOf(found: Row, links: Row[], protocols: Row[]): SubscriptionView {
       secret: `${link.secret}`,
       enabled: link.enabled === 1,
     })),
+    tunnelNumbers: new Map(),
     protocols: protocols.map((row) => ({
       id: Number(row.id),
       protocol: `${row.protocol}`,

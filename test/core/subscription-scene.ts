@@ -92,4 +92,5 @@ const inbounds: readonly [VpnProtocol, object][] = [
   [VpnProtocol.VMESS, { streamSettings: { network: "ws", wsSettings: { path: "/ws" } } }],
   [VpnProtocol.SHADOWSOCKS, { settings: { method: "chacha20-ietf-poly1305" } }],
   [VpnProtocol.MTPROTO, {}],
+  [VpnProtocol.WIREGUARD, { preSharedKey: true }],
 ];

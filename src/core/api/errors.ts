@@ -19,6 +19,7 @@ import { NodeKeyRevoked, NodeKeyUnknown } from "../domain/node-keys.ts";
 import { nodeLimits } from "../domain/node-terms.ts";
 import { OperatorUnknown } from "../domain/operator-keys.ts";
 import { SubscriptionLinkUnknown } from "../domain/subscription-links/subscription-documents.ts";
+import { WireGuardConfigUnknown } from "../domain/subscription-links/wireguard-choice.ts";
 import {
   BatchMismatch,
   BatchNameInvalid,
@@ -72,6 +73,7 @@ const answers: readonly Answer[] = [
   { situation: ConfigMissing, code: Code.NotFound },
   { situation: WatchSuperseded, code: Code.Aborted },
   { situation: SubscriptionLinkUnknown, code: Code.NotFound },
+  { situation: WireGuardConfigUnknown, code: Code.NotFound },
   { situation: OperatorUnknown, code: Code.Unauthenticated, machineCode: "AUTH_INVALID" },
   { situation: ScopeMissing, code: Code.PermissionDenied },
   { situation: Unknown, code: Code.NotFound },

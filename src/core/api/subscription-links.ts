@@ -34,7 +34,7 @@ export function createSubscriptionLinkService({ documents, now }: SubscriptionLi
   return serveService(
     SubscriptionLinkService,
     {
-      async getSubscriptionDocument({ token, format }, context) {
+      async getSubscriptionDocument({ token, format, nodeProtocolId }, context) {
         const { requestHeader, values } = context;
         setHeaders(context, privacyHeaders);
         const asked = formatOf(format);
@@ -42,7 +42,8 @@ export function createSubscriptionLinkService({ documents, now }: SubscriptionLi
           userAgent: requestHeader.get("user-agent") ?? "",
           accept: requestHeader.get("accept") ?? "",
         };
-        const answer = await documents.get(token, asked, caller).catch((cause: unknown) => {
+        const only = nodeProtocolId === undefined ? undefined : Number(nodeProtocolId);
+        const answer = await documents.get(token, asked, caller, only).catch((cause: unknown) => {
           const waitMs = cause instanceof SubscriptionLinkUnknown ? limiter.fail(values.get(kPeer).address) : 0;
           throw waitMs === 0 ? cause : tooManyFailures("too many links from this address lead to nothing", waitMs);
         });
@@ -62,6 +63,7 @@ const formats: ReadonlyMap<AnswerFormat, SubscriptionFormat> = new Map([
   ["sing-box", SubscriptionFormat.SING_BOX],
   ["xray", SubscriptionFormat.XRAY],
   ["page", SubscriptionFormat.PAGE],
+  ["wireguard", SubscriptionFormat.WIREGUARD],
 ]);
 
 function formatOf(asked: SubscriptionFormat): AnswerFormat | undefined {

@@ -5,6 +5,7 @@ import { createMemory } from "../domain/memory.ts";
 import type { FoundSubscription, SubscriptionLinkStore } from "../domain/subscription-links/subscription-documents.ts";
 import type { ViewedLink, ViewedProtocol } from "../domain/subscription-links/subscription-view.ts";
 import type { CoreSchema } from "./schema.ts";
+import { createTunnelAddresses } from "./tunnel-addresses.ts";
 
 /** What subscription links show, as it is in the database. */
 export interface ReadSubscriptionLinks extends SubscriptionLinkStore {
@@ -18,10 +19,14 @@ export interface ReadSubscriptionLinks extends SubscriptionLinkStore {
  *
  * @param now milliseconds that only grow
  */
-export function createSubscriptionLinkStore(
-  { prepare, engine }: Database<CoreSchema>,
-  now: () => number,
-): ReadSubscriptionLinks {
+export function createSubscriptionLinkStore(database: Database<CoreSchema>, now: () => number): ReadSubscriptionLinks {
+  const { prepare, engine } = database;
+  const addresses = createTunnelAddresses(database);
+  const numbers = prepare<{ id: number }, { node_protocol_id: number; number: number }>((db, { id }) =>
+    db.selectFrom("tunnel_address").select(["node_protocol_id", "number"]).where("subscription_id", "=", id),
+  );
+  // Who asks again and again for what is not to be had shall not make us look each time.
+  const exhaustedUntil = new Map<number, number>();
   const find = prepare<{ hash: Uint8Array }, SubscriptionRow>((db, { hash }) =>
     db
       .selectFrom("subscription")
@@ -40,6 +45,7 @@ export function createSubscriptionLinkStore(
         "account.name as user_name",
         "account.enabled as user_enabled",
         linksAsJson(engine).as("links"),
+        numbersAsJson(engine).as("tunnel_numbers"),
       ])
       .where("subscription.token_hash", "=", hash),
   );
@@ -62,11 +68,23 @@ export function createSubscriptionLinkStore(
       const row = await find.first({ hash: tokenHash });
       return row && foundOf(row, now);
     },
+    async giveAddresses(id, nodeProtocolIds) {
+      for (const nodeProtocolId of nodeProtocolIds) {
+        if ((exhaustedUntil.get(nodeProtocolId) ?? 0) > now()) continue;
+        exhaustedUntil.delete(nodeProtocolId);
+        const left = await addresses.give(nodeProtocolId);
+        if (left > 0) exhaustedUntil.set(nodeProtocolId, now() + exhaustedMs);
+      }
+      return new Map((await numbers.all({ id })).map((row) => [row.node_protocol_id, row.number]));
+    },
     async protocolsOf({ id, allProtocols: all }) {
       return all ? ((await everything.get("")) ?? []) : (await chosenProtocols.all({ id })).map(protocolOf);
     },
   };
 }
+
+/** How long nobody looks whether there are addresses again. */
+const exhaustedMs = 10_000;
 
 function protocolQuery(db: Database<CoreSchema>["db"]) {
   return db
@@ -105,6 +123,7 @@ interface SubscriptionRow {
   user_name: string;
   user_enabled: number;
   links: string;
+  tunnel_numbers: string;
 }
 
 function foundOf(row: SubscriptionRow, now: number): FoundSubscription {
@@ -120,6 +139,7 @@ function foundOf(row: SubscriptionRow, now: number): FoundSubscription {
     bytesDown: row.bytes_down,
     ...terms,
     links: linksOf(row.links),
+    tunnelNumbers: new Map(JSON.parse(row.tunnel_numbers) as [number, number][]),
   };
 }
 
@@ -127,9 +147,18 @@ const states = { "": "active", expired: "expired", quota: "over_quota" } as cons
 
 /** The links of a subscription, in the row of it: a statement more would cost as much as all of this one. */
 function linksAsJson(engine: Database<CoreSchema>["engine"]) {
+  return rowsAsJson(engine, "link", ["protocol", "uuid", "secret", "enabled"]);
+}
+
+/** The numbers of its addresses. */
+function numbersAsJson(engine: Database<CoreSchema>["engine"]) {
+  return rowsAsJson(engine, "tunnel_address", ["node_protocol_id", "number"]);
+}
+
+function rowsAsJson(engine: Database<CoreSchema>["engine"], table: string, columns: readonly string[]) {
   const [all, one] = engine === "sqlite" ? ["json_group_array", "json_array"] : ["json_agg", "json_build_array"];
-  const link = sql`${sql.raw(one)}(link.protocol, link.uuid, link.secret, link.enabled)`;
-  return sql<string>`(select coalesce(${sql.raw(all)}(${link}), '[]') from link where subscription_id = subscription.id)`;
+  const row = sql`${sql.raw(one)}(${sql.join(columns.map((column) => sql.ref(`${table}.${column}`)))})`;
+  return sql<string>`(select coalesce(${sql.raw(all)}(${row}), '[]') from ${sql.table(table)} where subscription_id = subscription.id)`;
 }
 
 /** Reads {@link linksAsJson}. */

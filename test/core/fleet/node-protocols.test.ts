@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { Code } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { NodeOutboundService } from "../../../gen/garrison/core/v1/node_outbounds_pb.ts";
@@ -7,6 +6,7 @@ import { NodeService } from "../../../gen/garrison/core/v1/nodes_pb.ts";
 import { SubscriptionService } from "../../../gen/garrison/core/v1/subscriptions_pb.ts";
 import { UserService } from "../../../gen/garrison/core/v1/users_pb.ts";
 import { VpnProtocol } from "../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
+import { publicKeyOf } from "../../../src/core/domain/wireguard/wireguard-keys.ts";
 import { refused } from "./expectations.ts";
 import { describeFleet, given } from "./scene.ts";
 
@@ -197,7 +197,7 @@ describeFleet((scene) => {
     expect(made).toMatchObject({ tag: "wg0", port: 51_820, addressesTotal: 65_533, addressesGiven: 0 });
     expect(JSON.parse(made.settings)).toMatchObject({ privateKey: "<secret>", preSharedKey: "<secret>" });
     const { privateKey } = JSON.parse((await rowOf(made.id)).settings);
-    const publicKey = execFileSync("wg", ["pubkey"], { input: privateKey }).toString().trim();
+    const publicKey = publicKeyOf(privateKey);
     expect(made.wireguardPublicKey).toBe(publicKey);
     expect(await refused(create({ port: 1 }), Code.AlreadyExists, 409, "WIREGUARD_TAKEN")).toContain("wg0");
     const update = (more: object) => scene.call(protocols.updateNodeProtocol, { id: made.id, ...more });

@@ -61,6 +61,7 @@ export async function startServedNode(): Promise<ServedNode> {
     expiresAt: null,
     links,
     protocols: rows.map((row) => ({ ...row, node })),
+    tunnelNumbers: new Map(),
   };
   const outbound = {
     protocol: "freedom",

@@ -21,6 +21,7 @@ test.each<[string, object]>([
     quotaBytes: null,
     expiresAt: null,
     links: [{ protocol: "mtproto", uuid: "u", secret: "00112233445566778899aabbccddeeff", enabled: true }],
+    tunnelNumbers: new Map(),
     protocols: [
       {
         id: 1,

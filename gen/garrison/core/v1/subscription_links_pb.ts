@@ -11,7 +11,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file garrison/core/v1/subscription_links.proto.
  */
 export const file_garrison_core_v1_subscription_links: GenFile = /*@__PURE__*/
-  fileDesc("CilnYXJyaXNvbi9jb3JlL3YxL3N1YnNjcmlwdGlvbl9saW5rcy5wcm90bxIQZ2Fycmlzb24uY29yZS52MSJlCh5HZXRTdWJzY3JpcHRpb25Eb2N1bWVudFJlcXVlc3QSDQoFdG9rZW4YASABKAkSNAoGZm9ybWF0GAIgASgOMiQuZ2Fycmlzb24uY29yZS52MS5TdWJzY3JpcHRpb25Gb3JtYXQifwofR2V0U3Vic2NyaXB0aW9uRG9jdW1lbnRSZXNwb25zZRIUCgxjb250ZW50X3R5cGUYASABKAkSEAoIZG9jdW1lbnQYAiABKAkSNAoGZm9ybWF0GAMgASgOMiQuZ2Fycmlzb24uY29yZS52MS5TdWJzY3JpcHRpb25Gb3JtYXQq5gIKElN1YnNjcmlwdGlvbkZvcm1hdBIvCh9TVUJTQ1JJUFRJT05fRk9STUFUX1VOU1BFQ0lGSUVEEAAaCtraGAYKBGF1dG8SKgoZU1VCU0NSSVBUSU9OX0ZPUk1BVF9MSU5LUxABGgva2hgHCgVsaW5rcxIyChlTVUJTQ1JJUFRJT05fRk9STUFUX0NMQVNIEAIaE9raGA8KBWNsYXNoEgZtaWhvbW8SOQocU1VCU0NSSVBUSU9OX0ZPUk1BVF9TSU5HX0JPWBADGhfa2hgTCghzaW5nLWJveBIHc2luZ2JveBIoChhTVUJTQ1JJUFRJT05fRk9STUFUX1hSQVkQBBoK2toYBgoEeHJheRIuChhTVUJTQ1JJUFRJT05fRk9STUFUX1BBR0UQBRoQ2toYDAoEcGFnZRIEaHRtbBIqChlTVUJTQ1JJUFRJT05fRk9STUFUX1BMQUlOEAYaC9raGAcKBXBsYWluMtIBChdTdWJzY3JpcHRpb25MaW5rU2VydmljZRKuAQoXR2V0U3Vic2NyaXB0aW9uRG9jdW1lbnQSMC5nYXJyaXNvbi5jb3JlLnYxLkdldFN1YnNjcmlwdGlvbkRvY3VtZW50UmVxdWVzdBoxLmdhcnJpc29uLmNvcmUudjEuR2V0U3Vic2NyaXB0aW9uRG9jdW1lbnRSZXNwb25zZSIuytoYKggBEgwvc3ViL3t0b2tlbn1SGAoIZG9jdW1lbnQaDGNvbnRlbnRfdHlwZRoGwtoYAggCYgZwcm90bzM", [file_garrison_rest_v1_rest]);
+  fileDesc("CilnYXJyaXNvbi9jb3JlL3YxL3N1YnNjcmlwdGlvbl9saW5rcy5wcm90bxIQZ2Fycmlzb24uY29yZS52MSKZAQoeR2V0U3Vic2NyaXB0aW9uRG9jdW1lbnRSZXF1ZXN0Eg0KBXRva2VuGAEgASgJEjQKBmZvcm1hdBgCIAEoDjIkLmdhcnJpc29uLmNvcmUudjEuU3Vic2NyaXB0aW9uRm9ybWF0Eh0KEG5vZGVfcHJvdG9jb2xfaWQYAyABKANIAIgBAUITChFfbm9kZV9wcm90b2NvbF9pZCJ/Ch9HZXRTdWJzY3JpcHRpb25Eb2N1bWVudFJlc3BvbnNlEhQKDGNvbnRlbnRfdHlwZRgBIAEoCRIQCghkb2N1bWVudBgCIAEoCRI0CgZmb3JtYXQYAyABKA4yJC5nYXJyaXNvbi5jb3JlLnYxLlN1YnNjcmlwdGlvbkZvcm1hdCqeAwoSU3Vic2NyaXB0aW9uRm9ybWF0Ei8KH1NVQlNDUklQVElPTl9GT1JNQVRfVU5TUEVDSUZJRUQQABoK2toYBgoEYXV0bxIqChlTVUJTQ1JJUFRJT05fRk9STUFUX0xJTktTEAEaC9raGAcKBWxpbmtzEjIKGVNVQlNDUklQVElPTl9GT1JNQVRfQ0xBU0gQAhoT2toYDwoFY2xhc2gSBm1paG9tbxI5ChxTVUJTQ1JJUFRJT05fRk9STUFUX1NJTkdfQk9YEAMaF9raGBMKCHNpbmctYm94EgdzaW5nYm94EigKGFNVQlNDUklQVElPTl9GT1JNQVRfWFJBWRAEGgra2hgGCgR4cmF5Ei4KGFNVQlNDUklQVElPTl9GT1JNQVRfUEFHRRAFGhDa2hgMCgRwYWdlEgRodG1sEioKGVNVQlNDUklQVElPTl9GT1JNQVRfUExBSU4QBhoL2toYBwoFcGxhaW4SNgodU1VCU0NSSVBUSU9OX0ZPUk1BVF9XSVJFR1VBUkQQBxoT2toYDwoJd2lyZWd1YXJkEgJ3ZzLSAQoXU3Vic2NyaXB0aW9uTGlua1NlcnZpY2USrgEKF0dldFN1YnNjcmlwdGlvbkRvY3VtZW50EjAuZ2Fycmlzb24uY29yZS52MS5HZXRTdWJzY3JpcHRpb25Eb2N1bWVudFJlcXVlc3QaMS5nYXJyaXNvbi5jb3JlLnYxLkdldFN1YnNjcmlwdGlvbkRvY3VtZW50UmVzcG9uc2UiLsraGCoIARIML3N1Yi97dG9rZW59UhgKCGRvY3VtZW50Ggxjb250ZW50X3R5cGUaBsLaGAIIAmIGcHJvdG8z", [file_garrison_rest_v1_rest]);
 
 /**
  * Which subscription, and how.
@@ -32,6 +32,13 @@ export type GetSubscriptionDocumentRequest = Message<"garrison.core.v1.GetSubscr
    * @generated from field: garrison.core.v1.SubscriptionFormat format = 2;
    */
   format: SubscriptionFormat;
+
+  /**
+   * Only this node protocol of it. Absent: all that it has.
+   *
+   * @generated from field: optional int64 node_protocol_id = 3;
+   */
+  nodeProtocolId?: bigint | undefined;
 };
 
 /**
@@ -48,7 +55,8 @@ export const GetSubscriptionDocumentRequestSchema: GenMessage<GetSubscriptionDoc
  */
 export type GetSubscriptionDocumentResponse = Message<"garrison.core.v1.GetSubscriptionDocumentResponse"> & {
   /**
-   * What it is: `text/plain`, `application/yaml`, `application/json` or `text/html`, with its character set.
+   * What it is: `text/plain`, `application/yaml`, `application/json`, `application/x-wireguard-profile` or `text/html`,
+   * with its character set.
    *
    * @generated from field: string content_type = 1;
    */
@@ -131,6 +139,14 @@ export const SubscriptionFormat = {
    * @generated from enum value: SUBSCRIPTION_FORMAT_PLAIN = 6;
    */
   PLAIN: 6,
+
+  /**
+   * The file of one WireGuard config, for WireGuard's own apps. A subscription has one for each WireGuard protocol: where
+   * it has several, `nodeProtocolId` says which. On the page, each has its QR code and a button for its file.
+   *
+   * @generated from enum value: SUBSCRIPTION_FORMAT_WIREGUARD = 7;
+   */
+  WIREGUARD: 7,
 } as const;
 
 /**
@@ -158,7 +174,9 @@ export const SubscriptionLinkService: GenService<{
    * of its protocols on each node. The link of a subscription that has used up its quota goes on; one that is unknown,
    * replaced, disabled or expired is answered SUBSCRIPTION_LINK_UNKNOWN (NotFound; REST 404), without saying which. Who
    * asks for too many such, by address, is answered RATE_LIMITED (ResourceExhausted; REST 429), with `Retry-After`; a
-   * link that is good passes.
+   * link that is good passes. The format `wireguard` is answered FIELD_INVALID (InvalidArgument; REST 400), with those that
+   * there are, where the subscription has several such configs and none was named, and WIREGUARD_CONFIG_UNKNOWN
+   * (NotFound; REST 404) where it has none, or not the one that was named.
    *
    * The answer has the headers that apps know: `subscription-userinfo` (`upload`, `download` and `total` in bytes of the
    * period, `expire` in seconds since 1970; 0: no bound), `profile-update-interval` in hours, `profile-title`, and

@@ -13,15 +13,15 @@ export const privacyHeaders: DocumentHeaders = {
   "x-robots-tag": "noindex, nofollow",
 };
 
-/** What apps read beside the document of a subscription; and what keeps a page to itself. */
-export function documentHeaders(view: Facts, format: AnswerFormat): DocumentHeaders {
+/** What apps read beside the document of a subscription, which may be saved as a file; and what keeps a page to itself. */
+export function documentHeaders(view: Facts, format: AnswerFormat, fileName = view.title): DocumentHeaders {
   const headers: Record<string, string> = {
     "subscription-userinfo": userInfoOf(view),
     "profile-update-interval": `${updateHours}`,
     "profile-title": titleOf(view.title),
   };
   if (format === "page") headers["content-security-policy"] = pagePolicy;
-  else headers["content-disposition"] = dispositionOf(view.title);
+  else headers["content-disposition"] = dispositionOf(fileName);
   return headers;
 }
 
@@ -44,8 +44,8 @@ function titleOf(title: string): string {
 }
 
 /** The name of the file that it may be saved to (RFC 6266), which many apps show as the name of the profile. */
-function dispositionOf(title: string): string {
-  const name = title.replace(/[\p{Cc}\p{Cf}/\\:*?"<>|]/gu, "_").toWellFormed();
+function dispositionOf(fileName: string): string {
+  const name = fileName.replace(/[\p{Cc}\p{Cf}/\\:*?"<>|]/gu, "_").toWellFormed();
   const plain = name.replace(/[^ -~]/g, "_");
   if (plain === name) return `attachment; filename="${plain}"`;
   const encoded = encodeURIComponent(name).replace(

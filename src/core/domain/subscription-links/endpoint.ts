@@ -48,6 +48,24 @@ export type Access =
       readonly protocol: "mtproto";
       /** In hex, as Telegram takes it: after `ee` with the domain behind it, after `dd`, or bare. */
       readonly secret: string;
+    }
+  | {
+      readonly protocol: "wireguard";
+      /** Keys are 32 bytes in base64. */
+      readonly privateKey: string;
+      /** The user's own in the tunnel, each as a range of one, such as `10.66.0.2/32`: at most one of a family. */
+      readonly addresses: readonly string[];
+      /** The server's public key. */
+      readonly serverKey: string;
+      /** Empty: none. */
+      readonly preSharedKey: string;
+      /** IP addresses. */
+      readonly dns: readonly string[];
+      readonly mtu: number | undefined;
+      /** The ranges that are reached through the tunnel. */
+      readonly allowedIps: readonly string[];
+      /** 0: none are sent. */
+      readonly keepaliveSeconds: number;
     };
 
 /** How the bytes of a protocol travel. Texts may be empty: not told. */

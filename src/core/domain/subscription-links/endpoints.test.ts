@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createSelfSignedCertificate } from "../../../platform/identity/certificate.ts";
+import { publicKeyOf } from "../wireguard/wireguard-keys.ts";
 import { createEndpointReader } from "./endpoints.ts";
 import { formats } from "./formats/formats.ts";
 import type { SubscriptionView, ViewedLink, ViewedProtocol } from "./subscription-view.ts";
@@ -43,6 +44,7 @@ const view = (protocols: ViewedProtocol[], links = [link("vless")], createdAt = 
   expiresAt: null,
   links,
   protocols,
+  tunnelNumbers: new Map(),
 });
 const endpointsOf = (...given: Parameters<typeof view>) => createEndpointReader().endpointsOf(view(...given));
 const only = (...given: Parameters<typeof view>) => {
@@ -69,9 +71,9 @@ test("what is disabled is left out, and what has no link", () => {
       on({ disabled: true }, protocol(3)),
       protocol(4, { protocol: "trojan" }),
       protocol(5, { protocol: "vmess" }),
-      protocol(6, { protocol: "wireguard" }),
+      protocol(6, { protocol: "mtproto" }),
     ],
-    [link("vless"), link("trojan", { enabled: false }), link("wireguard")],
+    [link("vless"), link("trojan", { enabled: false })],
   );
   expect(endpoints.map(({ nodeProtocolId }) => nodeProtocolId)).toEqual([1]);
 });
@@ -108,6 +110,57 @@ test.each(["", "[]", "{", '{"streamSettings":{"network":"pigeon"}}', '{"streamSe
     expect(endpointsOf([odd, protocol(2)]).map(({ nodeProtocolId }) => nodeProtocolId)).toEqual(known);
   },
 );
+
+describe("WireGuard", () => {
+  const [privateKey, own] = [1, 2].map((byte) => Buffer.alloc(32, byte).toString("base64")) as [string, string];
+  const settings = {
+    privateKey,
+    preSharedKey: own,
+    addressPools: ["10.66.0.0/16", "fd66::/64"],
+    dns: ["1.1.1.1"],
+    mtu: 1_380,
+    allowedIps: ["0.0.0.0/0", "::/0"],
+    persistentKeepalive: 25,
+  };
+  const of = (more: object, numbers = new Map([[6, 2]]), secret = own) => {
+    const tunnel = protocol(6, { protocol: "wireguard", port: 51_820 }, { ...settings, ...more });
+    const links = [link("wireguard", { secret })];
+    return createEndpointReader().endpointsOf({ ...view([tunnel], links), tunnelNumbers: numbers });
+  };
+
+  test("is told with the user's own key and addresses, and the public key of the server", () => {
+    const [endpoint, ...others] = of({});
+    expect(others).toEqual([]);
+    expect(endpoint).toMatchObject({ host: "fra.example.org", port: 51_820 });
+    expect(endpoint?.access).toEqual({
+      protocol: "wireguard",
+      privateKey: own,
+      addresses: ["10.66.0.2/32", "fd66::2/128"],
+      serverKey: publicKeyOf(privateKey),
+      preSharedKey: own,
+      dns: ["1.1.1.1"],
+      mtu: 1_380,
+      allowedIps: ["0.0.0.0/0", "::/0"],
+      keepaliveSeconds: 25,
+    });
+    expect(JSON.stringify(endpoint)).not.toContain(privateKey);
+  });
+
+  test("is left out for who has no address, and where a key or a range is none", () => {
+    expect(of({}, new Map())).toEqual([]);
+    expect(of({}, new Map([[7, 2]]))).toEqual([]);
+    expect(of({}, undefined, "no key")).toEqual([]);
+    expect(of({ privateKey: "no key" })).toEqual([]);
+    expect(of({ addressPools: ["10.66.0.0"] })).toEqual([]);
+  });
+
+  test("has no resolver and no range that is none, whatever is stored", () => {
+    const lines = "1.1.1.1\nPostUp = reboot";
+    const [endpoint] = of({ dns: [lines, "1.0.0.1"], allowedIps: ["::/0", lines], preSharedKey: lines, mtu: lines });
+    const told = { dns: ["1.0.0.1"], allowedIps: ["::/0"], preSharedKey: "", mtu: undefined };
+    expect(endpoint?.access).toMatchObject(told);
+  });
+});
 
 describe("links say otherwise:", () => {
   const of = (linkSettings: object, settings: object, kind = "vless") =>

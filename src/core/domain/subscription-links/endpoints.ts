@@ -37,7 +37,7 @@ export function createEndpointReader({ capacity = 10_000 }: EndpointReaderOption
   }
 
   return {
-    endpointsOf({ links, protocols, createdAt }) {
+    endpointsOf({ links, protocols, createdAt, tunnelNumbers }) {
       const nameOf = createEndpointNames();
       const usable = new Map(links.filter(({ enabled }) => enabled).map((link) => [link.protocol, link]));
       return protocols
@@ -49,13 +49,15 @@ export function createEndpointReader({ capacity = 10_000 }: EndpointReaderOption
           if (link === undefined || inbound === undefined) return [];
           const { accessOf, ...rest } = inbound;
           const { id, node, remark, tag } = protocol;
+          const access = accessOf(link, tunnelNumbers.get(id));
+          if (access === undefined) return [];
           return {
             ...rest,
             nodeId: node.id,
             nodeProtocolId: id,
             name: nameOf(remark || `${node.name} ${tag}`),
             draining: node.drainingSince !== null,
-            access: accessOf(link),
+            access,
           };
         });
     },

@@ -1,7 +1,7 @@
 import type { FormatName } from "./formats/formats.ts";
 
-/** What a link can be answered with: a document for an app, or a page. */
-export type AnswerFormat = FormatName | "page";
+/** What a link can be answered with: a document for an app, a page, or the config of one endpoint of WireGuard. */
+export type AnswerFormat = FormatName | "page" | "wireguard";
 
 /** What a caller says of itself, as HTTP headers. */
 export interface CallerHeaders {

@@ -18,6 +18,8 @@ export interface SubscriptionView {
   readonly links: readonly ViewedLink[];
   /** The node protocols that it has access to, in any order, those among them that are disabled too. */
   readonly protocols: readonly ViewedProtocol[];
+  /** The numbers of its addresses, by node protocol of WireGuard. */
+  readonly tunnelNumbers: ReadonlyMap<number, number>;
 }
 
 /** The credential for one kind of protocol. */

@@ -82,10 +82,15 @@ export function rangeText({ bytes, prefix }: AddressRange): string {
   return `${ipaddr.fromByteArray([...bytes])}/${prefix}`;
 }
 
-function readRange(text: string): AddressRange | string {
-  const isIpv4 = ipaddr.IPv4.isValidCIDRFourPartDecimal(text);
+/** Whether a text is a range of addresses, as `0.0.0.0/0` is. */
+export function isRange(text: string): boolean {
   // A zone belongs to one machine.
-  if (!isIpv4 && (!ipaddr.IPv6.isValidCIDR(text) || text.includes("%"))) return "is no range, such as 10.66.0.0/16";
+  return ipaddr.IPv4.isValidCIDRFourPartDecimal(text) || (ipaddr.IPv6.isValidCIDR(text) && !text.includes("%"));
+}
+
+function readRange(text: string): AddressRange | string {
+  if (!isRange(text)) return "is no range, such as 10.66.0.0/16";
+  const isIpv4 = !text.includes(":");
   const [address, prefix] = ipaddr.parseCIDR(text);
   const first = (isIpv4 ? ipaddr.IPv4 : ipaddr.IPv6).networkAddressFromCIDR(text);
   const range = { family: address.kind(), prefix, bytes: first.toByteArray() };

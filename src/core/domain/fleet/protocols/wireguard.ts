@@ -1,6 +1,5 @@
 import { isIP } from "node:net";
-import ipaddr from "ipaddr.js";
-import { type AddressPool, isPool, rangeText, readPool } from "../../wireguard/address-pool.ts";
+import { type AddressPool, isPool, isRange, rangeText, readPool } from "../../wireguard/address-pool.ts";
 import { isWireGuardKey, makePrivateKey, makeSharedKey, publicKeyOf } from "../../wireguard/wireguard-keys.ts";
 import type { JsonObject } from "../json-object.ts";
 import { type Random, randomUniqueLocal } from "../random.ts";
@@ -78,8 +77,7 @@ function checkedDns(given: readonly string[]): readonly string[] {
 function checkedRanges(given: readonly string[]): readonly string[] {
   if (given.length === 0) refuse("allowedIps", "is empty: nothing would go through the tunnel");
   for (const [index, range] of given.entries()) {
-    const isRange = ipaddr.IPv4.isValidCIDRFourPartDecimal(range) || ipaddr.IPv6.isValidCIDR(range);
-    if (!isRange || range.includes("%")) refuse(`allowedIps[${index}]`, "is no range, such as 0.0.0.0/0");
+    if (!isRange(range)) refuse(`allowedIps[${index}]`, "is no range, such as 0.0.0.0/0");
   }
   return given;
 }

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import type { Endpoint } from "../endpoint.ts";
 import { type FormatName, formats } from "./formats.ts";
+import { fileNames, isWireGuard, wireGuardConfig } from "./wireguard/wireguard-config.ts";
 
 const endpoint = (name: string, more: Partial<Endpoint> = {}): Endpoint => ({
   nodeId: 1,
@@ -167,6 +168,151 @@ describe("links", () => {
     const endpoints = oddNames.map((name) => endpoint(name));
     const { body } = formats.links(endpoints);
     expect(Buffer.from(body, "base64").toString()).toBe(formats.plain(endpoints).body);
+  });
+});
+
+describe("WireGuard", () => {
+  const access = {
+    protocol: "wireguard",
+    privateKey: "cHJpdmF0ZQ+/=",
+    addresses: ["10.66.0.2/32", "fd66::2/128"],
+    serverKey: "c2VydmVy=",
+    preSharedKey: "c2hhcmVk=",
+    dns: ["1.1.1.1"],
+    mtu: 1_380,
+    allowedIps: ["0.0.0.0/0", "::/0"],
+    keepaliveSeconds: 25,
+  } as const;
+  const bare = {
+    ...access,
+    addresses: ["10.66.0.2/32"],
+    preSharedKey: "",
+    dns: [],
+    mtu: undefined,
+    keepaliveSeconds: 0,
+  } as const;
+  const tunnel = (more: Partial<Endpoint> = {}) => {
+    const one = endpoint("t #1", { port: 51_820, access, ...more });
+    return isWireGuard(one) ? one : expect.fail("it is none of WireGuard");
+  };
+
+  test("is a file as its apps read it, with what is told", () => {
+    expect(wireGuardConfig(tunnel({ host: "2001:db8::1" }))).toBe(
+      "[Interface]\nPrivateKey = cHJpdmF0ZQ+/=\nAddress = 10.66.0.2/32, fd66::2/128\nDNS = 1.1.1.1\nMTU = 1380\n\n" +
+        "[Peer]\nPublicKey = c2VydmVy=\nPresharedKey = c2hhcmVk=\nAllowedIPs = 0.0.0.0/0, ::/0\n" +
+        "Endpoint = [2001:db8::1]:51820\nPersistentKeepalive = 25\n",
+    );
+    expect(wireGuardConfig(tunnel({ access: bare }))).toBe(
+      "[Interface]\nPrivateKey = cHJpdmF0ZQ+/=\nAddress = 10.66.0.2/32\n\n" +
+        "[Peer]\nPublicKey = c2VydmVy=\nAllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = a.example:51820\n",
+    );
+  });
+
+  test("is a link as v2rayN and v2rayNG write it", () => {
+    expect(links([tunnel(), tunnel({ access: bare, host: "2001:db8::1" })])).toEqual([
+      "wireguard://cHJpdmF0ZQ%2B%2F%3D@a.example:51820?publickey=c2VydmVy%3D&presharedkey=c2hhcmVk%3D" +
+        "&address=10.66.0.2%2F32%2Cfd66%3A%3A2%2F128&mtu=1380#t%20%231",
+      "wireguard://cHJpdmF0ZQ%2B%2F%3D@[2001:db8::1]:51820?publickey=c2VydmVy%3D&address=10.66.0.2%2F32#t%20%231",
+    ]);
+  });
+
+  test("is an endpoint of sing-box, to be chosen like others", () => {
+    const config = singBox([endpoint("v"), tunnel()]);
+    expect(config.endpoints).toEqual([
+      {
+        type: "wireguard",
+        tag: "t #1",
+        mtu: 1_380,
+        address: access.addresses,
+        private_key: access.privateKey,
+        peers: [
+          {
+            address: "a.example",
+            port: 51_820,
+            public_key: access.serverKey,
+            pre_shared_key: access.preSharedKey,
+            allowed_ips: access.allowedIps,
+            persistent_keepalive_interval: 25,
+          },
+        ],
+      },
+    ]);
+    expect(config.outbounds[0].outbounds).toEqual(["Fastest", "v", "t #1"]);
+    const types = config.outbounds.map(({ type }: { type: string }) => type);
+    expect(types).toEqual(["selector", "urltest", "vless", "direct"]);
+    expect(Object.keys(singBox([endpoint("v")]))).not.toContain("endpoints");
+  });
+
+  test("is a proxy of Mihomo, which asks for names through it", () => {
+    expect(clash([tunnel()]).proxies).toEqual([
+      {
+        ...{ name: "t #1", server: "a.example", port: 51_820, type: "wireguard", udp: true },
+        ...{ ip: "10.66.0.2/32", ipv6: "fd66::2/128", "private-key": access.privateKey },
+        ...{ "public-key": access.serverKey, "pre-shared-key": access.preSharedKey, mtu: 1_380 },
+        ...{ "allowed-ips": access.allowedIps, "persistent-keepalive": 25 },
+        ...{ "remote-dns-resolve": true, dns: ["1.1.1.1"] },
+      },
+    ]);
+    expect(Object.keys(clash([tunnel({ access: bare })]).proxies[0])).not.toContain("dns");
+  });
+
+  test("is an outbound of Xray without a transport", () => {
+    const [{ outbounds }] = xray([tunnel({ host: "2001:db8::1" })]);
+    expect(outbounds[0]).toEqual({
+      tag: "proxy",
+      protocol: "wireguard",
+      settings: {
+        secretKey: access.privateKey,
+        address: access.addresses,
+        peers: [
+          {
+            publicKey: access.serverKey,
+            preSharedKey: access.preSharedKey,
+            endpoint: "[2001:db8::1]:51820",
+            allowedIPs: access.allowedIps,
+            keepAlive: 25,
+          },
+        ],
+        mtu: 1_380,
+        noKernelTun: true,
+      },
+    });
+  });
+
+  test.each([
+    ["Frankfurt", "Frankfurt.conf"],
+    ["Frankfurt am Main", "Frankfurt-am-Ma.conf"],
+    ["Zürich 1", "Zurich-1.conf"],
+    ['../"etc"/passwd\n[Peer]', "etc-passwd-Peer.conf"],
+    ["-rf", "rf.conf"],
+    ["...", "wg-9.conf"],
+    ["🇩🇪", "wg-9.conf"],
+    ["Франкфурт", "wg-9.conf"],
+    ["# a", "a.conf"],
+  ])("of the name %j is the file %s", (name, file) => {
+    expect(fileNames([tunnel({ name, nodeProtocolId: 9 })])).toEqual([file]);
+  });
+
+  test("no two files have the same name, in any case", () => {
+    const names = ["fra node number one", "FRA node number two", "fra node number three", "a", "a-105", "A"];
+    expect(fileNames(names.map((name, index) => tunnel({ name, nodeProtocolId: 100 + index })))).toEqual([
+      "fra-node-number.conf",
+      "FRA-node-nu-101.conf",
+      "fra-node-nu-102.conf",
+      "a.conf",
+      "a-105.conf",
+      "A-105-2.conf",
+    ]);
+  });
+
+  test("whatever an endpoint is named, its file is that of a tunnel", () => {
+    fc.assert(
+      fc.property(fc.array(fc.string({ unit: "binary" }), { maxLength: 5 }), (names) => {
+        const files = fileNames(names.map((name, index) => tunnel({ name, nodeProtocolId: index + 1 })));
+        for (const file of files) expect(file).toMatch(/^[A-Za-z0-9_=+][A-Za-z0-9_=+.-]{0,14}\.conf$/);
+        expect(new Set(files.map((file) => file.toLowerCase())).size).toBe(files.length);
+      }),
+    );
   });
 });
 

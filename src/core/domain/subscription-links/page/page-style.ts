@@ -23,6 +23,7 @@ dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; }
 .link { display: block; margin: 0 0 .75rem; padding: .6rem .75rem; max-height: 8.5em; overflow: auto; background: var(--field);
   border: 1px solid var(--line); border-radius: 8px; font: .8rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere;
   -webkit-user-select: all; user-select: all; }
+pre.link { max-height: none; white-space: pre-wrap; }
 .qr { display: block; width: min(100%, 17rem); margin: 0 auto .75rem; border-radius: 8px; }
 .apps { display: flex; flex-wrap: wrap; gap: .5rem; margin: 0 0 .75rem; padding: 0; list-style: none; }
 .apps a, .open { display: inline-block; padding: .45rem .9rem; border: 1px solid var(--strong); border-radius: 99px;

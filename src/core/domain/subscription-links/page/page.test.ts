@@ -45,6 +45,18 @@ test.each([
   expect(page).toContain(bar);
 });
 
+test("a config has its code, is shown line by line, and is had as a file", async () => {
+  const config = "[Interface]\nPrivateKey = k<\n";
+  const connections = [{ name: "t", protocol: "wireguard", config, file: 'a"b.conf', nodeProtocolId: 7 }];
+  const page = await renderPage({ ...content, connections }, noPace);
+  expect(count(page, "<svg")).toBe(2);
+  expect(page).toContain('<pre class="link">[Interface]\nPrivateKey = k&lt;\n</pre>');
+  expect(page).toContain('href="?format=wireguard&amp;nodeProtocolId=7" download="a&quot;b.conf">');
+  const before = Array.from({ length: 100 }, () => ({ name: "n", protocol: "ss", link: "ss://n" }));
+  const late = await renderPage({ ...content, connections: [...before, ...connections] }, noPace);
+  expect(count(late, "<svg")).toBe(101);
+});
+
 test("a link that no code holds is shown without one", async () => {
   const connections = [{ name: "long", protocol: "vless", link: `vless://${"x".repeat(3_000)}` }];
   const page = await renderPage({ ...content, connections }, noPace);

@@ -16,13 +16,21 @@ export interface PageContent {
   readonly now: number;
 }
 
-/** One way to connect. */
-export interface Connection {
+/** One way to connect: by a link, or by a config, which is a file. */
+export type Connection = {
   readonly name: string;
   /** The spelling of `VpnProtocol`. */
   readonly protocol: string;
-  readonly link: string;
-}
+} & (
+  | { readonly link: string }
+  | {
+      readonly config: string;
+      /** The file's name. */
+      readonly file: string;
+      /** By it, and in the format of this protocol, the page's own address has the file. */
+      readonly nodeProtocolId: number;
+    }
+);
 
 /** The page of a subscription for its user: whole in itself, without scripts. */
 export async function renderPage({ view, url, connections, now }: PageContent, pace: Pace): Promise<string> {
@@ -92,14 +100,27 @@ ${apps.join("\n")}
 </section>`;
 }
 
-function connectionOf({ name, protocol, link }: Connection, hasCode: boolean): string {
-  const text = escapeHtml(link);
-  const open = protocol === "mtproto" ? `\n<a class="open" href="${text}">Open in Telegram</a>` : "";
+function connectionOf(connection: Connection, hasCode: boolean): string {
+  const { name, protocol } = connection;
+  const code = (hasCode && qrCodeSvg("link" in connection ? connection.link : connection.config)) || "";
   return `<details>
 <summary><bdi>${escapeHtml(name)}</bdi> <span>${escapeHtml(protocol)}</span></summary>
-${(hasCode && qrCodeSvg(link)) || ""}
-<code class="link">${text}</code>${open}
+${code}
+${"link" in connection ? linkOf(connection) : configOf(connection)}
 </details>`;
+}
+
+function linkOf({ protocol, link }: Extract<Connection, { link: string }>): string {
+  const text = escapeHtml(link);
+  const open = protocol === "mtproto" ? `\n<a class="open" href="${text}">Open in Telegram</a>` : "";
+  return `<code class="link">${text}</code>${open}`;
+}
+
+function configOf({ protocol, config, file, nodeProtocolId }: Extract<Connection, { config: string }>): string {
+  const href = escapeHtml(`?format=${protocol}&nodeProtocolId=${nodeProtocolId}`);
+  return `<p class="soft">Scan this code with the WireGuard app, or open the file there.</p>
+<a class="open" href="${href}" download="${escapeHtml(file)}">Download ${escapeHtml(file)}</a>
+<pre class="link">${escapeHtml(config)}</pre>`;
 }
 
 function dateOf(ms: number): string {

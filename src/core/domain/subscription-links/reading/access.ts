@@ -1,18 +1,25 @@
+import { isIP } from "node:net";
 import { shadowsocksPassword } from "../../credentials.ts";
 import { type JsonObject, objectIn } from "../../fleet/json-object.ts";
+import { poolOf, wireGuardPublicKey } from "../../fleet/protocols/wireguard.ts";
+import { isRange, singlesOf } from "../../wireguard/address-pool.ts";
+import { isWireGuardKey } from "../../wireguard/wireguard-keys.ts";
 import type { Access } from "../endpoint.ts";
 import type { ViewedLink } from "../subscription-view.ts";
-import { textIn, textsIn } from "./lenient.ts";
+import { textIn, textsIn, wholeIn } from "./lenient.ts";
 import type { LinkSettings } from "./link-settings.ts";
 import { readSalamander } from "./masks.ts";
 import { vlessEncryption } from "./vless-encryption.ts";
 
-/** Makes what a server knows a user by from the user's credential. */
-export type AccessOf = (link: ViewedLink) => Access;
+/**
+ * Makes what a server knows a user by from the user's credential, and from the number of the user's address where the
+ * protocol has such. Undefined when the user cannot connect.
+ */
+export type AccessOf = (link: ViewedLink, number: number | undefined) => Access | undefined;
 
 /**
  * How users of a protocol with these settings are known, as the configs of nodes have it (`render/xray-clients.ts`,
- * `render/mtproto.ts`). Undefined when clients cannot be told.
+ * `render/mtproto.ts`, `render/wireguard.ts`). Undefined when clients cannot be told.
  */
 export function readAccess(protocol: string, settings: JsonObject, link: LinkSettings): AccessOf | undefined {
   return readers.get(protocol)?.(settings, link);
@@ -64,6 +71,25 @@ const mtproto: Read = (settings, { sni }) => {
   return ({ secret }) => ({ protocol: "mtproto", secret: prefix + secret.toLowerCase() + suffix });
 };
 
+const wireguard: Read = (settings) => {
+  const pool = poolOf(settings);
+  const serverKey = wireGuardPublicKey(settings);
+  if (pool === undefined || serverKey === "") return undefined;
+  const common = {
+    serverKey,
+    preSharedKey: isWireGuardKey(settings.preSharedKey) ? settings.preSharedKey : "",
+    // In a config a text that is none of these could be a line of its own.
+    dns: textsIn(settings, "dns").filter((address) => isIP(address) !== 0),
+    mtu: wholeIn(settings, "mtu", 1),
+    allowedIps: textsIn(settings, "allowedIps").filter(isRange),
+    keepaliveSeconds: wholeIn(settings, "persistentKeepalive", 0) ?? 0,
+  };
+  return ({ secret }, number) => {
+    if (number === undefined || !isWireGuardKey(secret)) return undefined;
+    return { protocol: "wireguard", privateKey: secret, addresses: singlesOf(pool, number), ...common };
+  };
+};
+
 const readers: ReadonlyMap<string, Read> = new Map<string, Read>([
   ["vless", vless],
   ["vmess", () => (link) => ({ protocol: "vmess", id: link.secret || link.uuid })],
@@ -71,4 +97,5 @@ const readers: ReadonlyMap<string, Read> = new Map<string, Read>([
   ["shadowsocks", shadowsocks],
   ["hysteria2", hysteria2],
   ["mtproto", mtproto],
+  ["wireguard", wireguard],
 ]);

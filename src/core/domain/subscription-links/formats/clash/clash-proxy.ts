@@ -1,4 +1,4 @@
-import { type Endpoint, isBare, type Security, type Transport } from "../../endpoint.ts";
+import { type Access, type Endpoint, isBare, type Security, type Transport } from "../../endpoint.ts";
 import { commonFingerprint } from "../fingerprint.ts";
 
 /** An endpoint as Mihomo has it among its `proxies`; undefined when it does not know what the endpoint uses. */
@@ -31,9 +31,27 @@ export function clashProxy(endpoint: Endpoint): object | undefined {
       const own = { type: "hysteria2", password: access.auth, sni: security.sni };
       return { ...server, ...own, ...certificateMembers(security), ...obfs };
     }
+    case "wireguard":
+      return { ...server, type: "wireguard", udp: true, ...wireGuardMembers(access) };
     case "mtproto":
       return undefined;
   }
+}
+
+function wireGuardMembers(access: Extract<Access, { protocol: "wireguard" }>): object {
+  const { privateKey, addresses, serverKey, preSharedKey, dns, mtu, allowedIps, keepaliveSeconds } = access;
+  return {
+    ip: addresses.find((address) => !address.includes(":")),
+    ipv6: addresses.find((address) => address.includes(":")),
+    "private-key": privateKey,
+    "public-key": serverKey,
+    "pre-shared-key": preSharedKey || undefined,
+    "allowed-ips": allowedIps,
+    mtu,
+    "persistent-keepalive": keepaliveSeconds || undefined,
+    // Only addresses go through a tunnel: names are to be asked for there as well.
+    ...(dns.length > 0 && { "remote-dns-resolve": true, dns }),
+  };
 }
 
 function overStream(proxy: object, nameMember: string, { access, transport, security }: Endpoint): object | undefined {

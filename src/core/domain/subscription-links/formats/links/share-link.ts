@@ -1,12 +1,12 @@
-import { isIPv6 } from "node:net";
 import { type Access, type Endpoint, isBare } from "../../endpoint.ts";
+import { authority } from "../authority.ts";
 import { type Parameters, query, securityQuery, transportQuery } from "./parameters.ts";
 import { vmessLink } from "./vmess-link.ts";
 
 /**
  * The link of an endpoint, as clients read it from text or from a QR code: the proposed standard of VLESS (XTLS, #91 and
- * #716), which Trojan follows; v2rayN's of VMess; SIP002 of Shadowsocks; Hysteria's own; Telegram's. Undefined when no
- * such link could say it.
+ * #716), which Trojan follows; v2rayN's of VMess and WireGuard; SIP002 of Shadowsocks; Hysteria's own; Telegram's.
+ * Undefined when no such link could say it.
  */
 export function shareLink(endpoint: Endpoint): string | undefined {
   const { access } = endpoint;
@@ -23,6 +23,8 @@ export function shareLink(endpoint: Endpoint): string | undefined {
       return hysteria2Link(endpoint, access);
     case "mtproto":
       return `tg://proxy?${query({ server: endpoint.host, port: String(endpoint.port), secret: access.secret })}`;
+    case "wireguard":
+      return wireGuardLink(endpoint, access);
   }
 }
 
@@ -59,8 +61,15 @@ function hysteria2Link(endpoint: Endpoint, { auth, obfs }: Of<"hysteria2">): str
   return `hysteria2://${encodeURIComponent(auth)}@${authority(endpoint)}/?${parameters}${fragment(endpoint)}`;
 }
 
-function authority({ host, port }: Endpoint): string {
-  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
+/** Whose link it is sends all that it has through the tunnel: such links tell no ranges, and no resolvers. */
+function wireGuardLink(endpoint: Endpoint, access: Of<"wireguard">): string {
+  const parameters = query({
+    publickey: access.serverKey,
+    presharedkey: access.preSharedKey,
+    address: access.addresses.join(","),
+    mtu: String(access.mtu ?? ""),
+  });
+  return `wireguard://${encodeURIComponent(access.privateKey)}@${authority(endpoint)}?${parameters}${fragment(endpoint)}`;
 }
 
 function fragment({ name }: Endpoint): string {

@@ -1,7 +1,7 @@
-import { type Endpoint, isBare, type Security, type Transport } from "../../endpoint.ts";
+import { type Access, type Endpoint, isBare, type Security, type Transport } from "../../endpoint.ts";
 import { commonFingerprint } from "../fingerprint.ts";
 
-/** An endpoint as an outbound of sing-box; undefined when it does not know what the endpoint uses. */
+/** An endpoint as an outbound of sing-box, WireGuard as one of its `endpoints`; undefined when it does not know what the endpoint uses. */
 export function singBoxOutbound(endpoint: Endpoint): object | undefined {
   const { name, host, port, access, security, masks } = endpoint;
   if (masks !== undefined) return undefined;
@@ -30,9 +30,24 @@ export function singBoxOutbound(endpoint: Endpoint): object | undefined {
       const tls = tlsOf({ ...security, fingerprint: "" }, security.alpn);
       return { type: "hysteria2", ...server, password: access.auth, obfs, tls };
     }
+    case "wireguard":
+      return wireGuardEndpoint(endpoint, access);
     case "mtproto":
       return undefined;
   }
+}
+
+function wireGuardEndpoint({ name, host, port }: Endpoint, access: Extract<Access, { protocol: "wireguard" }>): object {
+  const { privateKey, addresses, serverKey, preSharedKey, mtu, allowedIps, keepaliveSeconds } = access;
+  const peer = {
+    address: host,
+    port,
+    public_key: serverKey,
+    pre_shared_key: preSharedKey || undefined,
+    allowed_ips: allowedIps,
+    persistent_keepalive_interval: keepaliveSeconds || undefined,
+  };
+  return { type: "wireguard", tag: name, mtu, address: addresses, private_key: privateKey, peers: [peer] };
 }
 
 function overStream(outbound: object, { transport, security }: Endpoint): object | undefined {

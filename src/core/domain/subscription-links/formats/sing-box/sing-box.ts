@@ -2,6 +2,7 @@ import type { WriteDocument } from "../../document.ts";
 import { groupNames } from "../../endpoint-names.ts";
 import { express, namesToChooseFrom } from "../express.ts";
 import { probeUrl } from "../routes.ts";
+import { isWireGuard } from "../wireguard/wireguard-config.ts";
 import { singBoxOutbound } from "./sing-box-outbound.ts";
 
 /**
@@ -13,6 +14,9 @@ export const writeSingBox: WriteDocument = (endpoints) => {
   const tags = written.map(([{ name }]) => name);
   const automatic = namesToChooseFrom(written.map(([endpoint]) => endpoint));
   const { chosen, fastest } = groupNames;
+  const [tunnels, outbounds] = [true, false].map((wanted) =>
+    written.filter(([endpoint]) => isWireGuard(endpoint) === wanted).map(([, outbound]) => outbound),
+  ) as [object[], object[]]; // as many as there are values
   const config = {
     log: { level: "warn" },
     dns: {
@@ -39,9 +43,10 @@ export const writeSingBox: WriteDocument = (endpoints) => {
             { type: "urltest", tag: fastest, outbounds: automatic, url: probeUrl, interval: "5m" },
           ]
         : []),
-      ...written.map(([, outbound]) => outbound),
+      ...outbounds,
       { type: "direct", tag: "direct" },
     ],
+    ...(tunnels.length > 0 && { endpoints: tunnels }),
     route: {
       rules: [
         { action: "sniff" },

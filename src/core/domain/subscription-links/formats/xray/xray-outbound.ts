@@ -1,4 +1,5 @@
 import type { Access, Endpoint, Security, Transport } from "../../endpoint.ts";
+import { authority } from "../authority.ts";
 import { pathWithEarlyData } from "../links/parameters.ts";
 
 /**
@@ -11,10 +12,11 @@ export function xrayOutbound(endpoint: Endpoint): object | undefined {
   if (proxy === undefined || (security.kind === "tls" && security.insecure && security.certificate === undefined)) {
     return undefined;
   }
-  return { tag: "proxy", ...proxy, streamSettings: streamOf(endpoint) };
+  return { tag: "proxy", ...proxy, streamSettings: access.protocol === "wireguard" ? undefined : streamOf(endpoint) };
 }
 
-function proxyOf({ host, port }: Endpoint, access: Access): { protocol: string; settings: object } | undefined {
+function proxyOf(endpoint: Endpoint, access: Access): { protocol: string; settings: object } | undefined {
+  const { host, port } = endpoint;
   const server = { address: host, port };
   switch (access.protocol) {
     case "vless": {
@@ -32,9 +34,24 @@ function proxyOf({ host, port }: Endpoint, access: Access): { protocol: string; 
     }
     case "hysteria2":
       return { protocol: "hysteria", settings: { version: 2, ...server } };
+    case "wireguard":
+      return { protocol: "wireguard", settings: wireGuardSettings(endpoint, access) };
     case "mtproto":
       return undefined;
   }
+}
+
+function wireGuardSettings(endpoint: Endpoint, access: Extract<Access, { protocol: "wireguard" }>): object {
+  const { privateKey, addresses, serverKey, preSharedKey, mtu, allowedIps, keepaliveSeconds } = access;
+  const peer = {
+    publicKey: serverKey,
+    preSharedKey: preSharedKey || undefined,
+    endpoint: authority(endpoint),
+    allowedIPs: allowedIps,
+    keepAlive: keepaliveSeconds || undefined,
+  };
+  // With an interface of the system's it would change routes there, where it may.
+  return { secretKey: privateKey, address: addresses, peers: [peer], mtu, noKernelTun: true };
 }
 
 function streamOf({ access, transport, security, masks }: Endpoint): object {
