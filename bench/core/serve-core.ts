@@ -13,7 +13,10 @@ import { benchKey } from "./config-keys.ts";
 import { locationOf } from "./usage-database.ts";
 
 const [, , place = "", nodes = "1", users = "1"] = process.argv;
-const database = await openDatabase<CoreSchema>({ ...locationOf(place), migrations, int64: int64Columns });
+const database = await openDatabase<CoreSchema>({
+  ...locationOf(place),
+  ...{ migrations, int64: int64Columns, ownThread: true },
+});
 const nodeIds: number[] = [];
 for (let n = 0; n < Number(nodes); n += 1) nodeIds.push(await addNode(database, `node-${n + 1}`));
 for (let from = 0; from < nodeIds.length; from += 500) {
