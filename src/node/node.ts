@@ -87,7 +87,10 @@ export async function createNode(
   const keptCore = join(dataDir, "core.json");
   const program = await programToUse(keptCore, settings.xray);
   const debug = settings.generatedConfigDir === undefined ? undefined : createDebug(settings.generatedConfigDir, log);
-  const kept = { engine: join(dataDir, "xray-state"), counters: join(dataDir, "counters") };
+  const kept = {
+    ...{ engine: join(dataDir, "xray-state"), counters: join(dataDir, "counters") },
+    ...{ wireGuard: join(dataDir, "wireguard-state"), wireGuardCounters: join(dataDir, "wireguard-counters") },
+  };
   const wireGuardDir = join(dataDir, "wireguard");
   const isWireGuardLeft = existsSync(wireGuardDir);
   const lines = createLogRing({ maxLines: settings.logBufferLines });
@@ -96,9 +99,8 @@ export async function createNode(
   const resume = settings.resume ?? agent !== undefined;
   // What is kept no longer is not to be found by a node that keeps it again.
   if (!resume) for (const path of Object.values(kept)) await removeJournal(path);
-  const counterKeeper = resume
-    ? await openCounterKeeper(kept.counters, (err) => log.error({ err }, "the counters cannot be kept"))
-    : undefined;
+  const keeperOf = async (path: string) =>
+    resume ? openCounterKeeper(path, (err) => log.error({ err }, "the counters cannot be kept")) : undefined;
   const cutter = settings.kick ? await openCutter(env, log) : undefined;
   const created: { xray?: UpdatableEngine } = {};
   const runtime = createRuntime({
@@ -113,7 +115,7 @@ export async function createNode(
       {
         type: BackendType.XRAY,
         name: "xray",
-        counterKeeper,
+        counterKeeper: await keeperOf(kept.counters),
         engine: {
           make(own) {
             const events = agent?.hear("xray", own) ?? own;
@@ -137,10 +139,12 @@ export async function createNode(
       {
         type: BackendType.WIREGUARD,
         name: "wireguard",
+        counterKeeper: await keeperOf(kept.wireGuardCounters),
         engine: {
           load(own) {
             const events = agent?.hear("wireguard", own) ?? own;
-            return openWireGuard({ settings: settings.wireguard, runDir: wireGuardDir, env, events });
+            const stateFile = resume ? kept.wireGuard : undefined;
+            return openWireGuard({ settings: settings.wireguard, runDir: wireGuardDir, stateFile, env, events });
           },
           isLeft: isWireGuardLeft,
         },

@@ -7,16 +7,18 @@ export interface OpenWireGuardOptions {
   readonly settings: NodeSettings["wireguard"];
   /** A directory of its own, absolute, which is made. */
   readonly runDir: string;
+  /** See {@link WireGuardEngineOptions}. */
+  readonly stateFile: string | undefined;
   readonly env: NodeJS.ProcessEnv;
   readonly events: EngineEvents;
 }
 
 /** The engine of WireGuard, whose code is loaded only now, for the sake of memory. */
-export async function openWireGuard({ settings, runDir, env, events }: OpenWireGuardOptions): Promise<Engine> {
+export async function openWireGuard({ settings, ...options }: OpenWireGuardOptions): Promise<Engine> {
   const [{ createSystemTools }, { createWireGuardEngine }] = await Promise.all([
     import("./engines/wireguard/system-tool.ts"),
     import("./engines/wireguard/wireguard-engine.ts"),
   ]);
-  await mkdir(runDir, { recursive: true, mode: 0o700 });
-  return createWireGuardEngine({ ...settings, env, runDir, tools: createSystemTools(env), events, now: Date.now });
+  await mkdir(options.runDir, { recursive: true, mode: 0o700 });
+  return createWireGuardEngine({ ...settings, ...options, tools: createSystemTools(options.env), now: Date.now });
 }

@@ -120,7 +120,7 @@ describe("with two backends", () => {
     carry(memory.engine, "1", 1n);
     carry(other(), "2", 2n);
     const watched: DeliveryWatcher[] = [];
-    const reply: Delivery = { watch: (watcher) => void watched.push(watcher) };
+    const reply: Delivery = { ...immediateDelivery, watch: (watcher) => void watched.push(watcher) };
     expect(await read(undefined, "user", reply)).toEqual(["1 traffic 1", "2 key 2"]);
     expect(await read()).toEqual(["1 traffic 0", "2 key 0"]);
     for (const { lost } of watched) lost();

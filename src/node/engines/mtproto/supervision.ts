@@ -1,9 +1,9 @@
 import { createInTurn } from "../../../platform/in-turn.ts";
 import type { EngineEvents, EngineState, OnlineAddresses } from "../engine.ts";
 import { ApplyTimedOut, EngineNotRunning } from "../engine-error.ts";
+import { createComeback } from "../process/comeback.ts";
 import type { ProcessEnd } from "../process/engine-process.ts";
 import { type HealthPace, usualHealthPace, watchHealth } from "../process/health-watch.ts";
-import { createRestartPace } from "../process/restart-pace.ts";
 import { type ApplyOptions, type ApplyPace, applyLive, drainAll, entire, usualApplyPace } from "./apply.ts";
 import type { InboundConfig } from "./config.ts";
 import { type CountedProcess, Counters, type UserTotal } from "./counters.ts";
@@ -53,12 +53,19 @@ export class Supervision {
   readonly #options: SupervisionOptions;
   readonly #counters = new Counters();
   readonly #onlineTimes: ReturnType<typeof createOnlineTimes>;
-  #pace = createRestartPace(() => performance.now());
+  readonly #comeback = createComeback({
+    inTurn: (work) => this.#inTurn(work),
+    bringUp: async () =>
+      this.#config === undefined || this.#held !== undefined ? undefined : this.#bringUp(this.#config),
+    isUnwanted: () => this.#unwanted.signal.aborted,
+    failed: (error, againInMs) =>
+      this.#options.events.line(`[garrison] telemt did not come back, again in ${againInMs / 1_000} s: ${error}`),
+    back: ({ running }) => this.#options.events.restarted(running.process.incarnation),
+  });
   #state: EngineState = "stopped";
   #config: InboundConfig | undefined;
   #held: Held | undefined;
   #version = "";
-  #restart: NodeJS.Timeout | undefined;
   #stopHealthWatch = () => {};
   #unwanted = new AbortController();
   // Whatever changes telemt waits for what came before.
@@ -117,7 +124,7 @@ export class Supervision {
         if (changed) return;
       }
       await this.#end();
-      clearTimeout(this.#restart);
+      this.#comeback.cancel();
       this.#config = config;
       await this.#bringBack();
     });
@@ -128,7 +135,7 @@ export class Supervision {
     const unwanted = this.#unwanted;
     unwanted.abort();
     return this.#inTurn(async () => {
-      clearTimeout(this.#restart);
+      this.#comeback.cancel();
       if (this.#unwanted === unwanted) this.#unwanted = new AbortController();
       await this.#end();
       this.#config = undefined;
@@ -177,12 +184,12 @@ export class Supervision {
   async #replace(config: InboundConfig): Promise<Held> {
     const before = this.#config;
     await this.#end();
-    clearTimeout(this.#restart);
+    this.#comeback.cancel();
     this.#enter(before === undefined ? "starting" : "restarting");
     this.#config = config;
     try {
       const held = await this.#bringUp(config);
-      this.#pace = createRestartPace(() => performance.now());
+      this.#comeback.renew();
       return held;
     } catch (error) {
       this.#config = before;
@@ -245,11 +252,10 @@ export class Supervision {
     if (this.#held !== held) return; // on purpose
     this.#held = undefined;
     held.counted.end();
-    const restartInMs = this.#pace.afterExit();
+    const restartInMs = this.#comeback.afterExit();
     this.#enter("restarting");
     const { incarnation, lastLines } = held.running.process;
     this.#options.events.exited({ ...end, incarnation, lastLines: lastLines().slice(-10), restartInMs });
-    this.#bringBackIn(restartInMs);
   }
 
   /** Ends the process, if there is one, when nobody is connected any more and all that was used is counted. */
@@ -268,32 +274,13 @@ export class Supervision {
   }
 
   /** Runs the config in force again, if there is one; when that fails, again and again. */
-  async #bringBack(): Promise<Held | undefined> {
+  async #bringBack(): Promise<void> {
     if (this.#config === undefined || this.#unwanted.signal.aborted) {
       this.#enter("stopped");
-      return undefined;
+      return;
     }
     this.#enter("restarting");
-    try {
-      return await this.#bringUp(this.#config);
-    } catch (error) {
-      if (this.#unwanted.signal.aborted) return undefined;
-      const delayMs = this.#pace.afterFailure();
-      this.#options.events.line(`[garrison] telemt did not come back, again in ${delayMs / 1_000} s: ${error}`);
-      this.#bringBackIn(delayMs);
-      return undefined;
-    }
-  }
-
-  #bringBackIn(delayMs: number): void {
-    clearTimeout(this.#restart);
-    this.#restart = setTimeout(() => {
-      void this.#inTurn(async () => {
-        if (this.#held !== undefined) return;
-        const back = await this.#bringBack();
-        if (back !== undefined) this.#options.events.restarted(back.running.process.incarnation);
-      });
-    }, delayMs);
+    await this.#comeback.attempt();
   }
 
   #applyOptions({ sample, gone }: Held): ApplyOptions {

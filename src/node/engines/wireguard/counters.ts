@@ -13,6 +13,16 @@ interface Entry {
   address: string | undefined;
 }
 
+/** How the counters of a user by one key stand, beside those of WireGuard that they were read from last. */
+export interface KeptCounter {
+  readonly email: string;
+  readonly publicKey: string;
+  readonly receivedBytes: bigint;
+  readonly sentBytes: bigint;
+  readonly seenReceivedBytes: bigint;
+  readonly seenSentBytes: bigint;
+}
+
 // WireGuard makes a new handshake every two minutes while there is traffic, and forgets it after three.
 const onlineSeconds = 180;
 
@@ -53,6 +63,24 @@ export class PeerCounters {
   /** A peer was taken from the interface: should it come back, WireGuard counts it from zero. */
   removed(publicKey: string): void {
     this.#seen.delete(publicKey);
+  }
+
+  /** How all stand, or those of some keys, so that another process can go on with them. */
+  *kept(publicKeys?: ReadonlySet<string>): Iterable<KeptCounter> {
+    for (const { email, publicKey, receivedBytes, sentBytes } of this.#entries.values()) {
+      if (publicKeys?.has(publicKey) === false) continue;
+      const seen = this.#seen.get(publicKey) ?? unseen;
+      const [seenReceivedBytes, seenSentBytes] = [seen.receivedBytes, seen.sentBytes];
+      yield { email, publicKey, receivedBytes, sentBytes, seenReceivedBytes, seenSentBytes };
+    }
+  }
+
+  /** Goes on with what another process has kept of the same interface. */
+  restore(kept: Iterable<KeptCounter>): void {
+    for (const { email, publicKey, receivedBytes, sentBytes, seenReceivedBytes, seenSentBytes } of kept) {
+      Object.assign(this.#entryOf(email, publicKey), { receivedBytes, sentBytes });
+      this.#seen.set(publicKey, { receivedBytes: seenReceivedBytes, sentBytes: seenSentBytes });
+    }
   }
 
   /** Everybody who was ever counted. */

@@ -2,7 +2,7 @@ import { createInTurn } from "../../../platform/in-turn.ts";
 import type { RejectedUser, TrafficReading } from "../engine.ts";
 import { EngineUnreachable } from "../engine-error.ts";
 import type { WireGuardConfig } from "./config.ts";
-import { PeerCounters } from "./counters.ts";
+import { type KeptCounter, PeerCounters } from "./counters.ts";
 import { DeviceRefused, DeviceUnreachable, type PeerChange } from "./device.ts";
 import { readInterfaceBytes } from "./interface-bytes.ts";
 import { bringUp, setAddresses } from "./network-interface.ts";
@@ -19,6 +19,8 @@ export interface LiveInterfaceOptions {
   readonly tools: SystemTools;
   /** Tells the time in Unix milliseconds. */
   readonly now: () => number;
+  /** Told how counters stand that WireGuard itself is about to forget, or to have of somebody else. Never rejects. */
+  readonly keep: (counters: readonly KeptCounter[]) => Promise<void>;
 }
 
 /** An interface that stands, with its users. Whoever changes it does so in turn. */
@@ -26,6 +28,7 @@ export class LiveInterface {
   readonly tunnel: Tunnel;
   readonly counters: PeerCounters;
   readonly #tools: SystemTools;
+  readonly #keep: LiveInterfaceOptions["keep"];
   // One look at the counters at a time, and none while peers are being taken away.
   readonly #inTurn = createInTurn();
   // Who had the keys that carry nothing any more, and are still to be counted a last time.
@@ -34,13 +37,15 @@ export class LiveInterface {
   #table: PeerTable;
   /** What the interface holds is not known: some of a change may have been made. */
   #doubtful = false;
+  #observedAt = Number.NEGATIVE_INFINITY;
 
-  constructor({ tunnel, config, table, tools, now }: LiveInterfaceOptions) {
+  constructor({ tunnel, config, table, tools, now, keep }: LiveInterfaceOptions) {
     this.tunnel = tunnel;
     this.counters = new PeerCounters(now);
     this.#config = config;
     this.#table = table;
     this.#tools = tools;
+    this.#keep = keep;
   }
 
   get config(): WireGuardConfig {
@@ -60,16 +65,34 @@ export class LiveInterface {
     await bringUp(interfaceName, this.#tools);
   }
 
+  /**
+   * Has an interface that another process has left hold what it is to have: what differs, and no more. Key and port are
+   * set where they may be others. Throws what its parts throw.
+   */
+  async refurnish({ isExact }: { isExact: boolean }): Promise<void> {
+    const { interfaceName, addresses, listenPort } = this.#config;
+    if (!isExact || (await this.tunnel.device.read()).listenPort !== listenPort)
+      await this.tunnel.device.configure(this.#config);
+    await this.#makeSo();
+    await setAddresses(interfaceName, addresses, this.#tools);
+    await bringUp(interfaceName, this.#tools);
+  }
+
   /** Changes key, port, addresses and shared key where they are others. Users stay. Throws what its parts throw. */
   async changeConfig(config: WireGuardConfig, table: PeerTable): Promise<void> {
     const before = this.#config;
     if (config.privateKey !== before.privateKey || config.listenPort !== before.listenPort)
       await this.tunnel.device.configure(config);
     await setAddresses(config.interfaceName, config.addresses, this.#tools);
-    this.#config = config;
-    this.#table = table;
+    this.use(config, table);
     if (config.preSharedKey !== before.preSharedKey)
       await this.tunnel.device.change([...table.peers()].map((peer) => this.#changeTo(peer)));
+  }
+
+  /** Goes by another config, which makes the same of the interface, and a table that holds the same. */
+  use(config: WireGuardConfig, table: PeerTable): void {
+    this.#config = config;
+    this.#table = table;
   }
 
   /**
@@ -80,7 +103,10 @@ export class LiveInterface {
     if (this.#doubtful) await this.#makeSo();
     if (differences.length === 0) return [];
     // What a key has carried so far belongs to whoever had it.
-    if (differences.some(({ after }) => after !== undefined && this.#changesHands(after))) await this.bury(true);
+    const changingHands = differences.flatMap(({ after }) =>
+      after !== undefined && this.#changesHands(after) ? [after.publicKey] : [],
+    );
+    if (changingHands.length > 0) await this.bury(changingHands);
     try {
       await this.tunnel.device.change(this.#changesFor(differences));
       for (const difference of differences) this.#settle(difference);
@@ -107,6 +133,13 @@ export class LiveInterface {
     });
   }
 
+  /** Sees to it that the counters were looked at within this time. Throws {@link EngineUnreachable}. */
+  lookedAt(withinMs: number): Promise<void> {
+    return this.#inTurn(async () => {
+      if (performance.now() - this.#observedAt > withinMs) await this.#observe();
+    });
+  }
+
   /** What was counted when the counters were looked at last. */
   reading(): TrafficReading {
     const { interfaceName } = this.#config;
@@ -121,17 +154,21 @@ export class LiveInterface {
     return this.#leaving.size > 0;
   }
 
-  /** Counts those a last time who have gone, and takes their peers away. */
-  bury(always = false): Promise<void> {
+  /**
+   * Counts those a last time who have gone, and takes their peers away; and counts keys that are about to get another
+   * owner.
+   */
+  bury(changingHands: readonly string[] = []): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#leaving.size === 0 && !always) return;
+      const gone = [...this.#leaving.keys()].filter((publicKey) => !changingHands.includes(publicKey));
+      if (gone.length === 0 && changingHands.length === 0) return;
       await this.#observe();
-      const keys = [...this.#leaving.keys()];
-      await this.#change(keys.map((publicKey) => ({ publicKey, remove: true })));
-      for (const key of keys) {
+      await this.#change(gone.map((publicKey) => ({ publicKey, remove: true })));
+      for (const key of gone) {
         this.#leaving.delete(key);
         this.counters.removed(key);
       }
+      await this.#keep([...this.counters.kept(new Set([...gone, ...changingHands]))]);
     });
   }
 
@@ -141,6 +178,7 @@ export class LiveInterface {
   async #observe(): Promise<void> {
     try {
       this.counters.observe(await this.tunnel.device.read(), this.#emailOf);
+      this.#observedAt = performance.now();
     } catch (error) {
       if (error instanceof DeviceUnreachable) throw new EngineUnreachable(error.message, { cause: error });
       throw error;

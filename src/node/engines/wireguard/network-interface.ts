@@ -3,14 +3,24 @@ import { StartFailed } from "../engine-error.ts";
 import type { Cidr } from "./cidr.ts";
 import { type SystemTools, ToolFailed } from "./system-tool.ts";
 
-const links = z.array(z.object({ ifindex: z.number(), ifname: z.string(), ifalias: z.string().optional() }));
+const links = z.array(
+  z.object({
+    ifindex: z.number(),
+    ifname: z.string(),
+    ifalias: z.string().optional(),
+    linkinfo: z.object({ info_kind: z.string().optional() }).optional(),
+  }),
+);
 const addressLists = z.array(
   z.object({ addr_info: z.array(z.object({ local: z.string(), prefixlen: z.number(), scope: z.string() })) }),
 );
 
+/** The kind of interface that the kernel's WireGuard is. */
+export const kernelsKind = "wireguard";
+
 /** Makes the kernel's WireGuard. Throws {@link ToolFailed}. */
 export async function addKernelInterface(name: string, tools: SystemTools): Promise<void> {
-  await tools("ip", ["link", "add", "dev", name, "type", "wireguard"]);
+  await tools("ip", ["link", "add", "dev", name, "type", kernelsKind]);
 }
 
 /** Marks an interface with its owner: one of the nodes of this machine. Throws {@link ToolFailed}. */
@@ -24,30 +34,40 @@ export async function interfacesOf(owner: string, tools: SystemTools): Promise<s
   return all.flatMap(({ ifname, ifalias }) => (ifalias === owner ? [ifname] : []));
 }
 
-/** The number that the system knows an interface by, and its owner's mark; undefined when there is no such interface. */
-export async function findInterface(
-  name: string,
-  tools: SystemTools,
-): Promise<{ readonly index: number; readonly owner: string | undefined } | undefined> {
+/** An interface as the system knows it. */
+export interface FoundInterface {
+  readonly index: number;
+  /** Whose mark it bears. */
+  readonly owner: string | undefined;
+  /** Such as `wireguard` and `tun`. */
+  readonly kind: string | undefined;
+}
+
+/** Looks for an interface; undefined when there is none of that name. Throws {@link ToolFailed}. */
+export async function findInterface(name: string, tools: SystemTools): Promise<FoundInterface | undefined> {
   try {
-    const [link] = links.parse(JSON.parse(await tools("ip", ["-json", "link", "show", "dev", name])));
-    return link && { index: link.ifindex, owner: link.ifalias };
+    const [link] = links.parse(JSON.parse(await tools("ip", ["-json", "-details", "link", "show", "dev", name])));
+    return link && { index: link.ifindex, owner: link.ifalias, kind: link.linkinfo?.info_kind };
   } catch (error) {
     if (error instanceof ToolFailed && /does not exist/.test(error.said)) return undefined;
     throw error;
   }
 }
 
+/** Throws {@link StartFailed} for an interface that does not bear an owner's mark. */
+export function requireOwn(name: string, found: FoundInterface, owner: string): void {
+  if (found.owner === owner) return;
+  throw new StartFailed(
+    `there is an interface ${name} already that this node has not made: choose another interface_name, or remove it ` +
+      `with \`ip link delete ${name}\``,
+  );
+}
+
 /** Removes an interface that bears an owner's mark, if it is there. Throws {@link StartFailed} for one that does not. */
 export async function removeOwnInterface(name: string, owner: string, tools: SystemTools): Promise<void> {
   const found = await findInterface(name, tools);
   if (found === undefined) return;
-  if (found.owner !== owner) {
-    throw new StartFailed(
-      `there is an interface ${name} already that this node has not made: choose another interface_name, or remove it ` +
-        `with \`ip link delete ${name}\``,
-    );
-  }
+  requireOwn(name, found, owner);
   await tools("ip", ["link", "delete", "dev", name]).catch((error: unknown) => {
     if (!(error instanceof ToolFailed && /Cannot find device/.test(error.said))) throw error;
   });

@@ -5,7 +5,7 @@ import { StartFailed } from "../engine-error.ts";
 import { pinnedEngines } from "../install/pinned.ts";
 import { versionOf } from "../install/version.ts";
 import { watchOver } from "../process/death-watch.ts";
-import { type EngineProcess, type ProcessEnd, spawnProcess } from "../process/engine-process.ts";
+import { adoptProcess, type EngineProcess, type ProcessEnd, spawnProcess } from "../process/engine-process.ts";
 import { endRecorded, forgetProcess, recordedProcess, recordProcess } from "../process/process-record.ts";
 import type { WireGuardDevice } from "./device.ts";
 import { createKernelDevice } from "./kernel-device.ts";
@@ -13,8 +13,10 @@ import {
   addKernelInterface,
   findInterface,
   interfacesOf,
+  kernelsKind,
   markInterface,
   removeOwnInterface,
+  requireOwn,
 } from "./network-interface.ts";
 import { type SystemTools, ToolFailed } from "./system-tool.ts";
 import { createUapiDevice } from "./uapi-device.ts";
@@ -29,6 +31,8 @@ export interface Tunnel {
   readonly process: EngineProcess | undefined;
   /** Takes the interface away. */
   close(): Promise<void>;
+  /** Leaves it alone: it stands on, for whoever comes after this process. */
+  leave(): void;
 }
 
 /** How an interface is made. */
@@ -41,15 +45,24 @@ export interface TunnelOptions {
   readonly record: string;
   /** What marks interfaces of this node, so that no other is ever removed. */
   readonly owner: string;
-  /** The directory of the sockets by which the process is asked. Default: where all programs of WireGuard look for it. */
-  readonly socketDir?: string;
   readonly tools: SystemTools;
+  /** The named pipe for what the process writes, which lets it outlive this one; undefined: it dies with this one. */
+  readonly output: string | undefined;
   readonly onLine: (line: string) => void;
 }
 
 const startMs = 10_000;
+/** One that was left and runs answers at once. */
+const answerMs = 3_000;
+const keepLines = 50;
 const terminationGraceMs = 3_000;
 const probeMs = 10;
+
+/** Throws {@link StartFailed} when there is an interface of that name that this node has not made. */
+export async function requireNameFree(name: string, { owner, tools }: Pick<TunnelOptions, "owner" | "tools">) {
+  const found = await findInterface(name, tools).catch(() => undefined);
+  if (found !== undefined) requireOwn(name, found, owner);
+}
 
 /**
  * Makes an interface: of the kernel's WireGuard, or where it has none of wireguard-go. One of the name that a node has
@@ -76,21 +89,41 @@ export async function removeLeftTunnels({ record, owner, tools }: Pick<TunnelOpt
   for (const name of await interfacesOf(owner, tools)) await removeOwnInterface(name, owner, tools);
 }
 
-async function openKernel({ interfaceName, owner, tools }: TunnelOptions): Promise<Tunnel> {
+/** The interface that an earlier process of this node has left, if it stands and answers. Throws {@link ToolFailed}. */
+export async function takeOverTunnel(options: TunnelOptions): Promise<Tunnel | undefined> {
+  const { interfaceName, record, owner, tools, output } = options;
+  const found = await findInterface(interfaceName, tools);
+  if (found?.owner !== owner) return undefined;
+  if (found.kind === kernelsKind) return holdKernel(options, found.index);
+  const left = await recordedProcess(record);
+  if (left === undefined || left.plan !== interfaceName || output === undefined) return undefined;
+  const device = createUapiDevice({ socketPath: socketOf(options), timeoutMs: answerMs });
+  if (!(await device.read().then(...isSo))) return undefined;
+  const process = adoptProcess(left.pid, left.startTicks, output, { keepLines, onLine: options.onLine });
+  return holdProcess(options, process, left.version, async () => undefined);
+}
+
+async function openKernel(options: TunnelOptions): Promise<Tunnel> {
+  const { interfaceName, owner, tools } = options;
   await markInterface(interfaceName, owner, tools);
   const found = await findInterface(interfaceName, tools);
+  return holdKernel(options, found?.index ?? 0);
+}
+
+async function holdKernel({ interfaceName, owner, tools }: TunnelOptions, index: number): Promise<Tunnel> {
   const said = await tools("wg", ["--version"]).catch(() => "");
   return {
     device: createKernelDevice(interfaceName, tools),
     version: /^\S+ v?(\S+)/.exec(said)?.[1] ?? "unknown",
-    incarnation: `${bootId()}/${interfaceName}/${found?.index}`,
+    incarnation: `${bootId()}/${interfaceName}/${index}`,
     process: undefined,
     close: () => removeOwnInterface(interfaceName, owner, tools),
+    leave: () => undefined,
   };
 }
 
 async function openProcess(options: TunnelOptions, signal: AbortSignal): Promise<Tunnel> {
-  const { interfaceName, executable, env, record, owner, tools, onLine, socketDir = "/var/run/wireguard" } = options;
+  const { interfaceName, executable, env, record, owner, tools, output, onLine } = options;
   if (executable === undefined) {
     throw new StartFailed(
       "this kernel has no WireGuard, and there is no wireguard-go: run `garrison engines install wireguard`, or install " +
@@ -102,30 +135,53 @@ async function openProcess(options: TunnelOptions, signal: AbortSignal): Promise
     // In the foreground, and without its advice to use the kernel's.
     args: ["-f", interfaceName],
     env: { PATH: env.PATH, LOG_LEVEL: "error", WG_PROCESS_FOREGROUND: "1" },
-    keepLines: 50,
-    onLine,
+    ...{ keepLines, onLine, output },
   }).catch((error: Error) => {
     throw new StartFailed(`wireguard-go cannot be run: ${error.message}`);
   });
   const watch = watchOver(process, onLine);
-  const end = async () => {
-    await process.terminate(terminationGraceMs);
-    await watch.close();
-    await forgetProcess(record);
-  };
+  const note = (version: string) => recordProcess(record, process, { plan: interfaceName, version });
+  const hold = (version: string) => holdProcess(options, process, version, () => watch.close());
   try {
-    await recordProcess(record, process, { plan: interfaceName, version: "" });
-    const device = createUapiDevice({ socketPath: `${socketDir}/${interfaceName}.sock` });
-    await untilAnswers(device, process, signal);
+    await note("");
+    await untilAnswers(createUapiDevice({ socketPath: socketOf(options) }), process, signal);
     await markInterface(interfaceName, owner, tools);
     const version = await versionOf(executable, pinnedEngines.wireguard).catch(() => "unknown");
-    return { device, version, incarnation: process.incarnation, process, close: end };
+    // What was started by a script is another program by now.
+    await note(version);
+    if (output !== undefined) await watch.close();
+    return hold(version);
   } catch (error) {
-    await end();
+    await hold("").close();
     if (error instanceof ToolFailed)
       throw new StartFailed(`the interface ${interfaceName} cannot be made: ${withHint(error)}`);
     throw error;
   }
+}
+
+function holdProcess(
+  options: TunnelOptions,
+  process: EngineProcess,
+  version: string,
+  closeWatch: () => Promise<void>,
+): Tunnel {
+  // It may also end by itself.
+  const gone = process.ended.then(closeWatch);
+  return {
+    device: createUapiDevice({ socketPath: socketOf(options) }),
+    ...{ version, process, incarnation: process.incarnation },
+    async close() {
+      await process.terminate(terminationGraceMs);
+      await gone;
+      await forgetProcess(options.record);
+    },
+    leave: process.leave,
+  };
+}
+
+/** Where all programs of WireGuard look for it. */
+function socketOf({ interfaceName }: Pick<TunnelOptions, "interfaceName">): string {
+  return `/var/run/wireguard/${interfaceName}.sock`;
 }
 
 async function untilAnswers(device: WireGuardDevice, process: EngineProcess, signal: AbortSignal): Promise<void> {

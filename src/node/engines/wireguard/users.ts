@@ -23,6 +23,8 @@ export interface PeerDifference {
 /** What has to change, and which users cannot have what they ask for. */
 export interface PeersDiff {
   readonly differences: readonly PeerDifference[];
+  /** Who is set now and was not before, or the other way round, whether they have a peer or not. */
+  readonly comeAndGone: ReadonlySet<string>;
   readonly skipped: readonly SkippedUser[];
   readonly rejected: readonly RejectedUser[];
 }
@@ -60,6 +62,19 @@ export class PeerTable {
     return table;
   }
 
+  /** A table that holds these users, whatever they ask for, and their peers. */
+  static holding(
+    peerInterface: PeerInterface,
+    users: Iterable<{ readonly email: string; readonly peer: Peer | undefined }>,
+  ): PeerTable {
+    const table = new PeerTable(peerInterface);
+    for (const { email, peer } of users) {
+      table.#emails.add(email);
+      if (peer !== undefined) table.settle({ before: undefined, after: peer });
+    }
+    return table;
+  }
+
   /** Whether this user was set and not removed since, on whatever inbounds. */
   has(email: string): boolean {
     return this.#emails.has(email);
@@ -68,6 +83,16 @@ export class PeerTable {
   /** The users of the interface. */
   peers(): Iterable<Peer> {
     return this.#peers.values();
+  }
+
+  /** The peer of a user, if they have one. */
+  peerOf(email: string): Peer | undefined {
+    return this.#peers.get(email);
+  }
+
+  /** Who was set and not removed since. */
+  emails(): Iterable<string> {
+    return this.#emails;
   }
 
   /** The user of a key. */
@@ -92,10 +117,9 @@ export class PeerTable {
         wanted.set(user.email, undefined);
       } else wanted.set(user.email, peer);
     }
-    if (replace) {
-      for (const email of this.#peers.keys()) if (!wanted.has(email)) wanted.set(email, undefined);
-      this.#emails = new Set();
-    }
+    if (replace) for (const email of this.#peers.keys()) if (!wanted.has(email)) wanted.set(email, undefined);
+    const before = this.#emails;
+    this.#emails = new Set(replace ? [] : before);
     for (const { email, inbounds } of users) {
       if (inbounds.length > 0) this.#emails.add(email);
       else this.#emails.delete(email);
@@ -105,7 +129,8 @@ export class PeerTable {
       const before = this.#peers.get(email);
       return before === after || rejected.has(email) ? [] : [{ before, after }];
     });
-    return { differences, skipped, rejected: [...rejected.values()] };
+    const comeAndGone = before.symmetricDifference(this.#emails);
+    return { differences, comeAndGone, skipped, rejected: [...rejected.values()] };
   }
 
   /** The interface now holds this. */

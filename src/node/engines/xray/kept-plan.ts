@@ -1,5 +1,5 @@
-import { Journal } from "../../../platform/files/journal.ts";
 import type { Draft } from "../../../platform/files/replace-file.ts";
+import { createKeptState } from "../kept-state.ts";
 import type { Plan } from "./plan.ts";
 import {
   amendedRecord,
@@ -47,43 +47,16 @@ export interface PlanKeeperOptions {
  * longer so.
  */
 export function createPlanKeeper({ path, readConfig, tell }: PlanKeeperOptions): PlanKeeper {
-  let journal: Journal | undefined;
-  const opened = async () => {
-    journal ??= (await Journal.open(path)).journal;
-    return journal;
-  };
-  const attempt = async (write: (journal: Journal) => Promise<void>) => {
-    try {
-      await write(await opened());
-    } catch (error) {
-      tell(`[garrison] the state cannot be kept, a restart of the node will not find it: ${error}`);
-      await journal?.erase().catch(() => undefined);
-    }
-  };
-  const add = (...records: readonly string[]) =>
-    attempt(async (journal) => {
-      if (journal.hasBase) await journal.append(...records);
-    });
-  const draft = async (plan: Plan): Promise<Draft> => {
-    let written: Draft | undefined;
-    await attempt(async (journal) => {
-      written = await journal.draft(planRecords(plan));
-    });
-    return {
-      commit: () => attempt(async () => written?.commit()),
-      discard: () => attempt(async () => written?.discard()),
-    };
-  };
+  const state = createKeptState(path, tell);
+  const draft = (plan: Plan) => state.draft(planRecords(plan));
   const addOrRewrite = async (plan: Plan, record: () => string) => {
-    if (journal?.isOvergrown) await (await draft(plan)).commit();
-    else await add(record());
+    if (state.isOvergrown) await (await draft(plan)).commit();
+    else await state.add(record());
   };
   return {
     async open(program) {
       try {
-        const { journal: found, records } = await Journal.open(path);
-        journal = found;
-        return await planFrom(records, program, readConfig);
+        return await planFrom(await state.open(), program, readConfig);
       } catch (error) {
         tell(`[garrison] what was kept of the last run cannot be taken up: ${error}`);
         return undefined;
@@ -91,18 +64,18 @@ export function createPlanKeeper({ path, readConfig, tell }: PlanKeeperOptions):
     },
     draft,
     async whileChanging(plan, changes, work) {
-      await add(...changingRecords(changes));
+      await state.add(...changingRecords(changes));
       const result = await work().catch(async (error: unknown) => {
-        await add(failedRecord);
+        await state.add(failedRecord);
         throw error;
       });
       await addOrRewrite(plan, () => changedRecord(plan.table, changes));
       return result;
     },
-    disturb: () => add(disturbedRecord),
+    disturb: () => state.add(disturbedRecord),
     amend: (plan) => addOrRewrite(plan, () => amendedRecord(plan)),
-    forget: () => attempt((journal) => journal.erase()),
-    close: async () => journal?.close(),
+    forget: state.forget,
+    close: state.close,
   };
 }
 

@@ -2,10 +2,10 @@ import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.
 import { createInTurn, type InTurn } from "../../../platform/in-turn.ts";
 import type { EngineState, TrafficKind, TrafficReading } from "../engine.ts";
 import { StartFailed } from "../engine-error.ts";
+import { createComeback } from "../process/comeback.ts";
 import type { ProcessEnd } from "../process/engine-process.ts";
 import { type HealthPace, usualHealthPace, watchHealth } from "../process/health-watch.ts";
 import { forgetProcess } from "../process/process-record.ts";
-import { createRestartPace } from "../process/restart-pace.ts";
 import { applyChanges } from "./apply.ts";
 import type { ClientsOf } from "./config.ts";
 import { createPlanKeeper, keepsNothing } from "./kept-plan.ts";
@@ -44,11 +44,18 @@ export class Supervision {
   readonly #logFiles: LogFiles;
   readonly #launches: Launches;
   #stopHealthWatch = () => {};
-  #pace = createRestartPace(() => performance.now());
+  readonly #comeback = createComeback({
+    inTurn: (work) => this.inTurn(work),
+    bringUp: async () =>
+      this.plan === undefined || this.#running !== undefined ? undefined : this.#bringUp(this.plan),
+    isUnwanted: () => this.#unwanted.signal.aborted,
+    failed: (error, againInMs) =>
+      this.#options.events.line(`xray did not come back, again in ${againInMs / 1000} s: ${error}`),
+    back: ({ process }) => this.#options.events.restarted(process.incarnation),
+  });
   #state: EngineState = "stopped";
   #version = "";
   #running: RunningXray | undefined;
-  #restart: NodeJS.Timeout | undefined;
   // A stop need not wait for what it makes vain: it aborts this, and there is a new one when the last stop is done.
   #unwanted = new AbortController();
   #stopsWaiting = 0;
@@ -121,7 +128,7 @@ export class Supervision {
     this.#stopsWaiting += 1;
     return this.inTurn(async () => {
       this.#stopsWaiting -= 1;
-      clearTimeout(this.#restart);
+      this.#comeback.cancel();
       this.enter("stopped");
       await this.inForce.forget();
       await this.#end();
@@ -135,7 +142,7 @@ export class Supervision {
   leave(): Promise<void> {
     this.#unwanted.abort(leaving);
     return this.inTurn(async () => {
-      clearTimeout(this.#restart);
+      this.#comeback.cancel();
       this.#stopHealthWatch();
       this.#running?.leave();
       this.#running = undefined;
@@ -161,7 +168,7 @@ export class Supervision {
         events: this.#options.events,
       });
       if (kept === undefined) return undefined;
-      if (running === undefined) await this.#bringBack();
+      if (running === undefined) await this.#comeback.attempt();
       else await this.#goOnWith(running, kept);
       await this.inForce.keep();
       return kept.plan;
@@ -180,26 +187,26 @@ export class Supervision {
     if (this.#running !== running || this.#unwanted.signal.reason === leaving) return;
     this.enter("restarting");
     await this.#end();
-    await this.#bringBack();
+    await this.#comeback.attempt();
   }
 
   /** Runs a plan instead of the one before, which comes back when the new one does not run. */
   async replace(plan: Plan): Promise<void> {
     if (this.#running !== undefined) await this.test(plan);
     if (this.#unwanted.signal.aborted) throw new StartFailed("stopped while xray was starting");
-    clearTimeout(this.#restart);
+    this.#comeback.cancel();
     if (this.plan !== undefined) this.enter("restarting");
     await this.#end();
     try {
-      await this.inForce.replaceBy(plan, () => this.#bringUp(plan));
-      this.#pace = createRestartPace(() => performance.now());
+      await this.inForce.replaceBy(plan, async () => void (await this.#bringUp(plan)));
+      this.#comeback.renew();
     } catch (error) {
-      await this.#bringBack();
+      await this.#comeback.attempt();
       throw error;
     }
   }
 
-  async #bringUp(plan: Plan): Promise<void> {
+  async #bringUp(plan: Plan): Promise<RunningXray> {
     this.#logFiles.use(plan.config.logPaths);
     await this.#launches.prepare();
     this.#launches.tell(plan);
@@ -208,6 +215,7 @@ export class Supervision {
     await restoreOverrides(running.api, plan.config.routing).catch(() => undefined);
     plan.table.started();
     this.#hold(running);
+    return running;
   }
 
   #hold(running: RunningXray): void {
@@ -227,41 +235,14 @@ export class Supervision {
     );
   }
 
-  /** Runs the plan again that was in force, if any; when that fails, again and again. */
-  async #bringBack(): Promise<boolean> {
-    if (this.plan === undefined || this.#running !== undefined || this.#unwanted.signal.aborted) return false;
-    try {
-      await this.#bringUp(this.plan);
-      return true;
-    } catch (error) {
-      if (this.#unwanted.signal.aborted) return false;
-      const delayMs = this.#pace.afterFailure();
-      this.#options.events.line(`xray did not come back, again in ${delayMs / 1000} s: ${error}`);
-      this.#bringBackIn(delayMs);
-      return false;
-    }
-  }
-
-  #bringBackIn(delayMs: number): void {
-    clearTimeout(this.#restart);
-    this.#restart = setTimeout(() => {
-      void this.inTurn(async () => {
-        if ((await this.#bringBack()) && this.#running !== undefined) {
-          this.#options.events.restarted(this.#running.process.incarnation);
-        }
-      });
-    }, delayMs);
-  }
-
   #onEnded(running: RunningXray, end: ProcessEnd): void {
     // Ended on purpose.
     if (this.#running !== running) return;
     this.#running = undefined;
-    const restartInMs = this.#pace.afterExit();
+    const restartInMs = this.#comeback.afterExit();
     this.enter("restarting");
     const { incarnation, lastLines } = running.process;
     this.#options.events.exited({ ...end, incarnation, lastLines: lastLines().slice(-10), restartInMs });
-    this.#bringBackIn(restartInMs);
   }
 
   /** Ends the running process, if any, after a last look at its counters. */

@@ -1,0 +1,327 @@
+import { join } from "node:path";
+import { createInTurn, type InTurn } from "../../../platform/in-turn.ts";
+import type { EngineEvents, EngineState } from "../engine.ts";
+import { StartFailed } from "../engine-error.ts";
+import { createComeback } from "../process/comeback.ts";
+import type { ProcessEnd } from "../process/engine-process.ts";
+import { type HealthPace, watchHealth } from "../process/health-watch.ts";
+import { incarnationOf, lastRecorded, stillRuns } from "../process/process-record.ts";
+import type { WireGuardConfig } from "./config.ts";
+import type { HostRouting } from "./host-routing.ts";
+import { createPlanKeeper, type KeptPlan, keepsNothing, type Plan, type PlanKeeper } from "./kept-plan.ts";
+import { LiveInterface } from "./live-interface.ts";
+import type { SystemTools } from "./system-tool.ts";
+import {
+  openTunnel,
+  removeLeftTunnels,
+  requireNameFree,
+  type Tunnel,
+  type TunnelOptions,
+  takeOverTunnel,
+} from "./tunnel.ts";
+
+/** How a WireGuard is run, and who is told of it. */
+export interface SupervisionOptions {
+  /** The wireguard-go to use where the kernel has no WireGuard. Undefined: there is none. */
+  readonly executable: string | undefined;
+  readonly env: NodeJS.ProcessEnv;
+  /** A directory of its own, absolute, which exists. Interfaces and rules are marked with it. */
+  readonly runDir: string;
+  readonly tools: SystemTools;
+  readonly events: EngineEvents;
+  /** Tells the time in Unix milliseconds. */
+  readonly now: () => number;
+  /** How often peers are looked at; a process that does not answer so often is killed. Default: every 10 s, 3 times. */
+  readonly samplePace?: HealthPace;
+  /**
+   * The file that the plan in force is kept in, so that it outlives the system; the interface itself outlives the node
+   * then, and {@link Supervision.recover} finds both again. Undefined: the interface goes with the node.
+   */
+  readonly stateFile?: string | undefined;
+}
+
+const usualPace: HealthPace = { periodMs: 10_000, timeoutMs: 30_000, failures: 3 };
+/** How long a user who has gone is still counted. */
+const leavingMs = 500;
+// What the kernel takes for an interface's alias.
+const longestAlias = 250;
+
+/**
+ * Keeps the interface of one plan standing: brings it back whenever its process goes away, and the plan before when a
+ * new one does not run. Whoever changes what runs does so in turn.
+ */
+export class Supervision {
+  readonly #options: SupervisionOptions;
+  readonly #routing: HostRouting;
+  /** Keeps the plan in force. */
+  readonly keeper: PlanKeeper;
+  /** Whatever changes the interface waits for what came before. */
+  readonly inTurn: InTurn = createInTurn();
+  readonly #owner: string;
+  readonly #record: string;
+  readonly #comeback = createComeback({
+    inTurn: (work) => this.inTurn(work),
+    bringUp: async () => (this.#plan === undefined || this.#live !== undefined ? undefined : this.#bringUp(this.#plan)),
+    isUnwanted: () => this.#unwanted.signal.aborted,
+    failed: (error, againInMs) => this.say(`wireguard did not come back, again in ${againInMs / 1_000} s: ${error}`),
+    back: ({ tunnel }) => this.#options.events.restarted(tunnel.incarnation),
+  });
+  #state: EngineState = "stopped";
+  #plan: Plan | undefined;
+  #live: LiveInterface | undefined;
+  #version = "";
+  #startedAt = 0;
+  #burial: NodeJS.Timeout | undefined;
+  #stopWatch = () => {};
+  // A stop need not wait for what it makes vain: it aborts this, and there is a new one when the last stop is done.
+  #unwanted = new AbortController();
+  #stopsWaiting = 0;
+
+  constructor(options: SupervisionOptions, routing: HostRouting) {
+    this.#options = options;
+    this.#routing = routing;
+    this.#owner = `garrison ${options.runDir}`.slice(0, longestAlias);
+    this.#record = join(options.runDir, "wireguard-process.json");
+    const { stateFile, events } = options;
+    this.keeper = stateFile === undefined ? keepsNothing : createPlanKeeper(stateFile, events.line);
+  }
+
+  get state(): EngineState {
+    return this.#state;
+  }
+
+  /** Of the program that drives the interface. */
+  get version(): string {
+    return this.#version;
+  }
+
+  /** What is in force: it stands, or comes back. */
+  get plan(): Plan | undefined {
+    return this.#plan;
+  }
+
+  /** The interface, while it stands. */
+  get live(): LiveInterface | undefined {
+    return this.#live;
+  }
+
+  /** Aborted by a stop: what is under way is in vain. */
+  get unwanted(): AbortSignal {
+    return this.#unwanted.signal;
+  }
+
+  /** For how many seconds it has stood. */
+  get uptimeSeconds(): number {
+    return Math.floor((performance.now() - this.#startedAt) / 1_000);
+  }
+
+  /** Tells a new state. */
+  enter(state: EngineState): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#options.events.stateChanged(state);
+  }
+
+  /** Says something of the running among the engine's lines. */
+  say(note: string): void {
+    this.#options.events.line(`[garrison] ${note}`);
+  }
+
+  /** Takes over what an earlier process of this node has left and kept, or ends it; see {@link Engine.recover}. */
+  recover(): Promise<Plan | undefined> {
+    return this.inTurn(async () => {
+      const kept = await this.keeper.open();
+      if (kept !== undefined) this.enter("restarting");
+      const isTakenOver = kept !== undefined && (await this.#takeOver(kept));
+      if (!isTakenOver) await this.#endLeft();
+      if (kept === undefined) return undefined;
+      this.#plan = kept.plan;
+      if (!isTakenOver) await this.#comeback.attempt();
+      return kept.plan;
+    });
+  }
+
+  /** Runs a plan instead of the one before, which comes back when it does not run. */
+  async replace(plan: Plan): Promise<LiveInterface> {
+    const before = this.#plan;
+    // What runs is not touched for one that cannot.
+    if (before !== undefined) await requireNameFree(plan.config.interfaceName, this.#tunnelOptions(plan.config));
+    this.#comeback.cancel();
+    this.enter(before === undefined ? "starting" : "restarting");
+    await this.#end();
+    this.#plan = plan;
+    try {
+      const live = await this.#bringUp(plan);
+      this.#comeback.renew();
+      return live;
+    } catch (error) {
+      this.#plan = before;
+      if (before === undefined) this.enter("stopped");
+      else await this.#comeback.attempt();
+      throw error;
+    }
+  }
+
+  /** A plan is in force, and stands already. */
+  async adopt(plan: Plan): Promise<void> {
+    this.#plan = plan;
+    await this.keeper.keep(plan, this.#live?.counters.kept() ?? []);
+    await this.#route(plan.config);
+  }
+
+  /** Those who have gone are counted a last time, and their peers taken away, in a moment. */
+  buryLater(live: LiveInterface): void {
+    clearTimeout(this.#burial);
+    this.#burial = setTimeout(() => {
+      void this.inTurn(async () => {
+        if (this.#live === live) await live.bury();
+      }).catch((error: unknown) => this.say(`peers of users who have gone are still there: ${error}`));
+    }, leavingMs);
+  }
+
+  /** Ends what runs, and forgets the plan. */
+  stop(): Promise<void> {
+    this.#unwanted.abort();
+    this.#stopsWaiting += 1;
+    return this.inTurn(async () => {
+      this.#stopsWaiting -= 1;
+      this.#comeback.cancel();
+      this.#plan = undefined;
+      this.enter("stopped");
+      await this.keeper.forget();
+      await this.#end();
+      if (this.#stopsWaiting === 0) this.#unwanted = new AbortController();
+    });
+  }
+
+  /** Leaves what stands, and what is in force, to whoever comes after this process; where nothing is kept, ends it. */
+  close(): Promise<void> {
+    if (this.#options.stateFile === undefined) return this.stop();
+    this.#unwanted.abort();
+    return this.inTurn(async () => {
+      this.#comeback.cancel();
+      const live = this.#live;
+      this.#live = undefined;
+      this.#quiet();
+      await this.#routing.leave();
+      await live?.bury().catch(() => undefined); // whoever comes next takes them away
+      live?.tunnel.leave();
+      await this.keeper.close();
+    });
+  }
+
+  async #takeOver({ plan, counters, isExact }: KeptPlan): Promise<boolean> {
+    try {
+      const tunnel = await takeOverTunnel(this.#tunnelOptions(plan.config));
+      if (tunnel === undefined) return false;
+      const live = this.#liveOn(tunnel, plan);
+      try {
+        live.counters.restore(counters);
+        await live.refurnish({ isExact });
+      } catch (error) {
+        tunnel.leave();
+        throw error;
+      }
+      this.say(`goes on with the interface ${plan.config.interfaceName} that the last run has left`);
+      this.#hold(live);
+      await this.adopt(plan);
+      return true;
+    } catch (error) {
+      this.say(`cannot go on with the interface that the last run has left: ${error}`);
+      return false;
+    }
+  }
+
+  /** Ends what an earlier process has left. What it counted since somebody looked last is lost with it. */
+  async #endLeft(): Promise<void> {
+    const { tools, events } = this.#options;
+    const left = await lastRecorded(this.#record);
+    if (left !== undefined) events.vanished?.(incarnationOf(left));
+    if (left !== undefined && stillRuns(left))
+      this.say(`ends the wireguard-go that the last run has left, process ${left.pid}`);
+    await this.#routing.recover();
+    await removeLeftTunnels({ record: this.#record, owner: this.#owner, tools });
+  }
+
+  async #bringUp(plan: Plan): Promise<LiveInterface> {
+    const tunnel = await openTunnel(this.#tunnelOptions(plan.config), this.#unwanted.signal);
+    const live = this.#liveOn(tunnel, plan);
+    try {
+      await live.furnish();
+    } catch (error) {
+      await tunnel.close();
+      throw new StartFailed(`failed to start wireguard: ${error instanceof Error ? error.message : error}`);
+    }
+    this.#hold(live);
+    await this.adopt(plan);
+    return live;
+  }
+
+  #tunnelOptions({ interfaceName }: WireGuardConfig): TunnelOptions {
+    const { executable, env, runDir, tools, events, stateFile } = this.#options;
+    const output = stateFile === undefined ? undefined : join(runDir, "wireguard-output");
+    const [record, owner, onLine] = [this.#record, this.#owner, events.line];
+    return { interfaceName, executable, env, tools, output, record, owner, onLine };
+  }
+
+  #liveOn(tunnel: Tunnel, { config, table }: Plan): LiveInterface {
+    const { tools, now } = this.#options;
+    return new LiveInterface({ tunnel, config, table, tools, now, keep: (counters) => this.keeper.counted(counters) });
+  }
+
+  #route({ interfaceName: name, addresses }: WireGuardConfig): Promise<void> {
+    return this.#routing.apply({ name, families: new Set(addresses.map(({ family }) => family)) });
+  }
+
+  #hold(live: LiveInterface): void {
+    const { version, process } = live.tunnel;
+    this.#live = live;
+    this.#version = version;
+    this.#startedAt = performance.now();
+    this.enter("running");
+    // A tunnel of the kernel has no process, and does not end.
+    const ended = process?.ended ?? new Promise<ProcessEnd>(() => undefined);
+    void ended.then((end) => this.#onEnded(live, end));
+    this.#stopWatch = watchHealth(
+      { ended },
+      () => live.sample(),
+      this.#options.samplePace ?? usualPace,
+      () => {
+        if (this.#live !== live) return; // it is being ended
+        this.say("wireguard does not answer any more: it is ended, and started again");
+        void live.tunnel.close();
+        if (process === undefined) this.#onEnded(live, { code: null, signal: null });
+      },
+    );
+  }
+
+  #onEnded(live: LiveInterface, end: ProcessEnd): void {
+    if (this.#live !== live) return; // on purpose
+    this.#live = undefined;
+    this.#quiet();
+    // What it counted since the last look is lost.
+    this.#options.events.drained(live.reading());
+    const restartInMs = this.#comeback.afterExit();
+    this.enter("restarting");
+    const { incarnation, process } = live.tunnel;
+    const lastLines = process?.lastLines().slice(-10) ?? [];
+    this.#options.events.exited({ ...end, incarnation, lastLines, restartInMs });
+  }
+
+  /** Takes the interface away, after a last look at its counters, and what routes its packets. */
+  async #end(): Promise<void> {
+    await this.#routing.remove();
+    const live = this.#live;
+    if (live === undefined) return;
+    this.#live = undefined;
+    this.#quiet();
+    // One that does not answer any more takes along what it counted since the last look.
+    this.#options.events.drained(await live.sample().catch(() => live.reading()));
+    await live.tunnel.close();
+  }
+
+  #quiet(): void {
+    this.#stopWatch();
+    clearTimeout(this.#burial);
+  }
+}
