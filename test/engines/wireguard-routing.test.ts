@@ -1,7 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Latency } from "../../gen/service/node_pb.ts";
 import { mayMakeNamespaces } from "../support/network-namespace.ts";
 import { type NetworkProcess, startInNetwork } from "../support/network-process.ts";
 import { addresses, interfaces, makeRoutedNetworks, type RoutedNetworks } from "../support/routed-networks.ts";
@@ -261,6 +263,15 @@ describe.skipIf(!(await mayMakeNamespaces()))("a router between a peer and the i
       expect(await settings()).toEqual(["0", "1", "0", "1", "1"]);
     });
 
+    test("of a family that is routed no more is put back with the rest", async () => {
+      const before = await settings();
+      const node = await startNode();
+      await route(node);
+      await route(node, "ipv4");
+      await node.call("remove");
+      expect(await settings()).toEqual(before);
+    });
+
     test("that was on stays on", async () => {
       for (const path of ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]) await set(path, "1");
       const before = await settings();
@@ -308,57 +319,82 @@ describe.skipIf(!(await mayMakeNamespaces()))("a router between a peer and the i
     ]);
   });
 
-  describe("latency is probed", () => {
-    const probe = async (path: string, options: { host?: string; askers?: number; egress?: string } = {}) => {
-      const { host = addresses.ipv4.internet, askers = 1, egress } = options;
-      const node = await startNode();
-      const url = `http://${host}:${networks.ports.http}${path}`;
-      const results = (await node.call("probe", url, 500, askers, egress)) as [[Latency]]; // as routing-node.ts says
-      return { url, results, requests: await networks.internet.call("requests") };
+  describe("by the engine", () => {
+    const name = `ge${process.pid}`; // its socket is a file, which networks do not keep apart
+    let runDir = "";
+    beforeEach(async () => {
+      runDir = await mkdtemp(join(tmpdir(), "garrison-routing-"));
+    });
+    afterEach(() => rm(runDir, { recursive: true }));
+
+    const startEngine = async (variables: Record<string, string> = {}) => {
+      const script = new URL("../support/wireguard-engine-process.ts", import.meta.url);
+      const engine = startInNetwork(networks.enterRouter, script, { RUN_DIR: runDir, ...variables });
+      nodes.push(engine);
+      await engine.call("recover");
+      return engine;
+    };
+    const config = {
+      interface_name: name,
+      private_key: Buffer.alloc(32, 0x41).toString("base64"),
+      address: ["10.78.0.1/24"],
     };
 
-    test("from an address of the egress interface, once for all who ask, and any status will do", async () => {
-      const { url, results, requests } = await probe("/", { askers: 3 });
-      const now = Date.now() / 1_000;
-      for (const result of results)
-        expect(result).toEqual([
-          expect.objectContaining({ name: interfaces.ipv4, link: url, alive: true, source: "wireguard-probe" }),
-        ]);
-      expect(results).toHaveLength(3);
-      const [[{ delay, lastTryTime, lastSeenTime }]] = results;
-      expect(delay).toBeLessThan(500n);
-      for (const time of [lastTryTime, lastSeenTime]) expect(Math.abs(now - Number(time))).toBeLessThan(5);
-      expect(requests).toEqual([`HEAD / from ${addresses.ipv4.router}`]);
+    test("as long as the interface is to stand, for the families of its addresses", async () => {
+      const before = await rules();
+      const engine = await startEngine();
+      await engine.call("start", config);
+      const routedFirst = await rules();
+      expect(routedFirst).toContain(`iifname "${name}" oifname "${interfaces.ipv4}" masquerade`);
+      expect(routedFirst).not.toContain("ipv6");
+      await engine.call("start", { ...config, address: [...config.address, "fd78::1/64"] });
+      const routed = await rules();
+      expect(routed).toContain(`iifname "${name}" oifname "${interfaces.ipv6}" masquerade`);
+      await engine.call("crash");
+      expect(await rules()).toBe(routed);
+      await engine.call("start", { ...config, interface_name: `${name}b` });
+      expect(await rules()).not.toContain(`"${name}"`);
+      expect(await rules()).toContain(`"${name}b"`);
+      await engine.call("stop");
+      expect(await rules()).toBe(before);
+      expect(await setting("ipv4/ip_forward")).toBe("0");
     });
 
-    test("by IPv6 as well", async () => {
-      const { results, requests } = await probe("/", { host: `[${addresses.ipv6.internet}]`, egress: interfaces.ipv6 });
-      expect(results).toEqual([[expect.objectContaining({ name: interfaces.ipv6, alive: true })]]);
-      expect(requests).toEqual([`HEAD / from ${addresses.ipv6.router}`]);
+    test("and removed by the next one after a crash of the node", async () => {
+      const before = await rules();
+      const crashed = await startEngine();
+      await crashed.call("start", config);
+      await crashed.kill();
+      expect(await rules()).not.toBe(before);
+      await startEngine();
+      expect(await rules()).toBe(before);
     });
 
-    test("without following redirects", async () => {
-      const { results, requests } = await probe("/moved");
-      expect(results).toEqual([[expect.objectContaining({ alive: true })]]);
-      expect(requests).toEqual([`HEAD /moved from ${addresses.ipv4.router}`]);
+    test("and left as it is by a node that leaves the interface to the next one", async () => {
+      const variables = { STATE_FILE: join(runDir, "state") };
+      const first = await startEngine(variables);
+      await first.call("start", config);
+      const routed = await rules();
+      await first.call("close");
+      expect(await rules()).toBe(routed);
+      await first.kill();
+      const before = await setting("ipv4/ip_forward");
+      const second = await startEngine(variables);
+      expect(await rules()).toBe(routed);
+      expect(await setting("ipv4/ip_forward")).toBe(before);
+      await second.call("stop");
+      expect(await rules()).toBe("");
+      expect(await setting("ipv4/ip_forward")).toBe("0");
     });
 
-    test("and told to be dead after its time, with that as its delay", async () => {
-      const { results } = await probe("/silent");
-      expect(results).toEqual([[expect.objectContaining({ alive: false, lastSeenTime: 0n })]]);
-      const [[{ delay }]] = results;
-      expect(delay).toBeGreaterThanOrEqual(490n);
-      expect(delay).toBeLessThan(3_000n);
-    });
-
-    test("to be dead by an interface that is not there", async () => {
-      const { results } = await probe("/", { egress: "nowhere0" });
-      expect(results).toEqual([[expect.objectContaining({ name: "nowhere0", alive: false })]]);
-    });
-
-    test("not at all without a way out", async () => {
-      for (const option of ["-4", "-6"]) await networks.onRouter("ip", option, "route", "delete", "default");
-      expect((await probe("/")).results).toEqual([[]]);
+    test("and latency is probed by the way that it routes", async () => {
+      const engine = await startEngine();
+      const url = `http://${addresses.ipv4.internet}:${networks.ports.http}/`;
+      await engine.call("start", { ...config, latency: { test_url: url, timeout_seconds: 1 } });
+      expect(await engine.call("latencies")).toEqual([
+        expect.objectContaining({ name: interfaces.ipv4, link: url, alive: true, source: "wireguard-probe" }),
+      ]);
+      await engine.call("stop");
     });
   });
 });

@@ -19,8 +19,13 @@ interface Reply {
 }
 
 /** Starts a script, which calls {@link doAsAsked}, behind a command that enters a network. */
-export function startInNetwork([program = "", ...enter]: readonly string[], script: URL): NetworkProcess {
+export function startInNetwork(
+  [program = "", ...enter]: readonly string[],
+  script: URL,
+  variables: Record<string, string> = {},
+): NetworkProcess {
   const child: ChildProcess = spawn(program, [...enter, process.execPath, script.pathname], {
+    env: { ...process.env, ...variables },
     stdio: ["ignore", "inherit", "inherit", "ipc"],
     serialization: "advanced",
   });

@@ -1,4 +1,5 @@
 import { createInTurn } from "../../../platform/in-turn.ts";
+import { changeRuleset } from "./change-ruleset.ts";
 import { type Family, families, findDefaultRoute } from "./egress.ts";
 import {
   type FoundSwitches,
@@ -12,17 +13,9 @@ import {
   turnOn,
 } from "./forwarding.ts";
 import { findInterface } from "./network-interface.ts";
-import {
-  type Command,
-  changeRouting,
-  notesIn,
-  otherMarks,
-  othersMasquerade,
-  type RoutingChange,
-  routingMark,
-} from "./routing-rules.ts";
+import { changeRouting, notesIn, otherMarks, othersMasquerade, routingMark } from "./routing-rules.ts";
 import { type Chain, listRuleset, type Ruleset } from "./ruleset.ts";
-import { type SystemTools, ToolFailed } from "./system-tool.ts";
+import type { SystemTools } from "./system-tool.ts";
 
 /** How the host routes what peers send. */
 export interface HostRoutingSettings {
@@ -99,6 +92,7 @@ class NftRouting implements HostRouting {
   async apply(routed: RoutedInterface): Promise<void> {
     const { settings, checkMs = usualCheckMs } = this.#options;
     if (settings === undefined) return this.recover();
+    if (routed.families.size === 0) return this.remove();
     this.#routed = routed;
     clearInterval(this.#check);
     this.#check = setInterval(() => void this.#inTurn(() => this.#route(settings)), checkMs);
@@ -120,9 +114,8 @@ class NftRouting implements HostRouting {
   recover(): Promise<void> {
     return this.#inTurn(async () => {
       try {
-        const { tables } = await listRuleset(this.#options.tools);
-        // Without it there are no other rules either.
-        if (!tables.some(({ name }) => name === this.#mark.table)) return;
+        const { own, foreign } = changeRouting(await listRuleset(this.#options.tools), this.#mark, undefined);
+        if (own.length + foreign.length === 0) return;
       } catch {
         return; // who may not look at the rules has made none
       }
@@ -182,7 +175,7 @@ class NftRouting implements HostRouting {
       const notes = switchesAsLines(this.#found);
       return changeRouting(ruleset, this.#mark, { from, egress, masqueradeAll, notes });
     };
-    for (const { chain, said } of await this.#change(plan))
+    for (const { chain, said } of await changeRuleset(plan, this.#options.tools))
       problems.push(
         `${spoken(chain)} drops what peers send, and cannot be changed (${said}): have that firewall forward between ` +
           `${from} and ${[...new Set(Object.values(egress))].join(", ")}`,
@@ -199,59 +192,33 @@ class NftRouting implements HostRouting {
 
   /** How switches were before this node, or any other of the machine, has touched them. */
   #foundBefore(egress: { readonly [family in Family]?: string }, ruleset: Ruleset): FoundSwitches {
-    const [own, ...others] = [this.#mark, ...otherMarks(ruleset, this.#mark)].map((mark) =>
-      readSwitches(notesIn(ruleset, mark)),
-    );
-    const noted = [new Map([...this.#found, ...(own ?? [])]), ...others];
+    const own = this.#noted(ruleset);
+    const others = otherMarks(ruleset, this.#mark).map((mark) => readSwitches(notesIn(ruleset, mark)));
     return new Map(
       families.flatMap((family) => {
         const way = egress[family];
-        if (way === undefined) return [];
-        const before = noted.find((found) => found.get(forwardingSwitch[family]) === "0") ?? new Map();
+        if (way === undefined) return switchesOf(family, own); // it was routed, or will be again
+        const before = [own, ...others].find((found) => found.get(forwardingSwitch[family]) === "0") ?? new Map();
         return [...lookAtSwitches(family, way), ...switchesOf(family, before)];
       }),
     );
   }
 
-  /** Changes nftables in one step, or, where a chain cannot be changed, all but that. Returns such chains. */
-  async #change(plan: (ruleset: Ruleset) => RoutingChange): Promise<{ chain: Chain; said: string }[]> {
-    const { tools } = this.#options;
-    const run = async (commands: readonly Command[]) => {
-      if (commands.length > 0) await tools("nft", ["-j", "-f", "-"], JSON.stringify({ nftables: commands }));
-    };
-    try {
-      const { own, foreign } = plan(await listRuleset(tools));
-      await run([...own, ...foreign.flatMap(({ commands }) => commands)]);
-      return [];
-    } catch (error) {
-      if (!(error instanceof ToolFailed)) throw error;
-    }
-    // Somebody has changed a chain meanwhile, or does not let others change it.
-    const { own, foreign } = plan(await listRuleset(tools));
-    await run(own);
-    const unchangeable: { chain: Chain; said: string }[] = [];
-    for (const { chain, commands } of foreign) {
-      try {
-        await run(commands);
-      } catch (error) {
-        if (!(error instanceof ToolFailed)) throw error;
-        unchangeable.push({ chain, said: error.said });
-      }
-    }
-    return unchangeable;
+  #noted(ruleset: Ruleset): FoundSwitches {
+    return new Map([...this.#found, ...readSwitches(notesIn(ruleset, this.#mark))]);
   }
 
   async #unroute(): Promise<void> {
-    const { say } = this.#options;
+    const { say, tools } = this.#options;
     this.#told = [];
     try {
-      const unchangeable = await this.#change((ruleset) => {
-        this.#found = new Map([...this.#found, ...readSwitches(notesIn(ruleset, this.#mark))]);
+      const unchangeable = await changeRuleset((ruleset) => {
+        this.#found = this.#noted(ruleset);
         return changeRouting(ruleset, this.#mark, undefined);
-      });
+      }, tools);
       for (const { chain, said } of unchangeable)
         say(`rules that let peers through are left in ${spoken(chain)}, which cannot be changed: ${said}`);
-      this.#putBack(await listRuleset(this.#options.tools));
+      this.#putBack(await listRuleset(tools));
     } catch (error) {
       say(`what routed packets of peers is not removed: ${error instanceof Error ? error.message : error}`);
     }
