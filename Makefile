@@ -5,7 +5,7 @@ MACHINE_PATH := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install xray wireguard sing-box mihomo gen fmt lint test conformance bench bench-node bench-core soak soak-core run
+.PHONY: help install xray wireguard sing-box mihomo gen fmt lint test conformance bench bench-node bench-wireguard bench-core soak soak-core run
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -55,11 +55,14 @@ test: xray wireguard sing-box mihomo ## run everything that CI runs
 conformance: install ## run the official Connect conformance suite
 	@node test/conformance/run.ts
 
-bench: xray ## run the benchmarks; each prints ratios of one run
+bench: xray wireguard ## run the benchmarks; each prints ratios of one run
 	@for benchmark in bench/*/run.ts; do node "$$benchmark" || exit 1; done
 
 bench-node: xray ## what a node costs, and what its users notice of changes
 	@node bench/node/run.ts
+
+bench-wireguard: xray wireguard ## what a node's WireGuard costs with many peers; as root, in a network of its own
+	@node bench/wireguard/run.ts
 
 bench-core: install ## what Core carries: reports of usage a second, on both databases
 	@node bench/core/run.ts

@@ -1,6 +1,7 @@
 import { create, type DescMethod, toBinary } from "@bufbuild/protobuf";
 import {
   BackendSchema,
+  BackendType,
   NodeService,
   StatRequestSchema,
   StatType,
@@ -12,7 +13,13 @@ import { type MadeUsers, users } from "./made-users.ts";
 
 /** A call of the node, told by what it is made of, so that it can be made elsewhere. */
 export type CallTask =
-  | { readonly call: "start"; readonly config: string; readonly users: readonly MadeUsers[] }
+  | {
+      readonly call: "start";
+      /** Default: Xray. */
+      readonly type?: BackendType;
+      readonly config: string;
+      readonly users: readonly MadeUsers[];
+    }
   | { readonly call: "syncUsers" | "syncUsersChunked"; readonly users: readonly MadeUsers[] }
   | { readonly call: "usersStat" };
 
@@ -30,8 +37,10 @@ export function encodeCall(task: CallTask): EncodedCall {
     return encoded(getStats, [toBinary(StatRequestSchema, create(StatRequestSchema, { type: StatType.UsersStat }))]);
   const all = task.users.flatMap(users);
   switch (task.call) {
-    case "start":
-      return encoded(start, [toBinary(BackendSchema, create(BackendSchema, { config: task.config, users: all }))]);
+    case "start": {
+      const { type = BackendType.XRAY, config } = task;
+      return encoded(start, [toBinary(BackendSchema, create(BackendSchema, { type, config, users: all }))]);
+    }
     case "syncUsers":
       return encoded(syncUsers, [toBinary(UsersSchema, create(UsersSchema, { users: all }))]);
     case "syncUsersChunked":

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { createNodeClient } from "../../src/client/node-client.ts";
 import { startRealNode } from "../../test/callers/real-node.ts";
+import type { NetworkNamespace } from "../../test/support/network-namespace.ts";
 import { freePorts } from "../../test/support/ports.ts";
 
 /** A node with a real Xray, as a process of its own. */
@@ -28,9 +29,14 @@ export interface NodeMeasures {
   readonly longestStallMs: number;
 }
 
-/** Starts a node that serves plain text, so that what is measured is not TLS. */
-export async function startNodeUnderTest(variables: Record<string, string> = {}): Promise<NodeUnderTest> {
-  const node = await startRealNode({ GARRISON_TLS: "off", ...variables });
+/** Starts a node that serves plain text, so that what is measured is not TLS; in a network of its own if there is one. */
+export async function startNodeUnderTest(
+  variables: Record<string, string> = {},
+  network?: NetworkNamespace,
+): Promise<NodeUnderTest> {
+  const host = network?.inside[0]?.v4;
+  const inThere = host !== undefined && { NODE_HOST: host, GARRISON_INSECURE: "1" };
+  const node = await startRealNode({ GARRISON_TLS: "off", ...inThere, ...variables }, network?.enter);
   const clientAt = (baseUrl: string) =>
     createNodeClient({ transport: createGrpcTransport({ baseUrl, readMaxBytes: 64 << 20 }), key: node.key });
   return {

@@ -2,7 +2,7 @@
 export interface Finding {
   readonly about: string;
   readonly value: number;
-  readonly unit: "ms" | "MiB" | "bytes" | "calls" | "calls/s" | "%" | "connections";
+  readonly unit: "ms" | "MiB" | "bytes" | "calls" | "calls/s" | "%" | "connections" | "counters";
   /** What the value must not exceed. */
   readonly atMost?: number;
   /** What the value must reach. */

@@ -31,8 +31,14 @@ export interface RealNode {
 const root = new URL("../..", import.meta.url).pathname;
 const key = "6ba1b9de-5c6b-4c9c-9d5d-0c2b1f2a7f10";
 
-/** Starts `garrison node` with these variables besides those that it needs. */
-export async function startRealNode(variables: Record<string, string> = {}): Promise<RealNode> {
+/**
+ * Starts `garrison node` with these variables besides those that it needs; `enter` is put in front of the command, so
+ * that it runs elsewhere.
+ */
+export async function startRealNode(
+  variables: Record<string, string> = {},
+  enter: readonly string[] = [],
+): Promise<RealNode> {
   const directory = await mkdtemp(join(tmpdir(), "garrison-caller-"));
   const [port] = await freePorts(1);
   const env = {
@@ -45,7 +51,8 @@ export async function startRealNode(variables: Record<string, string> = {}): Pro
     GARRISON_DATA_DIR: join(directory, "data"),
     ...variables,
   };
-  const child = spawn(join(root, "bin/garrison"), ["node"], { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"] });
+  const [program = "", ...args] = [...enter, join(root, "bin/garrison"), "node"];
+  const child = spawn(program, args, { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"] });
   const log: string[] = [];
   createInterface(child.stderr).on("line", (line) => log.push(line));
   const ended = once(child, "close");

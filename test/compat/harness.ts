@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { ConnectError } from "@connectrpc/connect";
 import { startRealNode } from "../callers/real-node.ts";
+import type { NetworkNamespace } from "../support/network-namespace.ts";
 import { apiProtocols, type NodeAddress, type NodeCaller, RestError } from "../support/node-caller.ts";
 import { restRequest } from "../support/rest-request.ts";
 
@@ -27,9 +28,13 @@ export interface CompatNode extends NodeAddress {
   close(): Promise<void>;
 }
 
-/** Starts a node. */
-export async function startNode(variables: Record<string, string> = {}): Promise<CompatNode> {
-  const real = await startRealNode(variables);
+/** Starts a node, in a network of its own if there is one. */
+export async function startNode(
+  variables: Record<string, string> = {},
+  network?: NetworkNamespace,
+): Promise<CompatNode> {
+  const host = network?.inside[0]?.v4;
+  const real = await startRealNode({ ...(host !== undefined && { NODE_HOST: host }), ...variables }, network?.enter);
   const address: NodeAddress = { url: real.url, key: real.key, ca: await readFile(real.certificate, "utf8") };
   return {
     ...address,

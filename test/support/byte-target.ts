@@ -16,16 +16,17 @@ const headBytes = 8;
 // Servers that refuse a client may keep its connection open, so as not to be told apart from others.
 const stillMs = 2_000;
 
-/** Starts a target on 127.0.0.1. */
-export async function startByteTarget(): Promise<ByteTarget> {
+/** Starts a target on an address of this machine. */
+export async function startByteTarget(address = "127.0.0.1"): Promise<ByteTarget> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket)).on("error", () => socket.destroy());
     answerUpload(socket).catch(() => socket.destroy());
-  }).listen(0, "127.0.0.1");
+  }).listen(0, address);
   await once(server, "listening");
   return {
+    address,
     port: (server.address() as AddressInfo).port,
     async close() {
       for (const socket of sockets) socket.destroy();
