@@ -37,6 +37,8 @@ export class LiveInterface {
   #table: PeerTable;
   /** What the interface holds is not known: some of a change may have been made. */
   #doubtful = false;
+  /** Some of another config may have been made. */
+  #isConfigUnsure = false;
   #observedAt = Number.NEGATIVE_INFINITY;
 
   constructor({ tunnel, config, table, tools, now, keep }: LiveInterfaceOptions) {
@@ -78,15 +80,22 @@ export class LiveInterface {
     await bringUp(interfaceName, this.#tools);
   }
 
-  /** Changes key, port, addresses and shared key where they are others. Users stay. Throws what its parts throw. */
+  /**
+   * Changes key, port, addresses and shared key where they are others; after a change that has failed, all of them. Users
+   * stay. Throws what its parts throw.
+   */
   async changeConfig(config: WireGuardConfig, table: PeerTable): Promise<void> {
     const before = this.#config;
-    if (config.privateKey !== before.privateKey || config.listenPort !== before.listenPort)
+    const isUnsure = this.#isConfigUnsure;
+    this.#isConfigUnsure = true;
+    // A port that cannot be had has cost the one before.
+    if (isUnsure || config.privateKey !== before.privateKey || config.listenPort !== before.listenPort)
       await this.tunnel.device.configure(config);
     await setAddresses(config.interfaceName, config.addresses, this.#tools);
     this.use(config, table);
-    if (config.preSharedKey !== before.preSharedKey)
+    if (isUnsure || config.preSharedKey !== before.preSharedKey)
       await this.tunnel.device.change([...table.peers()].map((peer) => this.#changeTo(peer)));
+    this.#isConfigUnsure = false;
   }
 
   /** Goes by another config, which makes the same of the interface, and a table that holds the same. */
