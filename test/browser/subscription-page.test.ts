@@ -81,10 +81,26 @@ describe("the page of a subscription, in a real browser", () => {
     for (const summary of await page.locator("summary").all()) await summary.click();
     const codes = await page.locator(".qr").all();
     const links = await page.locator(".link").allInnerTexts();
-    expect(links).toHaveLength(5);
+    expect(links).toHaveLength(6);
     expect(links[0]).toBe(made.url);
-    expect(links.at(-1)).toMatch(/^tg:\/\/proxy\?server=/);
-    expect(await decode(codes)).toEqual(links);
+    expect(links[4]).toMatch(/^tg:\/\/proxy\?server=/);
+    expect(links[5]).toMatch(/^\[Interface\]\nPrivateKey = /);
+    const texts = await decode(codes);
+    expect(texts.map((text) => text?.trimEnd())).toEqual(links.map((link) => link.trimEnd()));
+    await page.close();
+  });
+
+  test("gives the config of WireGuard as the file that its code is", async () => {
+    const { page, complaints } = await open("light");
+    const wireGuard = page.locator("details", { hasText: "wireguard" });
+    await wireGuard.locator("summary").click();
+    const started = page.waitForEvent("download");
+    await wireGuard.getByRole("link", { name: /^Download/ }).click();
+    const download = await started;
+    expect(download.suggestedFilename()).toBe("fra-1-wg0.conf");
+    const file = Buffer.concat(await Array.fromAsync(await download.createReadStream())).toString();
+    expect(await decode([wireGuard.locator(".qr")])).toEqual([file]);
+    expect(complaints).toEqual([]);
     await page.close();
   });
 
