@@ -37,7 +37,6 @@ export class LiveInterface {
   #table: PeerTable;
   /** What the interface holds is not known: some of a change may have been made. */
   #doubtful = false;
-  /** Some of another config may have been made. */
   #isConfigUnsure = false;
   #observedAt = Number.NEGATIVE_INFINITY;
 
@@ -52,6 +51,11 @@ export class LiveInterface {
 
   get config(): WireGuardConfig {
     return this.#config;
+  }
+
+  /** Some of another config may have been made, and not all of this one be back. */
+  get isConfigUnsure(): boolean {
+    return this.#isConfigUnsure;
   }
 
   get table(): PeerTable {
@@ -117,12 +121,11 @@ export class LiveInterface {
     );
     if (changingHands.length > 0) await this.bury(changingHands);
     try {
-      await this.tunnel.device.change(this.#changesFor(differences));
+      await this.#change(this.#changesFor(differences));
       for (const difference of differences) this.#settle(difference);
       return [];
     } catch (error) {
       this.#doubtful = true;
-      if (error instanceof DeviceUnreachable) throw new EngineUnreachable(error.message, { cause: error });
       if (!(error instanceof DeviceRefused)) throw error;
     }
     await this.#makeSo();
@@ -185,13 +188,8 @@ export class LiveInterface {
   readonly #emailOf = (publicKey: string) => this.#table.emailOf(publicKey) ?? this.#leaving.get(publicKey);
 
   async #observe(): Promise<void> {
-    try {
-      this.counters.observe(await this.tunnel.device.read(), this.#emailOf);
-      this.#observedAt = performance.now();
-    } catch (error) {
-      if (error instanceof DeviceUnreachable) throw new EngineUnreachable(error.message, { cause: error });
-      throw error;
-    }
+    this.counters.observe(await reached(this.tunnel.device.read()), this.#emailOf);
+    this.#observedAt = performance.now();
   }
 
   #changesHands({ publicKey, email }: Peer): boolean {
@@ -224,10 +222,11 @@ export class LiveInterface {
 
   async #applyAlone(difference: PeerDifference): Promise<RejectedUser | undefined> {
     try {
-      await this.tunnel.device.change(this.#changesFor([difference]));
+      await this.#change(this.#changesFor([difference]));
       this.#settle(difference);
       return undefined;
     } catch (error) {
+      this.#doubtful = true;
       if (!(error instanceof DeviceRefused)) throw error;
       await this.#makeSo();
       const email = (difference.after ?? difference.before)?.email ?? "";
@@ -238,7 +237,7 @@ export class LiveInterface {
   /** Has the interface hold what the table has, and nothing else: what differs, and no more. */
   #makeSo(): Promise<void> {
     return this.#inTurn(async () => {
-      const { peers } = await this.tunnel.device.read();
+      const { peers } = await reached(this.tunnel.device.read());
       const wanted = new Map(Array.from(this.#table.peers(), (peer) => [peer.publicKey, peer]));
       const changes: PeerChange[] = [];
       for (const { publicKey, allowedIps } of peers) {
@@ -253,6 +252,16 @@ export class LiveInterface {
   }
 
   async #change(changes: readonly PeerChange[]): Promise<void> {
-    if (changes.length > 0) await this.tunnel.device.change(changes);
+    if (changes.length > 0) await reached(this.tunnel.device.change(changes));
+  }
+}
+
+/** What a device answers. Throws {@link EngineUnreachable} when it does not. */
+async function reached<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof DeviceUnreachable) throw new EngineUnreachable(error.message, { cause: error });
+    throw error;
   }
 }

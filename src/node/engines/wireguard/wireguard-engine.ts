@@ -165,7 +165,7 @@ class WireGuardEngine implements Engine {
   /** Changes what stands into another config of the same interface: all of it can be changed without a restart. */
   async #changeInto(live: LiveInterface, plan: Plan, users: readonly User[]): Promise<UsersOutcome> {
     const { config: before, table: tableBefore } = live;
-    if (!isSame(before, plan.config)) {
+    if (!isSame(before, plan.config) || live.isConfigUnsure) {
       await this.#supervision.keeper.disturb();
       try {
         await live.changeConfig(plan.config, plan.table);
