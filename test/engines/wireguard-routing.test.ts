@@ -23,8 +23,15 @@ describe.skipIf(!(await mayMakeNamespaces()))("a router between a peer and the i
     await networks.close();
   });
 
-  const startNode = async (owner = "a", masqueradeAll = false, egressInterface?: string, checkMs?: number) => {
-    const node = startInNetwork(networks.enterRouter, new URL("../support/routing-node.ts", import.meta.url));
+  const startNode = async (
+    owner = "a",
+    masqueradeAll = false,
+    egressInterface?: string,
+    checkMs?: number,
+    behind: readonly string[] = [],
+  ) => {
+    const enter = [...networks.enterRouter, ...behind];
+    const node = startInNetwork(enter, new URL("../support/routing-node.ts", import.meta.url));
     nodes.push(node);
     await node.call("open", owner, masqueradeAll, egressInterface, checkMs);
     return node;
@@ -280,6 +287,24 @@ describe.skipIf(!(await mayMakeNamespaces()))("a router between a peer and the i
       expect(await settings()).toEqual(before);
       await node.call("remove");
       expect(await settings()).toEqual(before);
+    });
+
+    test("that cannot be turned on, as in many containers, is told with what to do, and the rules stand", async () => {
+      const readOnly = ["unshare", "--mount", "sh", "-c", 'mount --bind -o ro /proc/sys /proc/sys && exec "$0" "$@"'];
+      const node = await startNode("a", false, undefined, undefined, readOnly);
+      await route(node, "ipv4");
+      expect(await said(node)).toEqual([
+        expect.stringMatching(
+          /^what peers send by IPv4 is not routed: net\.ipv4\.ip_forward cannot be set to 1 \(EROFS.*\): run `sysctl -w net\.ipv4\.ip_forward=1` on the machine, or give a container `--sysctl net\.ipv4\.ip_forward=1`$/,
+        ),
+      ]);
+      await set("ipv4/ip_forward", "1");
+      expect(await peerSeenAs("ipv4")).toBe(addresses.ipv4.router);
+      // It is not the node's to turn off.
+      await node.call("remove");
+      expect(await said(node)).toEqual([]);
+      expect(await rules()).toBe("");
+      expect(await setting("ipv4/ip_forward")).toBe("1");
     });
 
     test("that others have come to need stays on, and that is told", async () => {

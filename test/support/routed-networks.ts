@@ -6,8 +6,8 @@ const run = promisify(execFile);
 let made = 0;
 
 /**
- * Three networks: that of a peer, a router between them, and an internet that knows the router's own addresses only. The
- * router reaches it by another interface in each family.
+ * Three networks: that of a peer, a router between them, and an internet that knows the router's own addresses only.
+ * The router reaches it by another interface in each family.
  */
 export interface RoutedNetworks {
   readonly peer: NetworkProcess;

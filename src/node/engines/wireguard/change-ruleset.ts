@@ -9,8 +9,8 @@ export interface UnchangedChain {
 }
 
 /**
- * Changes nftables as a plan says, which is given what there is now: all in one step, so that there is never half of it;
- * or, where chains of others cannot be changed, all but those, which it returns. Throws {@link ToolFailed}.
+ * Changes nftables as a plan says, which is given what there is now: all in one step, so that there is never half of
+ * it; or, where chains of others cannot be changed, all but those, which it returns. Throws {@link ToolFailed}.
  */
 export async function changeRuleset(
   plan: (ruleset: Ruleset) => RoutingChange,

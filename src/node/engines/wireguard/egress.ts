@@ -38,8 +38,8 @@ export function readDefaultRoute(answer: string, notBy?: string): string | undef
 }
 
 /**
- * The interface by which packets of a family leave this machine, but never the one that they come from. Undefined: it has
- * no such route. Throws {@link ToolFailed}.
+ * The interface by which packets of a family leave this machine, but never the one that they come from. Undefined: it
+ * has no such route. Throws {@link ToolFailed}.
  */
 export async function findDefaultRoute(
   family: Family,
@@ -49,7 +49,10 @@ export async function findDefaultRoute(
   return readDefaultRoute(await tools("ip", ["-json", option[family], "route", "show", "default"]), notBy);
 }
 
-/** The address of an interface that it sends from, by family; none for an interface that is not there. Throws {@link ToolFailed}. */
+/**
+ * The address of an interface that it sends from, by family; none for an interface that is not there. Throws
+ * {@link ToolFailed}.
+ */
 export async function sendingAddresses(
   name: string,
   tools: SystemTools,

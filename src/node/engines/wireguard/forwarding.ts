@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../../../platform/errno.ts";
 import type { Family } from "./egress.ts";
@@ -23,17 +23,18 @@ export const forwardingSwitch = {
 
 /**
  * What has to be known of a family's switches before it is forwarded. All of them are those of the network that this
- * process is in. Empty where the machine does not know the family.
+ * process is in. Empty where the machine does not know the family, and where this process may not turn it on: then
+ * whoever does that is not to have it turned off again.
  *
- * Forwarding is for the whole machine, and changes more than that it is on: a router heeds no redirects by IPv4, so that
- * the kernel turns those off and, without being asked, on again; and a router heeds no advertisements of routers, so
- * that a host that has its IPv6 routes from one would lose them within the hour, or at once. So the egress interface, and
- * those with routes from one, are told to heed them all the same (`accept_ra` 2).
+ * Forwarding is for the whole machine, and changes more than that it is on: a router heeds no redirects by IPv4, so
+ * that the kernel turns those off and, without being asked, on again; and a router heeds no advertisements of routers,
+ * so that a host that has its IPv6 routes from one would lose them within the hour, or at once. So the egress
+ * interface, and those with routes from one, are told to heed them all the same (`accept_ra` 2).
  */
 export function lookAtSwitches(family: Family, egress: string): FoundSwitches {
   const main = forwardingSwitch[family];
   const value = read(main);
-  if (value === undefined) return new Map();
+  if (value === undefined || (value === "0" && !isWritable(main))) return new Map();
   if (value !== "0") return new Map([[main, value]]);
   const paths =
     family === "ipv4"
@@ -51,8 +52,12 @@ export function lookAtSwitches(family: Family, egress: string): FoundSwitches {
 
 /** Has a family forwarded, whose switches were found so. Throws {@link SwitchUnchangeable}. */
 export function turnOn(family: Family, found: FoundSwitches): void {
-  // Before forwarding is on: the routes go as it comes.
-  for (const [path] of switchesOf(family, found).reverse()) if (read(path) !== valueFor(path)) write(path, family);
+  const main = forwardingSwitch[family];
+  const value = read(main);
+  if (value === undefined || (value !== "0" && found.get(main) !== "0")) return;
+  // Forwarding comes last: routes from advertisements would go as it comes.
+  for (const [path] of switchesOf(family, new Map([[main, "0"], ...found])).reverse())
+    if (!path.endsWith("/accept_redirects") && read(path) !== valueFor(path)) write(path, family);
 }
 
 /** Puts back how the switches of a family were found, but for those that somebody has changed since. */
@@ -86,8 +91,8 @@ export function switchesOf(family: Family, found: FoundSwitches): (readonly [pat
 
 const root = "/proc/sys";
 // Nothing else is ever written, whatever a line says.
-const shape =
-  /^found (net\/ipv4\/ip_forward|net\/ipv4\/conf\/all\/accept_redirects|net\/ipv6\/conf\/all\/forwarding|net\/ipv6\/conf\/(?!\.)[\w.-]{1,15}\/accept_ra)=(\d)$/;
+const known = [...Object.values(forwardingSwitch), "net/ipv4/conf/all/accept_redirects"];
+const shape = new RegExp(`^found (${known.join("|")}|net/ipv6/conf/\\w[\\w.-]{0,14}/accept_ra)=(\\d)$`);
 
 /** What a switch is while packets are forwarded. */
 function valueFor(path: string): string {
@@ -100,6 +105,15 @@ function read(path: string): string | undefined {
     return readFileSync(join(root, path), "latin1").trim();
   } catch {
     return undefined; // the machine has none, or not any more
+  }
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(join(root, path), constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

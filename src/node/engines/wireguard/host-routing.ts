@@ -50,8 +50,9 @@ interface RoutedInterface {
  * (see {@link changeRouting}). What cannot be done is told, with what to do about it, and stops nobody.
  *
  * How forwarding was found is noted in the table of nftables that masquerades. So the note goes when the network or the
- * running system goes that it is about, it cannot be taken for another one's, and other nodes of the machine see it: who
- * finds forwarding turned on by another takes the note over, and the last one to go puts back what the first one found.
+ * running system goes that it is about, it cannot be taken for another one's, and other nodes of the machine see it:
+ * who finds forwarding turned on by another takes the note over, and the last one to go puts back what the first one
+ * found.
  */
 export interface HostRouting {
   /**
@@ -146,7 +147,8 @@ class NftRouting implements HostRouting {
     const { egressInterface, tools } = this.#options;
     if (egressInterface !== undefined && (await findInterface(egressInterface, tools)) === undefined)
       problems.push(
-        `what peers send goes nowhere: there is no interface ${egressInterface}, which PG_NODE_WG_NAT_OUTPUT_INTERFACE names`,
+        `what peers send goes nowhere: there is no interface ${egressInterface}, ` +
+          "which PG_NODE_WG_NAT_OUTPUT_INTERFACE names",
       );
     const egress: { [family in Family]?: string } = {};
     for (const family of families) {
@@ -155,8 +157,8 @@ class NftRouting implements HostRouting {
       if (way !== undefined) egress[family] = way;
       else
         problems.push(
-          `what peers send by ${spelt[family]} goes nowhere: this machine has no default route of that family. Give it one, or ` +
-            "name the interface by PG_NODE_WG_NAT_OUTPUT_INTERFACE",
+          `what peers send by ${spelt[family]} goes nowhere: this machine has no default route of that family. ` +
+            "Give it one, or name the interface by PG_NODE_WG_NAT_OUTPUT_INTERFACE",
         );
     }
     return egress;

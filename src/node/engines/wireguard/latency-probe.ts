@@ -24,9 +24,9 @@ interface ProbeTarget {
 }
 
 /**
- * Asks the target for its headers, out of the egress interface and not through the tunnel, in both families at once: who
- * answers first counts, whatever the HTTP status, and redirects are not followed. Who asks while a probe is under way
- * gets its result. Empty where there is no way out. Throws {@link ToolFailed}.
+ * Asks the target for its headers, out of the egress interface and not through the tunnel, in both families at once:
+ * who answers first counts, whatever the HTTP status, and redirects are not followed. Who asks while a probe is under
+ * way gets its result. Empty where there is no way out. Throws {@link ToolFailed}.
  */
 export type LatencyProbe = (target: ProbeTarget) => Promise<Latency[]>;
 
@@ -78,8 +78,9 @@ async function probe(target: ProbeTarget, { egressInterface, tools, now }: Laten
 
 /**
  * Resolves when headers come; rejects when none do. Node cannot bind a socket to an interface, but to an address of it:
- * then answers can come by that interface only, and so do packets leave by it wherever routes go by source addresses, as
- * they must on a machine with several ways out. Where the default route is that of the interface there is no other way.
+ * then answers can come by that interface only, and so do packets leave by it wherever routes go by source addresses,
+ * as they must on a machine with several ways out. Where the default route is that of the interface there is no other
+ * way.
  */
 function ask(url: string, family: Family, localAddress: string | undefined, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -28,7 +28,7 @@ export interface Routed {
   readonly notes: readonly string[];
 }
 
-/** A command of nft, as its JSON has it: names travel as strings, so that none of them can be taken for anything else. */
+/** A command of nft, as its JSON has it: names travel as strings, so that none can be taken for anything else. */
 export type Command = { readonly [verb in "add" | "insert" | "delete"]?: object };
 
 /** What makes a ruleset what it is to be. Nothing, where it is that already. */
@@ -40,14 +40,14 @@ export interface RoutingChange {
 }
 
 /**
- * What makes a ruleset route what is to be routed; undefined: nothing any more. Tables, chains and rules that do not carry
- * the mark are never changed.
+ * What makes a ruleset route what is to be routed; undefined: nothing any more. Tables, chains and rules that do not
+ * carry the mark are never changed.
  *
  * Our own table masquerades. (Which interface a packet came from is known there since Linux 5.7.) It cannot let packets
- * past the chains of others, in which a drop is final; so each of those that refuses what no rule of its own has decided
- * on (by its policy, or by a rule without any condition at its end, as that of firewalld) gets two rules that accept what
- * comes from the interface and the answers to it. They stand at the end, before that last rule: whatever the machine's
- * admin forbids, or allows, is decided before.
+ * past the chains of others, in which a drop is final; so each of those that refuses what no rule of its own has
+ * decided on (by its policy, or by a rule without any condition at its end, as that of firewalld) gets two rules that
+ * accept what comes from the interface and the answers to it. They stand at the end, before that last rule: whatever
+ * the machine's admin forbids, or allows, is decided before.
  *
  * In the chains of iptables the rule for answers has no condition on the connection: one in the words of nftables is
  * beyond iptables, whose programs would refuse to list the whole table from then on. There a rule in our own table
@@ -190,8 +190,8 @@ function acceptances(chain: Chain, { comment }: RoutingMark, { from, egress }: R
 }
 
 /**
- * Where in a chain our rules are to stand: before the rule with this handle, or at the end. Undefined when they need not,
- * since it refuses nothing by itself.
+ * Where in a chain our rules are to stand: before the rule with this handle, or at the end. Undefined when they need
+ * not, since it refuses nothing by itself.
  */
 function spotIn(
   chain: Chain,

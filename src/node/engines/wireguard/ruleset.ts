@@ -53,10 +53,13 @@ export function rulesOf({ rules }: Ruleset, { family, table, name }: Pick<Chain,
   return rules.filter((rule) => rule.chain === name && rule.table === table && rule.family === family);
 }
 
-/** Of what becomes of every packet that comes so far: it is let on, or refused, or the chain's policy decides at once. */
+/** What becomes of every packet that comes so far: it is let on, or refused, or the chain's policy decides at once. */
 export type Fate = "accepted" | "refused" | "left";
 
-/** What becomes of every packet that meets a rule. Undefined for one with a condition, or after which the next one decides. */
+/**
+ * What becomes of every packet that meets a rule. Undefined for one with a condition, and for one after which the next
+ * one decides.
+ */
 export function fateAt(rule: Rule, ruleset: Ruleset, above: readonly string[] = []): Fate | undefined {
   let fate: Fate | undefined;
   for (const statement of rule.expr) {
