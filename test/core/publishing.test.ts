@@ -194,6 +194,49 @@ describe.each(engines)("publishing on %s", (engine) => {
     expect(await store.claim("one", 10_000, 11_000, 9)).toMatchObject([{ nodeId: node }]);
   });
 
+  test("WireGuard's users have an address before they are rendered, which stays theirs whatever becomes of others", async () => {
+    const node = await addNode(database, "a", ["wireguard"], 2);
+    const old = await addNode(database, "old", ["wireguard"], 1);
+    const [one = 0, two = 0, three = 0] = await addUsers(database, 3, ["wireguard"]);
+    const replicas = [start("one"), start("two", await shared.open())];
+    const changed = (ids: number[]) => {
+      for (const replica of replicas) replica.changed({ subscriptionIds: ids }, "changed");
+    };
+    /** Users by their subscriptions, with the last part of their addresses. */
+    const usersOf = async (nodeId: number) => {
+      const [newest] = await revisionsOf(nodeId);
+      if (newest === undefined) return undefined;
+      const content = (await createConfigStore(database).content(newest.digest)) ?? "";
+      const { clientMap, services } = await readConfig(content, noPace);
+      return services?.wireguard?.inbounds.flatMap(({ users }) =>
+        users
+          .map(({ linkUuid, peerIps }) => [Number(clientMap[linkUuid]?.subscriptionId), ...peerIps])
+          .sort(([a], [b]) => Number(a) - Number(b)),
+      );
+    };
+    const address = (id: number, number: number) => [id, `10.66.0.${number}/32`, `fd66::${number}/128`];
+    const settled = (expected: unknown) => expect.poll(() => usersOf(node), { timeout: 8_000 }).toEqual(expected);
+    changed([one, two, three]);
+    await settled([address(one, 2), address(two, 3), address(three, 4)]);
+    await until(async () => (await revisionsOf(old)).length > 0);
+    expect(await usersOf(old)).toBeUndefined();
+
+    const { db } = database;
+    await db.updateTable("subscription").set({ refused: "quota" }).where("id", "=", one).execute();
+    await db.deleteFrom("subscription").where("id", "=", two).execute();
+    changed([one, two]);
+    await settled([address(three, 4)]);
+    const [four = 0] = await addUsers(database, 1, ["wireguard"]);
+    await db.updateTable("subscription").set({ refused: "" }).where("id", "=", one).execute();
+    changed([one, four]);
+    await settled([address(one, 2), address(three, 4), address(four, 5)]);
+    await db.updateTable("node").set({ protocol_version: 2 }).where("id", "=", old).execute();
+    changed([one]);
+    await expect
+      .poll(() => usersOf(old), { timeout: 8_000 })
+      .toEqual([...[address(one, 2), address(three, 4), address(four, 5)]]);
+  });
+
   test("what may be used is rendered: not users, subscriptions and links that are disabled or refused", async () => {
     const node = await addNode(database, "a", ["vless", "trojan"]);
     const ids = await addUsers(database, 6, ["vless", "trojan"], { quota_bytes: 2n ** 60n });
