@@ -1,6 +1,7 @@
 import { describeBulk } from "./behaviour/bulk.ts";
 import { describeClosing } from "./behaviour/closing.ts";
 import { describeEvents } from "./behaviour/events.ts";
+import { describeGroupTransactions } from "./behaviour/group-transactions.ts";
 import { describeMigrations } from "./behaviour/migrations.ts";
 import { describeStatements } from "./behaviour/statements.ts";
 import { describeTransactions } from "./behaviour/transactions.ts";
@@ -14,6 +15,7 @@ export function describeStorage(engine: "sqlite" | "postgres", createLocation: (
   describeValues(storage);
   describeViolations(storage);
   describeTransactions(storage);
+  describeGroupTransactions(storage);
   describeStatements(storage);
   describeBulk(storage);
   describeMigrations(storage);

@@ -143,6 +143,20 @@ describe.each([
     await expect(sql`delete from account`.execute(db)).rejects.toThrow(ForeignKeyViolation);
   });
 
+  test("commits transactions that wait at the same time together, and answers none of them before", async () => {
+    const { groupTransaction } = await open(newFile());
+    const seen: string[] = [];
+    const one = async (name: string) => {
+      await groupTransaction(async () => void seen.push(`${name} is executed`));
+      seen.push(`${name} is answered`);
+    };
+    await Promise.all([one("a"), one("b"), one("c")]);
+    expect(seen).toEqual([
+      ...["a is executed", "b is executed", "c is executed"],
+      ...["a is answered", "b is answered", "c is answered"],
+    ]);
+  });
+
   test("in memory keeps nothing and needs no file", async () => {
     const { db } = await open(":memory:");
     expect(await db.selectFrom("account").select("id").execute()).toEqual([]);

@@ -1,6 +1,7 @@
 import { Kysely } from "kysely";
 import type { Engine, EngineName } from "./connection.ts";
 import type { EventBus } from "./event-bus.ts";
+import { createGroupTransact, type GroupTransact } from "./group-transactions.ts";
 import { type CompleteStorageOptions, type StorageOptions, withDefaults } from "./options.ts";
 import { type BuildStatement, prepareStatement, type Statement } from "./statements.ts";
 import { TransactionScope } from "./transaction-scope.ts";
@@ -29,6 +30,8 @@ export interface Database<S> {
   readonly db: Kysely<S>;
   readonly events: EventBus;
   readonly transaction: Transact<S>;
+  /** As `transaction` with `read committed`, for many small ones: SQLite may commit several at once. */
+  readonly groupTransaction: GroupTransact<S>;
   /** Compiles a query once, for hot paths. Call it at start, not per request. */
   prepare<Args extends object, Row>(build: BuildStatement<S, Args, Row>): Statement<S, Args, Row>;
   /** Waits for what is running, refuses what comes later with `DatabaseClosed`, ends all subscriptions. Idempotent. */
@@ -48,11 +51,16 @@ export async function openDatabase<S>(options: DatabaseLocation & StorageOptions
   const engine = await openEngine(options, complete, scope);
   const db = new Kysely<S>({ dialect: engine.dialect });
   const { retryForMs, timing } = complete;
+  const transaction = createTransact({ db, scope, timing, retryForMs });
   return {
     engine: engine.name,
     db,
     events: engine.events,
-    transaction: createTransact({ db, scope, timing, retryForMs }),
+    transaction,
+    groupTransaction:
+      engine.name === "sqlite"
+        ? createGroupTransact({ transact: transaction, scope, now: timing.now })
+        : (body) => transaction(body, { isolation: "read committed" }),
     prepare: (build) => prepareStatement(db, build),
     close: () => engine.close(),
   };

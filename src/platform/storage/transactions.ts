@@ -1,4 +1,4 @@
-import { isAbortedTransactionError, type Kysely, type Transaction } from "kysely";
+import { type ControlledTransaction, isAbortedTransactionError, type Kysely, type Transaction } from "kysely";
 import {
   CommitUncertain,
   ConnectionLost,
@@ -28,6 +28,12 @@ interface TransactionOptions {
  */
 export type Transact<S> = <T>(body: (tx: Transaction<S>) => Promise<T>, options?: TransactionOptions) => Promise<T>;
 
+/** A {@link Transact} whose bodies may set savepoints, on SQLite. */
+type ControlledTransact<S> = <T>(
+  body: (tx: ControlledTransaction<S>) => Promise<T>,
+  options?: TransactionOptions,
+) => Promise<T>;
+
 /** Options of {@link createTransact}. */
 export interface TransactOptions<S> {
   db: Kysely<S>;
@@ -38,7 +44,7 @@ export interface TransactOptions<S> {
 }
 
 /** Makes the function that executes transactions. */
-export function createTransact<S>({ db, scope, timing, retryForMs }: TransactOptions<S>): Transact<S> {
+export function createTransact<S>({ db, scope, timing, retryForMs }: TransactOptions<S>): ControlledTransact<S> {
   return async (body, options = {}) => {
     const deadline = timing.now() + retryForMs;
     for (let attempt = 0; ; attempt++) {
@@ -61,7 +67,7 @@ export function createTransact<S>({ db, scope, timing, retryForMs }: TransactOpt
 async function transactOnce<S, T>(
   db: Kysely<S>,
   scope: TransactionScope,
-  body: (tx: Transaction<S>) => Promise<T>,
+  body: (tx: ControlledTransaction<S>) => Promise<T>,
   { isolation = "serializable", readOnly = false }: TransactionOptions,
 ): Promise<T> {
   const tx = await db

@@ -43,5 +43,5 @@ export function createUsageStore(database: Database<CoreSchema>): UsageStore {
       ),
   });
   // Every statement locks the rows that it depends on, so that none has to be tried again.
-  return { book: (work) => database.transaction((tx) => work(bookingOf(tx)), { isolation: "read committed" }) };
+  return { book: (work) => database.groupTransaction((tx) => work(bookingOf(tx))) };
 }

@@ -59,6 +59,20 @@ export class SqliteConnection implements StoreConnection {
     await this.#end();
   }
 
+  async savepoint(name: string): Promise<void> {
+    await this.execute(`savepoint ${name}`, []);
+  }
+
+  /** Forgets what was written since the savepoint, and what failed: unless the transaction was ended by it. */
+  async rollbackToSavepoint(name: string): Promise<void> {
+    await this.#executor.exec(`rollback to ${name}; release ${name}`);
+    if (this.#transaction !== undefined) this.#transaction = { readOnly: this.#transaction.readOnly };
+  }
+
+  async releaseSavepoint(name: string): Promise<void> {
+    await this.execute(`release ${name}`, []);
+  }
+
   async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
     const { rows, changed } = await this.execute(sql, parameters);
     return { rows: rows as R[], ...(changed === undefined ? {} : { numAffectedRows: BigInt(changed) }) };

@@ -51,6 +51,18 @@ export class SqliteDriver implements Driver {
     await connection.rollback();
   }
 
+  async savepoint(connection: SqliteConnection, name: string): Promise<void> {
+    await connection.savepoint(name);
+  }
+
+  async rollbackToSavepoint(connection: SqliteConnection, name: string): Promise<void> {
+    await connection.rollbackToSavepoint(name);
+  }
+
+  async releaseSavepoint(connection: SqliteConnection, name: string): Promise<void> {
+    await connection.releaseSavepoint(name);
+  }
+
   /** Resolves when everybody who asked before has finished; nobody gets the connection afterwards. */
   destroy(): Promise<void> {
     this.#closing ??= this.#turns.take();
