@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
+import type { Socket as TcpSocket } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { createClient } from "@connectrpc/connect";
@@ -15,9 +16,11 @@ import { UserService } from "../../gen/garrison/core/v1/users_pb.ts";
 import { VpnProtocol } from "../../gen/garrison/core/v1/vpn_protocol_pb.ts";
 import { NodeService, StatType } from "../../gen/service/node_pb.ts";
 import { until } from "../engines/engine-under-test.ts";
+import { startByteTarget } from "../support/byte-target.ts";
 import { makeNamespace, mayMakeNamespaces, type NetworkNamespace } from "../support/network-namespace.ts";
 import { type NetworkTraffic, startTraffic } from "../support/network-traffic.ts";
 import { freePorts } from "../support/ports.ts";
+import { openVless, untilAdmitted, type Way } from "../support/vless-client.ts";
 import { startPeer, type WireGuardKeys, type WireGuardPeer } from "../support/wireguard-peer.ts";
 import { wireGuardPath } from "../wireguard-path.ts";
 import { type CoreAtHand, startCore } from "./core-at-hand.ts";
@@ -91,6 +94,28 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGu
   /** The process of this node's wireguard-go. */
   async function enginePid(): Promise<number> {
     return JSON.parse(await readFile(join(node.dataDir, "wireguard/wireguard-process.json"), "utf8")).pid;
+  }
+
+  const onlineEvents = () => core.database.db.selectFrom("session_event").selectAll().execute();
+
+  /** A connection of a user of VLESS that stays. */
+  async function letIn(way: Way, id: string): Promise<TcpSocket> {
+    let admitted: TcpSocket | undefined;
+    await until(
+      "the user of VLESS is let in",
+      async () => {
+        const socket = openVless(way, id);
+        const asked = Buffer.alloc(8);
+        asked.writeUInt32BE(9, 0); // the last byte never comes
+        asked.writeUInt32BE(8, 4);
+        socket.write(asked);
+        admitted = await untilAdmitted(socket).catch(() => undefined);
+        return admitted !== undefined;
+      },
+      20_000,
+    );
+    if (admitted === undefined) throw new Error("nobody was let in");
+    return admitted;
   }
 
   const startAgain = () => node.start(settings);
@@ -182,8 +207,9 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGu
       return engine?.state === EngineState.RUNNING && engine.ports[0] === port && engine.version !== "";
     });
     expect((await nodes())[0]?.capabilities).toContain("wireguard");
-    const events = await core.database.db.selectFrom("session_event").selectAll().execute();
-    expect(events).toMatchObject([{ ip_address: network.inside[0]?.v4, node_protocol_id: Number(protocolId) }]);
+    expect(await onlineEvents()).toMatchObject([
+      { ip_address: network.inside[0]?.v4, node_protocol_id: Number(protocolId) },
+    ]);
   });
 
   test("its own API reads what the engine counts, and changes nothing", async () => {
@@ -248,6 +274,41 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGu
     await untilCarries();
     await carries(20, 1_000);
     await until("the new one is booked, too", async () => (await booked()).down > down + 20_000, 20_000);
+  });
+
+  test("who is there from one address too many is left out, as long as others have the places", async () => {
+    const limit = (deviceLimit: number) =>
+      core.operate(SubscriptionService).updateSubscription({ id: subscriptionId, deviceLimit });
+    const [vlessPort = 0] = await freePorts(1);
+    await core.addVless(Number((await nodes())[0]?.id), vlessPort);
+    await core.operate(SubscriptionService).updateSubscriptionLink({
+      ...{ id: subscriptionId, protocol: VpnProtocol.VLESS, enabled: true },
+    });
+    const { uuid, secret } = await core.database.db
+      .selectFrom("link")
+      .select(["uuid", "secret"])
+      .where("protocol", "=", "vless")
+      .executeTakeFirstOrThrow();
+    await limit(1);
+    const target = await startByteTarget();
+    // Xray counts no user from 127.0.0.1.
+    const way = { inboundPort: vlessPort, targetPort: target.port, localAddress: "127.0.0.2" };
+    const first = await letIn(way, secret || uuid);
+    try {
+      await until("the first one is seen", async () => (await onlineEvents()).length > 0, 20_000);
+      const client = await connect();
+      await untilCarries();
+      await until("the second one is left out", async () => Object.keys(await peers()).length === 0, 20_000);
+      expect(await node.metrics()).toMatch(/garrison_agent_refused_addresses\{[^}]*\} 1\n/);
+      expect(first.closed).toBe(false);
+      await limit(2);
+      await until("there is a place", async () => Object.keys(await peers()).length === 1, 20_000);
+      await client.beginAnew();
+      await untilCarries();
+    } finally {
+      first.destroy();
+      await target.close();
+    }
   });
 
   test("users come and go without a byte of others being lost", async () => {
