@@ -169,10 +169,11 @@ export class Supervision {
     await this.#route(plan.config);
   }
 
-  /** Those who have gone are counted a last time, and their peers taken away, in a moment. */
+  /** Those who have gone are counted a last time, and their peers taken away, in a moment: however many go meanwhile. */
   buryLater(live: LiveInterface): void {
-    clearTimeout(this.#burial);
+    if (this.#burial !== undefined) return;
     this.#burial = setTimeout(() => {
+      this.#burial = undefined;
       void this.inTurn(async () => {
         if (this.#live === live) await live.bury();
       }).catch((error: unknown) => this.say(`peers of users who have gone are still there: ${error}`));
@@ -323,5 +324,6 @@ export class Supervision {
   #quiet(): void {
     this.#stopWatch();
     clearTimeout(this.#burial);
+    this.#burial = undefined;
   }
 }
