@@ -37,7 +37,7 @@ test("without any variable the node has the original's defaults", async () => {
     keepAliveGraceMs: 0,
     kick: false,
     xray: { assets: "/usr/local/share/xray" },
-    wireguard: { hostRouting: { masqueradeAll: false }, egressInterface: undefined },
+    wireguard: { hostRouting: { masqueradeAll: false }, egressInterface: undefined, sampleSeconds: 10 },
     maintenance: undefined,
   });
 });
@@ -129,8 +129,17 @@ test.each(["0", "false"])(
   },
 );
 
+test.each([
+  ["25", 25],
+  ["0", 10],
+  ["-3", 10],
+  ["86400", 60],
+])("STATS_UPDATE_INTERVAL_SECONDS=%s is taken as %i", async (given, taken) => {
+  expect((await read({ STATS_UPDATE_INTERVAL_SECONDS: given })).wireguard.sampleSeconds).toBe(taken);
+});
+
 test("variables of the original's other program, and those without a purpose here, do no harm", async () => {
-  const env = { ENV_FILE: "x", APP_NAME: "pg-node", STATS_UPDATE_INTERVAL_SECONDS: "0" };
+  const env = { ENV_FILE: "x", APP_NAME: "pg-node", STATS_CLEANUP_INTERVAL_SECONDS: "0" };
   expect(await read(env)).toEqual(await read({}));
 });
 

@@ -4,7 +4,7 @@ import type { EngineEvents, EngineState } from "../engine.ts";
 import { StartFailed } from "../engine-error.ts";
 import { createComeback } from "../process/comeback.ts";
 import type { ProcessEnd } from "../process/engine-process.ts";
-import { type HealthPace, watchHealth } from "../process/health-watch.ts";
+import { watchHealth } from "../process/health-watch.ts";
 import { incarnationOf, lastRecorded, stillRuns } from "../process/process-record.ts";
 import type { WireGuardConfig } from "./config.ts";
 import type { HostRouting } from "./host-routing.ts";
@@ -31,8 +31,8 @@ export interface SupervisionOptions {
   readonly events: EngineEvents;
   /** Tells the time in Unix milliseconds. */
   readonly now: () => number;
-  /** How often peers are looked at; a process that does not answer so often is killed. Default: every 10 s, 3 times. */
-  readonly samplePace?: HealthPace;
+  /** Seconds between looks at the counters; a process that does not answer three times in a row is killed. Default: 10. */
+  readonly sampleSeconds?: number | undefined;
   /**
    * The file that the plan in force is kept in, so that it outlives the system; the interface itself outlives the node
    * then, and {@link Supervision.recover} finds both again. Undefined: the interface goes with the node.
@@ -40,7 +40,8 @@ export interface SupervisionOptions {
   readonly stateFile?: string | undefined;
 }
 
-const usualPace: HealthPace = { periodMs: 10_000, timeoutMs: 30_000, failures: 3 };
+/** A device has 30 s to answer; so often in a row it may not. */
+const silencesBorne = 3;
 /** How long a user who has gone is still counted. */
 const leavingMs = 500;
 // What the kernel takes for an interface's alias.
@@ -286,7 +287,7 @@ export class Supervision {
     this.#stopWatch = watchHealth(
       { ended },
       () => live.sample(),
-      this.#options.samplePace ?? usualPace,
+      { periodMs: (this.#options.sampleSeconds ?? 10) * 1_000, timeoutMs: 30_000, failures: silencesBorne },
       () => {
         if (this.#live !== live) return; // it is being ended
         this.say("wireguard does not answer any more: it is ended, and started again");

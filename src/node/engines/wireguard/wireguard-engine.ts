@@ -25,7 +25,7 @@ import { PeerTable } from "./users.ts";
 import type { WireGuardSettings } from "./wireguard-variables.ts";
 
 /** Options of {@link createWireGuardEngine}. */
-export interface WireGuardEngineOptions extends SupervisionOptions, WireGuardSettings {}
+export type WireGuardEngineOptions = SupervisionOptions & Omit<WireGuardSettings, "sampleSeconds">;
 
 /** Makes an engine that runs WireGuard; nothing runs before its first start. */
 export function createWireGuardEngine(options: WireGuardEngineOptions): Engine {

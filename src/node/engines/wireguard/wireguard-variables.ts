@@ -1,4 +1,4 @@
-import { anyText, executableFile, onOff } from "../../../platform/config/value-types.ts";
+import { anyText, executableFile, onOff, wholeNumber } from "../../../platform/config/value-types.ts";
 import { optional, type Values, type ValueType, variable } from "../../../platform/config/variables.ts";
 import type { HostRoutingSettings } from "./host-routing.ts";
 import { interfaceNameShape } from "./interface-name.ts";
@@ -6,6 +6,15 @@ import { interfaceNameShape } from "./interface-name.ts";
 const interfaceName: ValueType<string> = anyText
   .refine((text) => interfaceNameShape.test(text))
   .describe("the name of a network interface: at most 15 letters, digits, `_`, `.` or `-`");
+
+const usualSampleSeconds = 10;
+// By these looks one that hangs is found, too.
+const mostSampleSeconds = 60;
+const sampleSeconds: ValueType<number> = wholeNumber(Number.MIN_SAFE_INTEGER)
+  .transform((seconds) => (seconds < 1 ? usualSampleSeconds : Math.min(seconds, mostSampleSeconds)))
+  .describe(
+    `a whole number; below 1 counts as ${usualSampleSeconds}, above ${mostSampleSeconds} as ${mostSampleSeconds}`,
+  );
 
 /** The variables of WireGuard. */
 export const wireGuardVariables = {
@@ -29,6 +38,11 @@ export const wireGuardVariables = {
       "the default. Off: only what comes from WireGuard's interface.",
     default: "off",
   }),
+  STATS_UPDATE_INTERVAL_SECONDS: variable(sampleSeconds, {
+    about:
+      "Seconds between looks at WireGuard's counters besides those when somebody asks: what a crash of wireguard-go can lose.",
+    default: `${usualSampleSeconds}`,
+  }),
 };
 
 /** The settings of WireGuard, but for where its program is. */
@@ -37,6 +51,8 @@ export interface WireGuardSettings {
   readonly hostRouting: HostRoutingSettings | undefined;
   /** Undefined: that of the default route. */
   readonly egressInterface: string | undefined;
+  /** Seconds between looks at the counters. */
+  readonly sampleSeconds: number;
 }
 
 /** The settings that variables say. */
@@ -45,5 +61,6 @@ export function wireGuardSettings(values: Values<typeof wireGuardVariables>): Wi
   return {
     hostRouting: PG_NODE_WG_HOST_ROUTING ? { masqueradeAll: PG_NODE_WG_NAT_EGRESS_ONLY } : undefined,
     egressInterface: PG_NODE_WG_NAT_OUTPUT_INTERFACE,
+    sampleSeconds: values.STATS_UPDATE_INTERVAL_SECONDS,
   };
 }
