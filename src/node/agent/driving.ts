@@ -163,7 +163,8 @@ export function startDriving(options: DrivingOptions): Driving {
   async function describe(installId: string): Promise<MessageInitShape<typeof HeartbeatRequestSchema>> {
     const { current } = sync;
     const ports = portsOf(current?.config.services);
-    const address = ownAddress(networkInterfaces());
+    const tunnels = current?.config.services?.wireguard?.inbounds.map(({ tag }) => tag);
+    const address = ownAddress(networkInterfaces(), tunnels);
     return {
       ...(isPublic(address) && { ip: address }),
       ...(current !== undefined && { revision: BigInt(current.revision), digest: current.digest }),

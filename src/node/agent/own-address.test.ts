@@ -14,6 +14,11 @@ test.each([
   expect(ownAddress({ eth0: faces })).toBe(expected);
 });
 
+test("a server's address is none of its tunnels", () => {
+  const interfaces = { wg0: [face("2001:db8::1")], eth0: [face("10.0.0.2")] };
+  expect([ownAddress(interfaces), ownAddress(interfaces, ["wg0"])]).toEqual(["2001:db8::1", "10.0.0.2"]);
+});
+
 test.each([
   "10.1.2.3",
   "172.31.0.1",

@@ -20,10 +20,13 @@ export function isPublic(address: string): boolean {
   return !local.check(address, isIPv4(address) ? "ipv4" : "ipv6");
 }
 
-/** The address of this machine that others most likely reach it by: a public one, IPv4 first. */
-export function ownAddress(interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>): string {
-  const addresses = Object.values(interfaces)
-    .flatMap((some) => some ?? [])
+/**
+ * The address of this machine that others most likely reach it by: a public one, IPv4 first. Those of tunnels, which are
+ * named, are none: only users reach them.
+ */
+export function ownAddress(interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>, tunnels: readonly string[] = []): string {
+  const addresses = Object.entries(interfaces)
+    .flatMap(([name, some = []]) => (tunnels.includes(name) ? [] : some))
     .filter(({ internal }) => !internal)
     .map(({ address }) => address.replace(/%.*$/, ""));
   const rank = (address: string) => (isPublic(address) ? 0 : 2) + (isIPv4(address) ? 0 : 1);
