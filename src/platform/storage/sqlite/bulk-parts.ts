@@ -1,7 +1,7 @@
 import type { BulkText } from "../bulk-text.ts";
 
 /** A text of a bulk statement: it has places for a number of rows. */
-export interface RowsText {
+interface RowsText {
   readonly sql: string;
   /** Values of rows that it takes, after those that all rows share. */
   readonly places: number;
