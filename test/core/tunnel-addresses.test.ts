@@ -146,6 +146,16 @@ describe.each(engines)("addresses of tunnels on %s", (engine) => {
     expect(given.map(([, number]) => number).sort((a, b) => a - b)).toEqual(ids.map((_, index) => index + 2));
   });
 
+  test("whoever is deleted meanwhile keeps nobody else from an address", async () => {
+    const stays = await addSome(1);
+    for (let round = 0; round < 10; round++) {
+      const goes = await addSome(20);
+      stays.push(...(await addSome(1)));
+      await Promise.all([addresses.give(tunnel), ...goes.map((id) => remove([id])), addresses.give(tunnel)]);
+    }
+    expect((await numbers()).map(([id]) => id)).toEqual(stays);
+  });
+
   test("ten thousand are given in a second", async () => {
     const ids = await addSome(10_000);
     const begun = performance.now();

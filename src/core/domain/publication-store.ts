@@ -18,11 +18,10 @@ export interface PublicationStore {
   nextDueAt(): Promise<number | undefined>;
   /** The rows of these nodes; those that are gone are left out. */
   nodes(nodeIds: readonly number[]): Promise<NodeRows[]>;
-  /**
-   * Gives an address of a node protocol of WireGuard to every subscription that is to have one; and returns how many
-   * it had none for, and the numbers of all addresses by subscription.
-   */
-  addresses(nodeProtocolId: number): Promise<{ readonly left: number; readonly numbers: ReadonlyMap<number, number> }>;
+  /** The numbers of the addresses that a node protocol of WireGuard has given, by subscription. */
+  addressNumbers(nodeProtocolId: number): Promise<ReadonlyMap<number, number>>;
+  /** Gives an address of it to every subscription that is to have one, and returns how many it had none for. */
+  giveAddresses(nodeProtocolId: number): Promise<number>;
   /** The links of these protocols that may be used, by UUID. */
   links(protocols: readonly string[], pace: Pace): Promise<LinkRow[]>;
   /**

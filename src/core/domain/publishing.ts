@@ -155,7 +155,7 @@ export class Publishing implements ConfigPublisher {
       const claim = claims.get(node.nodeId);
       if (claim === undefined) continue;
       try {
-        const config = await renderConfig(await this.#withAddresses(node), links, this.#pace);
+        const config = await renderConfig(await this.#withAddresses(node, links), links, this.#pace);
         rendered.push({ ...claim, ...config, protocolVersion: node.protocolVersion });
         size += config.content.length;
       } catch (error) {
@@ -170,15 +170,20 @@ export class Publishing implements ConfigPublisher {
   }
 
   /** With the addresses of WireGuard's users, which those who are new are given now. */
-  async #withAddresses(node: NodeRows): Promise<NodeRows> {
+  async #withAddresses(node: NodeRows, links: readonly LinkRow[]): Promise<NodeRows> {
     const { store, log } = this.#options;
     const { nodeId, protocols } = node;
     const tunnel = protocols.find(({ protocol, enabled }) => protocol === "wireguard" && enabled);
     if (tunnel === undefined || node.disabled) return node;
-    const { left, numbers } = await store.addresses(tunnel.id);
-    if (left > 0) {
+    let numbers = await store.addressNumbers(tunnel.id);
+    const isNew = ({ protocol, access, subscriptionId }: LinkRow) =>
+      protocol === "wireguard" && (access?.has(tunnel.id) ?? true) && !numbers.has(subscriptionId);
+    if (links.some(isNew)) {
+      const left = await store.giveAddresses(tunnel.id);
+      numbers = await store.addressNumbers(tunnel.id);
       const details = { nodeId, nodeProtocolId: tunnel.id, left };
-      log.warn(details, "a WireGuard interface has no address for some subscriptions: it needs larger addressPools");
+      if (left > 0)
+        log.warn(details, "a WireGuard interface has no address for some subscriptions: it needs larger addressPools");
     }
     return { ...node, protocols: protocols.map((row) => (row === tunnel ? { ...row, numbers } : row)) };
   }

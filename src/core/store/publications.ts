@@ -42,10 +42,8 @@ export function createPublicationStore(
   );
   return {
     ...createRenderInput(database),
-    async addresses(nodeProtocolId) {
-      const left = await addresses.give(nodeProtocolId);
-      return { left, numbers: await addresses.numbersOf(nodeProtocolId) };
-    },
+    addressNumbers: addresses.numbersOf,
+    giveAddresses: addresses.give,
     mark: (scope, reason, now) =>
       database.transaction((tx) => markNodes(tx, scope, reason, now, debounce), readCommitted),
     async markUnchecked(before, most, now) {

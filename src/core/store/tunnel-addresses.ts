@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from "kysely";
 import type { Database } from "../../platform/storage/database.ts";
+import { ForeignKeyViolation } from "../../platform/storage/errors.ts";
 import { firstNumber } from "../domain/wireguard/address-pool.ts";
 import type { CoreSchema } from "./schema.ts";
 
@@ -20,8 +21,15 @@ export function createTunnelAddresses(database: Pick<Database<CoreSchema>, "db" 
   return {
     async give(nodeProtocolId) {
       if ((await withoutAddress(database.db, nodeProtocolId)).length === 0) return 0;
-      // Each statement sees what others have committed, and the first one makes them wait: no conflicts to try again.
-      return database.transaction((tx) => giveAll(tx, nodeProtocolId), { isolation: "read committed" });
+      for (let tries = 1; ; tries++) {
+        try {
+          // Each statement sees what others have committed, and the first one makes them wait: they do not conflict.
+          return await database.transaction((tx) => giveAll(tx, nodeProtocolId), { isolation: "read committed" });
+        } catch (error) {
+          // A subscription was deleted after it was found.
+          if (!(error instanceof ForeignKeyViolation) || tries === mostTries) throw error;
+        }
+      }
     },
     async numbersOf(nodeProtocolId) {
       const rows = await database.db
@@ -138,6 +146,8 @@ function havingAccess(db: Kysely<CoreSchema>, nodeProtocolId: number) {
       ]),
     );
 }
+
+const mostTries = 5;
 
 // A statement takes only so many values.
 const rowsAtOnce = 2_000;

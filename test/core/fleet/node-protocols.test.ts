@@ -256,6 +256,18 @@ describeFleet((scene) => {
     await refused(scene.call(protocols.createNodeProtocol, another), Code.InvalidArgument, 400, "SETTINGS_INVALID");
     const remaining = await scene.call(protocols.getNodeProtocol, { id });
     expect(remaining.nodeProtocol).toMatchObject({ addressesTotal: 65_533 });
+    // Ranges that have become too small are no reason to refuse other changes.
+    const { db } = scene.fleet.database;
+    const kept = { ...JSON.parse((await rowOf(id)).settings), addressPools: ["10.8.0.0/30"] };
+    await db
+      .updateTable("node_protocol")
+      .set({ settings: JSON.stringify(kept) })
+      .where("id", "=", Number(id))
+      .execute();
+    await db.updateTable("tunnel_pool").set({ last_number: 2 }).where("node_protocol_id", "=", Number(id)).execute();
+    const otherDns = JSON.stringify({ ...kept, dns: ["9.9.9.9"] });
+    const changed = await scene.call(protocols.updateNodeProtocol, { id, settings: otherDns });
+    expect(changed.nodeProtocol).toMatchObject({ addressesTotal: 1 });
   });
 
   test("one port of two addresses is two protocols, whose tags are made apart", async () => {

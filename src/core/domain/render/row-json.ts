@@ -1,9 +1,9 @@
-/** What a row holds as JSON cannot be rendered. The message names the row and no secrets. */
+/** What a row holds cannot be rendered. The message names the row and no secrets. */
 export class RowUnreadable extends Error {
   override readonly name = "RowUnreadable";
 
-  constructor(what: string) {
-    super(`${what} is no JSON object`);
+  constructor(what: string, wrong = "is no JSON object") {
+    super(`${what} ${wrong}`);
   }
 }
 

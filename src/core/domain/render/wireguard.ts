@@ -14,7 +14,7 @@ export function createWireGuardRenderer(row: ProtocolRow): { add(link: LinkRow):
   const settings = readObject(row.settings, what);
   const { privateKey, preSharedKey } = settings;
   const pool = poolOf(settings);
-  if (pool === undefined || !isWireGuardKey(privateKey)) throw new RowUnreadable(`${what}, which lacks key or range,`);
+  if (pool === undefined || !isWireGuardKey(privateKey)) throw new RowUnreadable(what, "has no key, or no range");
   const users: string[] = [];
   return {
     add({ uuid, publicKey, subscriptionId }) {

@@ -3,7 +3,7 @@ import { UniqueViolation } from "../../../platform/storage/errors.ts";
 import type { JsonObject } from "../../domain/fleet/json-object.ts";
 import { poolOf } from "../../domain/fleet/protocols/wireguard.ts";
 import { Invalid, Taken } from "../../domain/fleet/situations.ts";
-import { ownNumber, roomOf } from "../../domain/wireguard/address-pool.ts";
+import { type AddressPool, ownNumber, roomOf } from "../../domain/wireguard/address-pool.ts";
 import type { CoreSchema } from "../schema.ts";
 import { countHavingAccess } from "../tunnel-addresses.ts";
 
@@ -33,11 +33,13 @@ export async function keepPool(
   const pool = protocol === "wireguard" ? poolOf(settings) : undefined;
   if (pool === undefined) return;
   const { lastNumber } = pool;
-  const users = await countHavingAccess(tx, id);
-  if (users > roomOf(pool)) {
-    const room = `${roomOf(pool)} users, and ${users} subscriptions have the protocol`;
-    throw new Invalid("SETTINGS_INVALID", `settings: addressPools: have addresses for ${room}: write larger ranges`);
-  }
+  const before = await tx
+    .selectFrom("tunnel_pool")
+    .select("last_number")
+    .where("node_protocol_id", "=", id)
+    .executeTakeFirst();
+  if (before?.last_number === lastNumber) return;
+  await refuseTooSmall(tx, id, pool);
   await tx
     .insertInto("tunnel_pool")
     .values({ node_protocol_id: id, node_id, last_number: lastNumber, given_number: ownNumber })
@@ -47,6 +49,13 @@ export async function keepPool(
       throw cause instanceof UniqueViolation ? new Taken("WIREGUARD", hasOne("created at the same time")) : cause;
     });
   await tx.deleteFrom("tunnel_address").where("node_protocol_id", "=", id).where("number", ">", lastNumber).execute();
+}
+
+async function refuseTooSmall(tx: Transaction<CoreSchema>, id: number, pool: AddressPool): Promise<void> {
+  const users = await countHavingAccess(tx, id);
+  if (users <= roomOf(pool)) return;
+  const room = `${roomOf(pool)} users, and ${users} subscriptions have the protocol`;
+  throw new Invalid("SETTINGS_INVALID", `settings: addressPools: have addresses for ${room}: write larger ranges`);
 }
 
 /** How many addresses of node protocols are given, by node protocol; none: absent. */
