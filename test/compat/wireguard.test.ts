@@ -347,7 +347,39 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
       expect(Number(down?.[3])).toBeGreaterThanOrEqual(3 * countedOf(500));
     });
 
-    it("75. Stop takes the interface away, counts a last time, and leaves what others have made", async () => {
+    it("75. Stop takes away its own rules, and no others", async () => {
+      const { inside, network, name } = scene;
+      await caller().stop();
+      await inside("ip", "route", "add", "default", "via", network.outside.v4);
+      onTestFinished(async () => {
+        await inside("ip", "route", "delete", "default");
+        await inside("nft", "flush", "ruleset");
+      });
+      await inside(
+        "nft",
+        "add table inet others { chain forward { type filter hook forward priority 0; policy drop; }; }",
+      );
+      await inside("nft", "add rule inet others forward ip saddr 192.0.2.1 accept comment theirs");
+      await inside("nft", "add table ip nat_of_others { chain out { type nat hook postrouting priority 100; }; }");
+      const state = async () => [
+        await inside("nft", "list", "ruleset"),
+        await inside("sysctl", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"),
+      ];
+      const before = await state();
+      await caller().start(scene.backend([anna.user]));
+      const [rules, switches] = await state();
+      expect(rules).toMatch(new RegExp(`iifname "${name}".*accept`));
+      expect(rules).toContain("masquerade");
+      expect(rules).toContain("theirs");
+      expect(switches).toContain("net.ipv4.ip_forward = 1");
+      // As often as one likes.
+      await caller().start(scene.backend([anna.user]));
+      expect((await state())[0]).toBe(rules);
+      await caller().stop();
+      expect(await state()).toEqual(before);
+    });
+
+    it("75. Stop takes the interface away, and counts a last time", async () => {
       await drain();
       await carry(anna, 7, 300);
       await caller().stop();

@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
 /** A TCP relay on which answers get lost, as they do on a bad line: the target believes that it has sent them. */
 export interface LossyRelay {
-  /** The target's URL with the relay's port. */
+  /** The target's URL with the relay's address and port. */
   readonly url: string;
   /** Lets only so many more bytes of the target through, and swallows all that follow. Resolves at the first of them. */
   swallowAfter(bytes: number): Promise<void>;
@@ -14,7 +14,7 @@ export interface LossyRelay {
   close(): Promise<void>;
 }
 
-/** Starts a relay to a target on this machine. It passes everything on until it is told otherwise. */
+/** Starts a relay on this machine to a target. It passes everything on until it is told otherwise. */
 export async function startLossyRelay(target: URL): Promise<LossyRelay> {
   const sockets = new Set<Socket>();
   let allowance = Number.POSITIVE_INFINITY;
@@ -48,6 +48,7 @@ export async function startLossyRelay(target: URL): Promise<LossyRelay> {
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const url = new URL(target);
+  url.hostname = "127.0.0.1";
   url.port = String((server.address() as AddressInfo).port);
   return {
     url: url.origin,
