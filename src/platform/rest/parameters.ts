@@ -98,8 +98,9 @@ function byName(fields: readonly DescField[]): ReadonlyMap<string, DescField> {
 function createSetter(path: FieldPath, readers: Readers): (request: Message, value: string | string[]) => void {
   const way = path.slice(0, -1);
   const field = path.at(-1) ?? path[0];
-  const isPlainText =
-    field.fieldKind === "scalar" && field.scalar === ScalarType.STRING && !field.oneof && !ruleOf(field).jsonText;
+  const isJson = field.fieldKind !== "map" && ruleOf(field).jsonText;
+  const isPlainText = field.fieldKind === "scalar" && field.scalar === ScalarType.STRING && !field.oneof && !isJson;
+  const jsonOf = isBoolean(field) ? booleanAsJson : isJson ? asItIs : JSON.stringify;
   const read = readers.field(field);
   return (request, value) => {
     const holder = holderAt(request, way);
@@ -107,7 +108,7 @@ function createSetter(path: FieldPath, readers: Readers): (request: Message, val
       (holder as unknown as Fields)[field.localName] = value; // by local name, which the descriptor knows
       return;
     }
-    const texts = (Array.isArray(value) ? value : [value]).map((text) => jsonOf(field, text));
+    const texts = (Array.isArray(value) ? value : [value]).map((text) => jsonOf(text));
     read(openText(field.fieldKind === "list" ? `[${texts.join(",")}]` : texts.join()), holder);
   };
 }
@@ -124,17 +125,23 @@ function holderAt(request: Message, way: readonly DescField[]): Message {
   return message;
 }
 
-/** A parameter as the JSON that a reader takes: it reads numbers and enums from strings, but not booleans. */
-function jsonOf(field: DescField, text: string): string {
-  const isBoolean =
+// A parameter becomes the JSON that a reader takes: it reads numbers and enums from strings, but not booleans.
+
+function isBoolean(field: DescField): boolean {
+  return (
     (field.fieldKind !== "message" && field.scalar === ScalarType.BOOL) ||
-    field.message?.typeName === "google.protobuf.BoolValue";
-  if (isBoolean) {
-    const value = booleans.get(text.toLowerCase());
-    if (value === undefined) throw new JsonFault("expected true or false");
-    return value;
-  }
-  return field.fieldKind !== "map" && ruleOf(field).jsonText ? text : JSON.stringify(text);
+    field.message?.typeName === "google.protobuf.BoolValue"
+  );
+}
+
+function booleanAsJson(text: string): string {
+  const value = booleans.get(text.toLowerCase());
+  if (value === undefined) throw new JsonFault("expected true or false");
+  return value;
+}
+
+function asItIs(text: string): string {
+  return text;
 }
 
 // A parameter that is only named, `?archived`, is empty.

@@ -8,12 +8,12 @@ export function createEndpointNames(): (wanted: string) => string {
   const lastNumbers = new Map<string, number>();
   return (wanted) => {
     const name = clean(wanted);
-    let number = lastNumbers.get(name.toLowerCase()) ?? 1;
-    let unique = numbered(name, number);
-    while (taken.has(unique.toLowerCase())) unique = numbered(name, ++number);
-    taken.add(unique.toLowerCase());
-    lastNumbers.set(name.toLowerCase(), number);
-    return unique;
+    const key = name.toLowerCase();
+    let number = (lastNumbers.get(key) ?? 0) + 1;
+    while (taken.has(numbered(key, number))) number += 1;
+    taken.add(numbered(key, number));
+    lastNumbers.set(key, number);
+    return numbered(name, number);
   };
 }
 
@@ -30,6 +30,8 @@ function numbered(name: string, number: number): string {
 }
 
 function clean(name: string): string {
+  // Most are, and all classes of Unicode take ten times as long.
+  if (isPlain.test(name)) return name;
   return (
     name
       .toWellFormed()
@@ -37,3 +39,6 @@ function clean(name: string): string {
       .trim() || "?"
   );
 }
+
+/** Letters, digits and signs of ASCII, with single spaces between them. */
+const isPlain = /^[!-~]+(?: [!-~]+)*$/;
