@@ -217,7 +217,8 @@ export type CreateNodeProtocolRequest = Message<"garrison.core.v1.CreateNodeProt
    * address of each, and every subscription one that stays its own. Absent: 10.66.0.0/16, and a random range of
    * IPv6. The others are what clients are told: resolvers (absent: a public one; an empty list: none), the largest
    * packet (absent: as the client has it), what goes through the tunnel (absent: all), and after how many seconds
-   * without traffic they send a sign of life (absent: 25; 0: never).
+   * without traffic they send a sign of life (absent: 25; 0: never). An agent whose `protocolVersion` is below 2 does not
+   * serve it.
    *
    * @generated from field: string settings = 8;
    */
@@ -522,8 +523,8 @@ export const DeleteNodeProtocolResponseSchema: GenMessage<DeleteNodeProtocolResp
   messageDesc(file_garrison_core_v1_node_protocols, 10);
 
 /**
- * The protocols that nodes serve: the inbounds of Xray, those of telemt, and interfaces of WireGuard. What is common to the services for
- * operators stands at NodeService.
+ * The protocols that nodes serve: the inbounds of Xray, those of telemt, and interfaces of WireGuard. What is common to
+ * the services for operators stands at NodeService.
  *
  * @generated from service garrison.core.v1.NodeProtocolService
  */

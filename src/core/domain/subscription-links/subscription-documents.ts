@@ -89,8 +89,7 @@ export function createSubscriptionDocuments(options: SubscriptionDocumentsOption
       const endpoints = nodeProtocolId === undefined ? all : all.filter((one) => one.nodeProtocolId === nodeProtocolId);
       if (format === "wireguard") {
         const chosen = chooseWireGuard(endpoints);
-        const tunnels = all.filter(isWireGuard);
-        const headers = documentHeaders(found, format, fileNames(tunnels)[tunnels.indexOf(chosen)]);
+        const headers = documentHeaders(found, format, fileNames(all).get(chosen));
         return { format, contentType: wireGuardType, document: wireGuardConfig(chosen), headers };
       }
       const headers = documentHeaders(found, format);
@@ -98,7 +97,7 @@ export function createSubscriptionDocuments(options: SubscriptionDocumentsOption
         const { contentType, body } = formats[format](endpoints);
         return { format, contentType, document: body, headers };
       }
-      const connections = connectionsOf(endpoints);
+      const connections = connectionsOf(endpoints, fileNames(all));
       const document = await renderPage({ view: found, url: url(token), connections, now: now() }, pace);
       return { format, contentType: "text/html; charset=utf-8", document, headers };
     },
@@ -117,13 +116,11 @@ function tunnelsWithoutAddress(found: FoundSubscription, protocols: readonly Vie
     .filter((id) => !found.tunnelNumbers.has(id));
 }
 
-function connectionsOf(endpoints: readonly Endpoint[]): Connection[] {
-  const tunnels = endpoints.filter(isWireGuard);
-  const files = fileNames(tunnels);
+function connectionsOf(endpoints: readonly Endpoint[], files: ReadonlyMap<Endpoint, string>): Connection[] {
   return endpoints.flatMap((endpoint): Connection[] => {
     const { name, access, nodeProtocolId } = endpoint;
     if (isWireGuard(endpoint)) {
-      const file = files[tunnels.indexOf(endpoint)] ?? "";
+      const file = files.get(endpoint) ?? "";
       return [{ name, protocol: access.protocol, config: wireGuardConfig(endpoint), file, nodeProtocolId }];
     }
     const link = shareLink(endpoint);

@@ -196,6 +196,8 @@ describe("WireGuard", () => {
     return isWireGuard(one) ? one : expect.fail("it is none of WireGuard");
   };
 
+  const files = (endpoints: Endpoint[]) => [...fileNames([endpoint("other"), ...endpoints]).values()];
+
   test("is a file as its apps read it, with what is told", () => {
     expect(wireGuardConfig(tunnel({ host: "2001:db8::1" }))).toBe(
       "[Interface]\nPrivateKey = cHJpdmF0ZQ+/=\nAddress = 10.66.0.2/32, fd66::2/128\nDNS = 1.1.1.1\nMTU = 1380\n\n" +
@@ -290,12 +292,12 @@ describe("WireGuard", () => {
     ["Франкфурт", "wg-9.conf"],
     ["# a", "a.conf"],
   ])("of the name %j is the file %s", (name, file) => {
-    expect(fileNames([tunnel({ name, nodeProtocolId: 9 })])).toEqual([file]);
+    expect(files([tunnel({ name, nodeProtocolId: 9 })])).toEqual([file]);
   });
 
   test("no two files have the same name, in any case", () => {
     const names = ["fra node number one", "FRA node number two", "fra node number three", "a", "a-105", "A"];
-    expect(fileNames(names.map((name, index) => tunnel({ name, nodeProtocolId: 100 + index })))).toEqual([
+    expect(files(names.map((name, index) => tunnel({ name, nodeProtocolId: 100 + index })))).toEqual([
       "fra-node-number.conf",
       "FRA-node-nu-101.conf",
       "fra-node-nu-102.conf",
@@ -308,9 +310,9 @@ describe("WireGuard", () => {
   test("whatever an endpoint is named, its file is that of a tunnel", () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: "binary" }), { maxLength: 5 }), (names) => {
-        const files = fileNames(names.map((name, index) => tunnel({ name, nodeProtocolId: index + 1 })));
-        for (const file of files) expect(file).toMatch(/^[A-Za-z0-9_=+][A-Za-z0-9_=+.-]{0,14}\.conf$/);
-        expect(new Set(files.map((file) => file.toLowerCase())).size).toBe(files.length);
+        const made = files(names.map((name, index) => tunnel({ name, nodeProtocolId: index + 1 })));
+        for (const file of made) expect(file).toMatch(/^[A-Za-z0-9_=+][A-Za-z0-9_=+.-]{0,14}\.conf$/);
+        expect(new Set(made.map((file) => file.toLowerCase())).size).toBe(names.length);
       }),
     );
   });

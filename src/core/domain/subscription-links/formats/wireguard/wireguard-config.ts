@@ -30,12 +30,14 @@ export function wireGuardConfig(endpoint: WireGuardEndpoint): string {
 }
 
 /**
- * The names of the files, in the order of the endpoints: no two of them are the same. Apps make the name of a tunnel of
+ * The names of the files of those endpoints that are of WireGuard: no two are the same. Apps make the name of a tunnel of
  * it, which is that of an interface: at most 15 characters, of letters, digits and `_=+.-`.
  */
-export function fileNames(endpoints: readonly WireGuardEndpoint[]): string[] {
+export function fileNames(endpoints: readonly Endpoint[]): Map<Endpoint, string> {
   const taken = new Set<string>();
-  return endpoints.map(({ name, nodeProtocolId }) => {
+  const names = new Map<Endpoint, string>();
+  for (const endpoint of endpoints.filter(isWireGuard)) {
+    const { name, nodeProtocolId } = endpoint;
     const latin = name.normalize("NFKD").replace(/\p{M}/gu, "");
     const plain = trimmed(latin.replace(/[^A-Za-z0-9_=+.-]+/g, "-"), mostOfName);
     let wanted = plain;
@@ -44,8 +46,9 @@ export function fileNames(endpoints: readonly WireGuardEndpoint[]): string[] {
       wanted = trimmed(plain || "wg", mostOfName - own.length) + own;
     }
     taken.add(wanted.toLowerCase());
-    return `${wanted}.conf`;
-  });
+    names.set(endpoint, `${wanted}.conf`);
+  }
+  return names;
 }
 
 const mostOfName = 15;
