@@ -62,7 +62,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGu
     });
     [protocolId, publicKey] = [nodeProtocol?.id ?? 0n, nodeProtocol?.wireguardPublicKey ?? ""];
     subscriptionId = await subscribe();
-    await until("the interface has the user", async () => Object.keys(await peers()).length === 1, 20_000);
+    await untilPeers(1);
     await answerOnTheInterface();
   });
   afterEach(async (context) => {
@@ -130,6 +130,9 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGu
       }),
     );
   }
+
+  const untilPeers = (count: number) =>
+    until(`there are ${count} peers`, async () => Object.keys(await peers()).length === count, 20_000);
 
   async function subscribe(quotaBytes = 0n): Promise<bigint> {
     const { user } = await core.operate(UserService).createUser({ name: `user ${Math.random()}` });
@@ -207,6 +210,10 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGu
       return engine?.state === EngineState.RUNNING && engine.ports[0] === port && engine.version !== "";
     });
     expect((await nodes())[0]?.capabilities).toContain("wireguard");
+    const streams = () => core.database.db.selectFrom("node_stream").select("kind").execute();
+    const isToldOf = async () => (await streams()).some(({ kind }) => kind === "outbound_usage");
+    await until("the interface is told of", isToldOf, 20_000);
+    expect(await core.database.db.selectFrom("quarantined_entry").selectAll().execute()).toEqual([]);
     expect(await onlineEvents()).toMatchObject([
       { ip_address: network.inside[0]?.v4, node_protocol_id: Number(protocolId) },
     ]);
@@ -248,7 +255,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGu
     const { receivedBytes: before } = await client.state();
     await until("all is booked", async () => (await booked()).down === before, 20_000);
     await update(1_000_000n);
-    await until("the peer is back", async () => Object.keys(await peers()).length === 1, 20_000);
+    await untilPeers(1);
     // Of itself it would find out after a quarter of a minute.
     await client.beginAnew();
     await untilCarries();
@@ -298,11 +305,11 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGu
       await until("the first one is seen", async () => (await onlineEvents()).length > 0, 20_000);
       const client = await connect();
       await untilCarries();
-      await until("the second one is left out", async () => Object.keys(await peers()).length === 0, 20_000);
+      await untilPeers(0);
       expect(await node.metrics()).toMatch(/garrison_agent_refused_addresses\{[^}]*\} 1\n/);
       expect(first.closed).toBe(false);
       await limit(2);
-      await until("there is a place", async () => Object.keys(await peers()).length === 1, 20_000);
+      await untilPeers(1);
       await client.beginAnew();
       await untilCarries();
     } finally {
@@ -317,9 +324,9 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGu
     const away = { host: server, port: echo?.address().port ?? 0 };
     await traffic.startPinging({ ...away, everyMs: 5, bytes: 100 });
     const other = await subscribe();
-    await until("the other one is there", async () => Object.keys(await peers()).length === 2, 20_000);
+    await untilPeers(2);
     await core.operate(SubscriptionService).deleteSubscription({ id: other });
-    await until("the other one is gone", async () => Object.keys(await peers()).length === 1, 20_000);
+    await untilPeers(1);
     const [pinged] = await traffic.stopPinging();
     expect(pinged?.lost).toEqual([]);
     expect(pinged?.sent).toBeGreaterThan(10);
@@ -388,6 +395,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGu
     await until("both ends agree", async () => isBooked(await client.state()), 20_000);
     process.kill(await enginePid(), "SIGKILL");
     await until("Core is told", async () => (await nodes())[0]?.lastError?.code === "USAGE_GAP", 20_000);
+    await untilPeers(1);
     await client.beginAnew();
     await untilCarries();
     const before = await booked();
@@ -404,6 +412,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGu
     process.kill(await enginePid(), "SIGKILL");
     await until("the interface is gone", async () => !(await interfaceStands()), 20_000);
     await startAgain();
+    await untilPeers(1);
     await client.beginAnew();
     await untilCarries();
     await comeBack();
