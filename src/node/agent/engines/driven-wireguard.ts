@@ -39,7 +39,7 @@ export function createDrivenWireGuard({ open, isLeft }: WireGuardAtHand, lives: 
       const refused = addressesOf(uuidOf(email));
       if (refused.length === 0) continue;
       const connected = await addresses(email).then(
-        (found = {}) => found,
+        (online = {}) => online,
         () => undefined,
       );
       // Where the engine does not tell, it is as it was.

@@ -32,6 +32,7 @@ const onlineSeconds = 180;
  */
 export class PeerCounters {
   readonly #entries = new Map<string, Entry>();
+  readonly #entriesOf = new Map<string, Entry[]>();
   // How WireGuard's counters stood when they were read last, by key.
   readonly #seen = new Map<string, { receivedBytes: bigint; sentBytes: bigint }>();
   readonly #now: () => number;
@@ -94,10 +95,8 @@ export class PeerCounters {
   online(email: string): OnlineAddresses {
     const since = this.#now() / 1_000 - onlineSeconds;
     return Object.fromEntries(
-      [...this.#entries.values()].flatMap((entry) =>
-        entry.email === email && entry.activeAt > since && entry.address !== undefined
-          ? [[entry.address, BigInt(entry.activeAt)]]
-          : [],
+      (this.#entriesOf.get(email) ?? []).flatMap((entry) =>
+        entry.activeAt > since && entry.address !== undefined ? [[entry.address, BigInt(entry.activeAt)]] : [],
       ),
     );
   }
@@ -114,6 +113,7 @@ export class PeerCounters {
     if (entry === undefined) {
       entry = { email, publicKey, receivedBytes: 0n, sentBytes: 0n, activeAt: 0, address: undefined };
       this.#entries.set(name, entry);
+      this.#entriesOf.set(email, [...(this.#entriesOf.get(email) ?? []), entry]);
     }
     return entry;
   }
