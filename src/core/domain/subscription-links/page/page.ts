@@ -118,7 +118,7 @@ function linkOf({ protocol, link }: Extract<Connection, { link: string }>): stri
 
 function configOf({ protocol, config, file, nodeProtocolId }: Extract<Connection, { config: string }>): string {
   const href = escapeHtml(`?format=${protocol}&nodeProtocolId=${nodeProtocolId}`);
-  return `<p class="soft">Scan this code with the WireGuard app, or open the file there.</p>
+  return `<p class="soft">Scan this code with the WireGuard app, or open the file there. It is for one device at a time.</p>
 <a class="open" href="${href}" download="${escapeHtml(file)}">Download ${escapeHtml(file)}</a>
 <pre class="link">${escapeHtml(config)}</pre>`;
 }
