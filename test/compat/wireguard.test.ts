@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Code } from "@connectrpc/connect";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { StatType, type User } from "../../gen/service/node_pb.ts";
+import { kernelHasWireGuard } from "../support/kernel-wireguard.ts";
 import { mayMakeNamespaces } from "../support/network-namespace.ts";
 import type { NodeCaller } from "../support/node-caller.ts";
 import { tapUapi } from "../support/uapi-tap.ts";
@@ -16,6 +17,9 @@ import {
   type WireGuardScene,
 } from "../support/wireguard-scene.ts";
 import { failureOf } from "./harness.ts";
+
+/** Only what a process is asked can be listened to; what the kernel is asked shows in what it holds. */
+const isProcess = !(await kernelHasWireGuard());
 
 describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
   let scene: WireGuardScene;
@@ -51,7 +55,10 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
     Object.fromEntries(people.map(({ keys, ips }) => [keys.publicKey, [...ips]]));
   const becomes = (expected: Record<string, readonly string[]>) =>
     expect.poll(peers, { timeout: 3_000, interval: 20 }).toEqual(expected);
-  /** Does something, and fails unless those who are connected notice nothing: nothing of theirs is written to WireGuard. */
+  /**
+   * Does something, and fails unless those who are connected notice nothing: nothing of theirs is written to WireGuard.
+   * Returns what was written, if it can be known.
+   */
   const untouched = async (those: ConnectedPerson[], change: () => Promise<unknown>) => {
     for (const each of those) await carry(each, 1);
     const of = async () =>
@@ -60,19 +67,19 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
         .map(({ receivedBytes: _, sentBytes: __, ...rest }) => rest);
     const handshakes = () => Promise.all(those.map(async ({ peer }) => (await peer.state()).lastHandshake));
     const before = [await of(), await handshakes()];
-    const tap = await tapUapi(scene.name);
+    const tap = isProcess ? await tapUapi(scene.name) : undefined;
     try {
       await change();
       for (const { keys } of those) {
         const hex = Buffer.from(keys.publicKey, "base64").toString("hex");
-        expect(tap.writes.join("\n\n")).not.toContain(hex);
+        expect(tap?.writes.join("\n\n") ?? "").not.toContain(hex);
       }
     } finally {
-      await tap.close();
+      await tap?.close();
     }
     for (const each of those) await carry(each, 1);
     expect([await of(), await handshakes()]).toEqual(before);
-    return tap.writes;
+    return tap?.writes;
   };
   const shown = async (request: Parameters<NodeCaller["stats"]>[0], caller = scene.node.grpc) =>
     (await caller.stats(request)).stats
@@ -127,7 +134,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
         expect((await peers())[other] ?? []).toEqual([]);
         await becomes(peersOf(anna, boris));
       });
-      expect(writes.length).toBeGreaterThanOrEqual(4);
+      if (writes !== undefined) expect(writes.length).toBeGreaterThanOrEqual(4);
     });
 
     it("72. SyncUsers with one change keeps the sessions of all others", async () => {
@@ -166,7 +173,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
         await caller().start(scene.backend([anna.user, boris.user]));
         await sleep(700); // nor later
       });
-      expect(writes).toEqual([]);
+      expect(writes ?? []).toEqual([]);
     });
 
     it("73. counters are told as the original tells them, with the bytes that were carried", async () => {
@@ -251,7 +258,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
           ])
             expect((await failureOf(call())).text).toContain(why);
         });
-        expect(writes).toEqual([]);
+        expect(writes ?? []).toEqual([]);
         expect(await peers()).toEqual(peersOf(anna, boris));
       }
     });
@@ -275,7 +282,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
           expect(text).toContain("invalid wireguard pre_shared_key");
           expect(text).not.toContain(key);
         });
-        expect(writes).toEqual([]);
+        expect(writes ?? []).toEqual([]);
       }
       await caller().stop();
       await failureOf(caller().start(scene.backend([anna.user], { pre_shared_key: "abc" })));
@@ -299,26 +306,29 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
       expect(await index()).toBe(before);
     });
 
-    it("who is refused by WireGuard itself leaves nothing half made, and all others are set", async () => {
-      const [carla, dario, emma] = [scene.person(4), scene.person(5), scene.person(6)];
-      const hex = Buffer.from(dario.keys.publicKey, "base64").toString("hex");
-      // Behind its back the real one is given an address that is none: it makes the peer, and then refuses.
-      const tap = await tapUapi(scene.name, (request) =>
-        request.replace(new RegExp(`(public_key=${hex}\\n(?:(?!public_key).*\\n)*?allowed_ip=)[^\\n]*`), "$1nowhere"),
-      );
-      onTestFinished(() => tap.close());
-      const { text, status, code } = await failureOf(
-        caller().syncUsers({ users: [anna.user, carla.user, dario.user, emma.user, boris.user] }),
-      );
-      expect(text).toMatch(new RegExp(`^failed to update users: 5 on ${scene.name}: WireGuard refuses`));
-      expect(status ?? code).toBe(status === undefined ? Code.Internal : 500);
-      expect(await peers()).toEqual(peersOf(anna, boris, carla, emma));
-      await tap.close();
-      // Now it is taken.
-      await caller().syncUser(dario.user);
-      expect(await peers()).toEqual(peersOf(anna, boris, carla, dario, emma));
-      await carry(anna, 1);
-    });
+    it.skipIf(!isProcess)(
+      "who is refused by WireGuard itself leaves nothing half made, and all others are set",
+      async () => {
+        const [carla, dario, emma] = [scene.person(4), scene.person(5), scene.person(6)];
+        const hex = Buffer.from(dario.keys.publicKey, "base64").toString("hex");
+        // Behind its back the real one is given an address that is none: it makes the peer, and then refuses.
+        const tap = await tapUapi(scene.name, (request) =>
+          request.replace(new RegExp(`(public_key=${hex}\\n(?:(?!public_key).*\\n)*?allowed_ip=)[^\\n]*`), "$1nowhere"),
+        );
+        onTestFinished(() => tap.close());
+        const { text, status, code } = await failureOf(
+          caller().syncUsers({ users: [anna.user, carla.user, dario.user, emma.user, boris.user] }),
+        );
+        expect(text).toMatch(new RegExp(`^failed to update users: 5 on ${scene.name}: WireGuard refuses`));
+        expect(status ?? code).toBe(status === undefined ? Code.Internal : 500);
+        expect(await peers()).toEqual(peersOf(anna, boris, carla, emma));
+        await tap.close();
+        // Now it is taken.
+        await caller().syncUser(dario.user);
+        expect(await peers()).toEqual(peersOf(anna, boris, carla, dario, emma));
+        await carry(anna, 1);
+      },
+    );
 
     it("the last bytes of a user who is removed are told", async () => {
       await carry(anna, 1);

@@ -1,11 +1,12 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { promisify } from "node:util";
+import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { readCidr } from "../../src/node/engines/wireguard/cidr.ts";
 import { DeviceRefused, DeviceUnreachable, type WireGuardDevice } from "../../src/node/engines/wireguard/device.ts";
 import { createKernelDevice } from "../../src/node/engines/wireguard/kernel-device.ts";
 import {
+  addKernelInterface,
   bringUp,
   findInterface,
   interfacesOf,
@@ -15,7 +16,9 @@ import {
 } from "../../src/node/engines/wireguard/network-interface.ts";
 import { createSystemTools, type SystemTools, ToolFailed } from "../../src/node/engines/wireguard/system-tool.ts";
 import { createUapiDevice } from "../../src/node/engines/wireguard/uapi-device.ts";
+import { kernelHasWireGuard } from "../support/kernel-wireguard.ts";
 import { makeNamespace, mayMakeNamespaces, type NetworkNamespace } from "../support/network-namespace.ts";
+import { askForEverything, recordedExchanges, recording } from "../support/wg-exchanges.ts";
 import { wireGuardPath } from "../wireguard-path.ts";
 
 const privateKey = Buffer.alloc(32, 0x41).toString("base64");
@@ -32,15 +35,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a real wireguard-go in a network 
     network = await makeNamespace(1);
     const [enter = "", ...args] = network.enter;
     wireGuard = spawn(enter, [...args, await wireGuardPath(), "-f", name], { stdio: "ignore" });
-    // As the node uses them, but in there.
-    tools = async (program, args) => {
-      const { stdout } = await promisify(execFile)(enter, [...network.enter.slice(1), program, ...args]).catch(
-        ({ stderr }) => {
-          throw new ToolFailed(program, stderr.trim());
-        },
-      );
-      return stdout;
-    };
+    tools = toolsIn(network);
     await vi.waitFor(() => createUapiDevice({ socketPath: `/var/run/wireguard/${name}.sock` }).read(), 10_000);
   });
   afterEach(async () => {
@@ -54,82 +49,19 @@ describe.skipIf(!(await mayMakeNamespaces()))("a real wireguard-go in a network 
     ["wg", () => createKernelDevice(name, createSystemTools(process.env))],
   ];
   describe.each(devices)("by %s", (_, open) => {
-    const peersOf = async (device: WireGuardDevice) => {
-      const { peers } = await device.read();
-      return Object.fromEntries(peers.map(({ publicKey, allowedIps }) => [publicKey, [...allowedIps].sort()]));
-    };
-    const peer = (number: number, allowedIps: string[], preSharedKey?: string) => ({
-      publicKey: key(number),
-      allowedIps,
-      preSharedKey,
-    });
-
-    test("it gets a key, a port and peers, and tells them", async () => {
-      const device = open();
-      await device.configure({ privateKey, listenPort: 0 });
-      await device.change([peer(1, ["10.8.0.2/32", "fd00::2/128"], key(9)), peer(2, ["10.8.0.3/32"])]);
-      const { listenPort, peers } = await device.read();
-      expect(listenPort).toBeGreaterThan(0);
-      expect(peers).toHaveLength(2);
-      expect(peers.find(({ publicKey }) => publicKey === key(1))).toEqual({
-        publicKey: key(1),
-        allowedIps: expect.arrayContaining(["10.8.0.2/32", "fd00::2/128"]),
-        endpoint: undefined,
-        lastHandshake: 0,
-        receivedBytes: 0n,
-        sentBytes: 0n,
-      });
-    });
-
-    test("its peers are changed one by one, in the order of the changes", async () => {
-      const device = open();
-      await device.change([peer(1, ["10.8.0.2/32"]), peer(2, ["10.8.0.3/32"]), peer(3, ["10.8.0.4/32"])]);
-      await device.change([
-        { publicKey: key(3), remove: true },
-        peer(4, ["10.8.0.4/32"]),
-        // They change places.
-        peer(1, ["10.8.0.3/32"]),
-        peer(2, ["10.8.0.2/32", "fd00::3/128"]),
-      ]);
-      expect(await peersOf(device)).toEqual({
-        [key(1)]: ["10.8.0.3/32"],
-        [key(2)]: ["10.8.0.2/32", "fd00::3/128"],
-        [key(4)]: ["10.8.0.4/32"],
-      });
-      await device.change([peer(1, [])]);
-      expect(await peersOf(device)).toMatchObject({ [key(1)]: [] });
-    });
-
-    test("a peer that is to be removed need not be there", async () => {
-      const device = open();
-      await device.change([{ publicKey: key(7), remove: true }]);
-      expect(await peersOf(device)).toEqual({});
-    });
-
-    test("thousands of peers at once", async () => {
-      const device = open();
-      const many = Array.from({ length: 2_500 }, (_, index) => ({
-        publicKey: Buffer.alloc(32, `${index}.`).toString("base64"),
-        allowedIps: [`10.${8 + (index >> 8)}.${index & 255}.1/32`],
-        preSharedKey: undefined,
-      }));
-      await device.change(many);
-      expect((await device.read()).peers).toHaveLength(2_500);
-      await device.change(many.map(({ publicKey }) => ({ publicKey, remove: true })));
-      expect((await device.read()).peers).toEqual([]);
-    });
-
-    test("what it refuses is told without a key", async () => {
-      const refusal = open().change([peer(5, ["10.8.0.2/99"])]);
-      await expect(refusal).rejects.toThrow(DeviceRefused);
-      await expect(refusal).rejects.not.toThrow(key(5));
-    });
+    provesDevice(open);
 
     test("one that is gone is told apart", async () => {
       wireGuard.kill("SIGTERM");
       await once(wireGuard, "close");
       await expect(open().read()).rejects.toThrow(DeviceUnreachable);
     });
+  });
+
+  test("wg is asked, and says, what was recorded", async () => {
+    const recorder = recording(createSystemTools(process.env), name);
+    await askForEverything(createKernelDevice(name, recorder.tools));
+    expect(recorder.exchanges).toEqual(await recordedExchanges());
   });
 
   test("the interface gets exactly the addresses that it shall have, and comes up", async () => {
@@ -170,3 +102,114 @@ test("a program that is not there is named with the package that has it", async 
     "wg show: `wg` is not installed: the package wireguard-tools has it",
   );
 });
+
+describe.skipIf(!(await kernelHasWireGuard()))("the kernel's WireGuard by wg", () => {
+  let network: NetworkNamespace;
+  beforeEach(async () => {
+    network = await makeNamespace(1);
+    await addKernelInterface("wg0", toolsIn(network));
+  });
+  afterEach(() => network.close());
+
+  provesDevice(() => createKernelDevice("wg0", toolsIn(network)));
+
+  test("is asked, and says, what was recorded", async () => {
+    const recorder = recording(toolsIn(network), "wg0");
+    await askForEverything(createKernelDevice("wg0", recorder.tools));
+    expect(recorder.exchanges).toEqual(await recordedExchanges());
+  });
+
+  test("one that is gone is told apart", async () => {
+    await removeOwnInterface("wg0", "", toolsIn(network)).catch(() => undefined);
+    await toolsIn(network)("ip", ["link", "delete", "dev", "wg0"]);
+    await expect(createKernelDevice("wg0", toolsIn(network)).read()).rejects.toThrow(DeviceUnreachable);
+  });
+});
+
+/** The tools as the node uses them, but inside a network. */
+function toolsIn({ enter: [enter = "", ...inside] }: NetworkNamespace): SystemTools {
+  return async (program, args, input = "") => {
+    // As /dev/stdin can be opened only what is a pipe.
+    const shell = ["/bin/sh", "-c", 'cat | "$0" "$@"', program, ...args];
+    const child = spawn(enter, [...inside, ...shell], { stdio: ["pipe", "pipe", "pipe"] });
+    child.stdin.on("error", () => undefined);
+    child.stdin.end(input);
+    const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
+    if (code !== 0) throw new ToolFailed(program, stderr.trim());
+    return stdout;
+  };
+}
+
+/** What holds of every device. */
+function provesDevice(open: () => WireGuardDevice): void {
+  const peersOf = async (device: WireGuardDevice) => {
+    const { peers } = await device.read();
+    return Object.fromEntries(peers.map(({ publicKey, allowedIps }) => [publicKey, [...allowedIps].sort()]));
+  };
+  const peer = (number: number, allowedIps: string[], preSharedKey?: string) => ({
+    publicKey: key(number),
+    allowedIps,
+    preSharedKey,
+  });
+
+  test("it gets a key, a port and peers, and tells them", async () => {
+    const device = open();
+    await device.configure({ privateKey, listenPort: 0 });
+    await device.change([peer(1, ["10.8.0.2/32", "fd00::2/128"], key(9)), peer(2, ["10.8.0.3/32"])]);
+    const { listenPort, peers } = await device.read();
+    expect(listenPort).toBeGreaterThan(0);
+    expect(peers).toHaveLength(2);
+    expect(peers.find(({ publicKey }) => publicKey === key(1))).toEqual({
+      publicKey: key(1),
+      allowedIps: expect.arrayContaining(["10.8.0.2/32", "fd00::2/128"]),
+      endpoint: undefined,
+      lastHandshake: 0,
+      receivedBytes: 0n,
+      sentBytes: 0n,
+    });
+  });
+
+  test("its peers are changed one by one, in the order of the changes", async () => {
+    const device = open();
+    await device.change([peer(1, ["10.8.0.2/32"]), peer(2, ["10.8.0.3/32"]), peer(3, ["10.8.0.4/32"])]);
+    await device.change([
+      { publicKey: key(3), remove: true },
+      peer(4, ["10.8.0.4/32"]),
+      // They change places.
+      peer(1, ["10.8.0.3/32"]),
+      peer(2, ["10.8.0.2/32", "fd00::3/128"]),
+    ]);
+    expect(await peersOf(device)).toEqual({
+      [key(1)]: ["10.8.0.3/32"],
+      [key(2)]: ["10.8.0.2/32", "fd00::3/128"],
+      [key(4)]: ["10.8.0.4/32"],
+    });
+    await device.change([peer(1, [])]);
+    expect(await peersOf(device)).toMatchObject({ [key(1)]: [] });
+  });
+
+  test("a peer that is to be removed need not be there", async () => {
+    const device = open();
+    await device.change([{ publicKey: key(7), remove: true }]);
+    expect(await peersOf(device)).toEqual({});
+  });
+
+  test("thousands of peers at once", async () => {
+    const device = open();
+    const many = Array.from({ length: 2_500 }, (_, index) => ({
+      publicKey: Buffer.alloc(32, `${index}.`).toString("base64"),
+      allowedIps: [`10.${8 + (index >> 8)}.${index & 255}.1/32`],
+      preSharedKey: undefined,
+    }));
+    await device.change(many);
+    expect((await device.read()).peers).toHaveLength(2_500);
+    await device.change(many.map(({ publicKey }) => ({ publicKey, remove: true })));
+    expect((await device.read()).peers).toEqual([]);
+  });
+
+  test("what it refuses is told without a key", async () => {
+    const refusal = open().change([peer(5, ["10.8.0.2/99"])]);
+    await expect(refusal).rejects.toThrow(DeviceRefused);
+    await expect(refusal).rejects.not.toThrow(key(5));
+  });
+}
