@@ -74,7 +74,9 @@ export async function createCounting(database: Database<SpoolSchema>): Promise<C
       const known = baselines.get(engine);
       const isKnown = known?.incarnation === incarnation;
       if (isKnown && known.isEnded && !isCertain) return undefined;
-      const lastReadAt = isKnown && !known.isEnded ? known.readAt : readAt;
+      const countedAt = isKnown ? known.readAt : undefined;
+      // A last reading is counted when it comes, and was taken before.
+      const lastReadAt = known?.isEnded ? (readAt ?? countedAt) : (countedAt ?? readAt);
       const gap = { engine, incarnation, readAt: lastReadAt };
       await database.transaction(async (tx) => {
         await addGap(tx, gap);
