@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { createInTurn, type InTurn } from "../../../platform/in-turn.ts";
 import type { EngineEvents, EngineState } from "../engine.ts";
 import { StartFailed } from "../engine-error.ts";
+import { EngineVoice } from "../engine-voice.ts";
 import { createComeback } from "../process/comeback.ts";
 import type { ProcessEnd } from "../process/engine-process.ts";
 import { watchHealth } from "../process/health-watch.ts";
@@ -56,6 +57,7 @@ export class Supervision {
   readonly #routing: HostRouting;
   /** Keeps the plan in force. */
   readonly keeper: PlanKeeper;
+  readonly voice: EngineVoice;
   /** Whatever changes the interface waits for what came before. */
   readonly inTurn: InTurn = createInTurn();
   readonly #owner: string;
@@ -64,10 +66,10 @@ export class Supervision {
     inTurn: (work) => this.inTurn(work),
     bringUp: async () => (this.#plan === undefined || this.#live !== undefined ? undefined : this.#bringUp(this.#plan)),
     isUnwanted: () => this.#unwanted.signal.aborted,
-    failed: (error, againInMs) => this.say(`wireguard did not come back, again in ${againInMs / 1_000} s: ${error}`),
+    failed: (error, againInMs) =>
+      this.voice.say(`wireguard did not come back, again in ${againInMs / 1_000} s: ${error}`),
     back: ({ tunnel }) => this.#options.events.restarted(tunnel.incarnation),
   });
-  #state: EngineState = "stopped";
   #plan: Plan | undefined;
   #live: LiveInterface | undefined;
   #version = "";
@@ -80,6 +82,7 @@ export class Supervision {
 
   constructor(options: SupervisionOptions, routing: HostRouting) {
     this.#options = options;
+    this.voice = new EngineVoice(options.events);
     this.#routing = routing;
     this.#owner = `garrison ${options.runDir}`.slice(0, longestAlias);
     this.#record = join(options.runDir, "wireguard-process.json");
@@ -88,7 +91,7 @@ export class Supervision {
   }
 
   get state(): EngineState {
-    return this.#state;
+    return this.voice.state;
   }
 
   /** Of the program that drives the interface. */
@@ -116,23 +119,11 @@ export class Supervision {
     return Math.floor((performance.now() - this.#startedAt) / 1_000);
   }
 
-  /** Tells a new state. */
-  enter(state: EngineState): void {
-    if (this.#state === state) return;
-    this.#state = state;
-    this.#options.events.stateChanged(state);
-  }
-
-  /** Says something of the running among the engine's lines. */
-  say(note: string): void {
-    this.#options.events.line(`[garrison] ${note}`);
-  }
-
   /** Takes over what an earlier process of this node has left and kept, or ends it; see {@link Engine.recover}. */
   recover(): Promise<Plan | undefined> {
     return this.inTurn(async () => {
       const kept = await this.keeper.open();
-      if (kept !== undefined) this.enter("restarting");
+      if (kept !== undefined) this.voice.enter("restarting");
       const isTakenOver = kept !== undefined && (await this.#takeOver(kept));
       if (!isTakenOver) await this.#endLeft();
       if (kept === undefined) return undefined;
@@ -148,7 +139,7 @@ export class Supervision {
     // What runs is not touched for one that cannot.
     if (before !== undefined) await requireNameFree(plan.config.interfaceName, this.#tunnelOptions(plan.config));
     this.#comeback.cancel();
-    this.enter(before === undefined ? "starting" : "restarting");
+    this.voice.enter(before === undefined ? "starting" : "restarting");
     await this.#end();
     this.#plan = plan;
     try {
@@ -157,7 +148,7 @@ export class Supervision {
       return live;
     } catch (error) {
       this.#plan = before;
-      if (before === undefined) this.enter("stopped");
+      if (before === undefined) this.voice.enter("stopped");
       else await this.#comeback.attempt();
       throw error;
     }
@@ -177,7 +168,7 @@ export class Supervision {
       this.#burial = undefined;
       void this.inTurn(async () => {
         if (this.#live === live) await live.bury();
-      }).catch((error: unknown) => this.say(`peers of users who have gone are still there: ${error}`));
+      }).catch((error: unknown) => this.voice.say(`peers of users who have gone are still there: ${error}`));
     }, leavingMs);
   }
 
@@ -189,7 +180,7 @@ export class Supervision {
       this.#stopsWaiting -= 1;
       this.#comeback.cancel();
       this.#plan = undefined;
-      this.enter("stopped");
+      this.voice.enter("stopped");
       await this.keeper.forget();
       await this.#end();
       if (this.#stopsWaiting === 0) this.#unwanted = new AbortController();
@@ -224,12 +215,12 @@ export class Supervision {
         tunnel.leave();
         throw error;
       }
-      this.say(`goes on with the interface ${plan.config.interfaceName} that the last run has left`);
+      this.voice.say(`goes on with the interface ${plan.config.interfaceName} that the last run has left`);
       this.#hold(live);
       await this.adopt(plan);
       return true;
     } catch (error) {
-      this.say(`cannot go on with the interface that the last run has left: ${error}`);
+      this.voice.say(`cannot go on with the interface that the last run has left: ${error}`);
       return false;
     }
   }
@@ -240,7 +231,7 @@ export class Supervision {
     const left = await lastRecorded(this.#record);
     if (left !== undefined) events.vanished?.(incarnationOf(left));
     if (left !== undefined && stillRuns(left))
-      this.say(`ends the wireguard-go that the last run has left, process ${left.pid}`);
+      this.voice.say(`ends the wireguard-go that the last run has left, process ${left.pid}`);
     await this.#routing.recover();
     await removeLeftTunnels({ record: this.#record, owner: this.#owner, tools });
   }
@@ -280,7 +271,7 @@ export class Supervision {
     this.#live = live;
     this.#version = version;
     this.#startedAt = performance.now();
-    this.enter("running");
+    this.voice.enter("running");
     // A tunnel of the kernel has no process, and does not end.
     const ended = process?.ended ?? new Promise<ProcessEnd>(() => undefined);
     void ended.then((end) => this.#onEnded(live, end));
@@ -290,7 +281,7 @@ export class Supervision {
       { periodMs: (this.#options.sampleSeconds ?? 10) * 1_000, timeoutMs: 30_000, failures: silencesBorne },
       () => {
         if (this.#live !== live) return; // it is being ended
-        this.say("wireguard does not answer any more: it is ended, and started again");
+        this.voice.say("wireguard does not answer any more: it is ended, and started again");
         void live.tunnel.close();
         if (process === undefined) this.#onEnded(live, { code: null, signal: null });
       },
@@ -304,7 +295,7 @@ export class Supervision {
     // What it counted since the last look is lost.
     this.#options.events.drained(live.reading());
     const restartInMs = this.#comeback.afterExit();
-    this.enter("restarting");
+    this.voice.enter("restarting");
     const { incarnation, process } = live.tunnel;
     const lastLines = process?.lastLines().slice(-10) ?? [];
     this.#options.events.exited({ ...end, incarnation, lastLines, restartInMs });

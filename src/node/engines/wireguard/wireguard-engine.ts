@@ -46,7 +46,7 @@ class WireGuardEngine implements Engine {
 
   constructor(options: WireGuardEngineOptions) {
     const { hostRouting: settings, egressInterface, runDir: owner, tools, now } = options;
-    const say = (note: string) => this.#supervision.say(note);
+    const say = (note: string) => this.#supervision.voice.say(note);
     this.#supervision = new Supervision(options, createHostRouting({ settings, egressInterface, owner, tools, say }));
     this.#probe = createLatencyProbe({ egressInterface, tools, now });
   }
@@ -172,7 +172,9 @@ class WireGuardEngine implements Engine {
       } catch (error) {
         await live
           .changeConfig(before, tableBefore)
-          .catch((failure: unknown) => this.#supervision.say(`the config before cannot be brought back: ${failure}`));
+          .catch((failure: unknown) =>
+            this.#supervision.voice.say(`the config before cannot be brought back: ${failure}`),
+          );
         throw new StartFailed(`failed to start wireguard: ${error instanceof Error ? error.message : error}`);
       }
     } else live.use(plan.config, plan.table);

@@ -2,6 +2,7 @@ import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.
 import { createInTurn, type InTurn } from "../../../platform/in-turn.ts";
 import type { EngineState, TrafficKind, TrafficReading } from "../engine.ts";
 import { StartFailed } from "../engine-error.ts";
+import { EngineVoice } from "../engine-voice.ts";
 import { createComeback } from "../process/comeback.ts";
 import type { ProcessEnd } from "../process/engine-process.ts";
 import { type HealthPace, usualHealthPace, watchHealth } from "../process/health-watch.ts";
@@ -37,6 +38,7 @@ export interface SupervisionOptions extends XrayProgram, LaunchOptions {
  */
 export class Supervision {
   readonly #options: SupervisionOptions;
+  readonly voice: EngineVoice;
   /** Whatever changes the engine waits for what came before. */
   readonly inTurn: InTurn = createInTurn();
   /** What is in force, and how it is changed without a restart. */
@@ -53,7 +55,6 @@ export class Supervision {
       this.#options.events.line(`xray did not come back, again in ${againInMs / 1000} s: ${error}`),
     back: ({ process }) => this.#options.events.restarted(process.incarnation),
   });
-  #state: EngineState = "stopped";
   #version = "";
   #running: RunningXray | undefined;
   // A stop need not wait for what it makes vain: it aborts this, and there is a new one when the last stop is done.
@@ -62,6 +63,7 @@ export class Supervision {
 
   constructor(options: SupervisionOptions, apiSocket: string, readConfig: ReadConfig) {
     this.#options = options;
+    this.voice = new EngineVoice(options.events);
     const tell = (note: string) => options.events.line(note);
     this.#logFiles = createLogFiles(tell);
     const { stateFile } = options;
@@ -88,7 +90,7 @@ export class Supervision {
   }
 
   get state(): EngineState {
-    return this.#state;
+    return this.voice.state;
   }
 
   get version(): string {
@@ -105,18 +107,6 @@ export class Supervision {
     return this.#launches.timeoutMs;
   }
 
-  /** Tells a new state. */
-  enter(state: EngineState): void {
-    if (this.#state === state) return;
-    this.#state = state;
-    this.#options.events.stateChanged(state);
-  }
-
-  /** Says something of the running among Xray's lines. */
-  say(note: string): void {
-    this.#options.events.line(`[garrison] ${note}`);
-  }
-
   /** Has Xray read a plan without running it. Throws `ConfigRefused` with its own words. */
   test(plan: Plan, clientsOf?: ClientsOf): Promise<void> {
     return testConfig(this.#launches.of(plan, clientsOf));
@@ -129,7 +119,7 @@ export class Supervision {
     return this.inTurn(async () => {
       this.#stopsWaiting -= 1;
       this.#comeback.cancel();
-      this.enter("stopped");
+      this.voice.enter("stopped");
       await this.inForce.forget();
       await this.#end();
       await forgetProcess(this.#launches.record);
@@ -158,7 +148,7 @@ export class Supervision {
   recover(program: XrayProgram): Promise<Plan | undefined> {
     return this.inTurn(async () => {
       const kept = await this.inForce.recover(program);
-      if (kept !== undefined) this.enter("restarting");
+      if (kept !== undefined) this.voice.enter("restarting");
       const running = await recoverXray({
         record: this.#launches.record,
         kept,
@@ -185,7 +175,7 @@ export class Supervision {
   async startAgain(running: RunningXray): Promise<void> {
     // Whoever comes after this process finds what was begun, and starts it again.
     if (this.#running !== running || this.#unwanted.signal.reason === leaving) return;
-    this.enter("restarting");
+    this.voice.enter("restarting");
     await this.#end();
     await this.#comeback.attempt();
   }
@@ -195,7 +185,7 @@ export class Supervision {
     if (this.#running !== undefined) await this.test(plan);
     if (this.#unwanted.signal.aborted) throw new StartFailed("stopped while xray was starting");
     this.#comeback.cancel();
-    if (this.plan !== undefined) this.enter("restarting");
+    if (this.plan !== undefined) this.voice.enter("restarting");
     await this.#end();
     try {
       await this.inForce.replaceBy(plan, async () => void (await this.#bringUp(plan)));
@@ -221,7 +211,7 @@ export class Supervision {
   #hold(running: RunningXray): void {
     this.#version = running.version;
     this.#running = running;
-    this.enter("running");
+    this.voice.enter("running");
     void running.process.ended.then((end) => this.#onEnded(running, end));
     this.#stopHealthWatch = watchHealth(
       running.process,
@@ -229,7 +219,7 @@ export class Supervision {
       this.#options.health ?? usualHealthPace,
       () => {
         if (this.#running !== running) return; // it is being ended
-        this.say("xray does not answer any more: it is killed, and started again");
+        this.voice.say("xray does not answer any more: it is killed, and started again");
         void running.process.terminate(0);
       },
     );
@@ -240,7 +230,7 @@ export class Supervision {
     if (this.#running !== running) return;
     this.#running = undefined;
     const restartInMs = this.#comeback.afterExit();
-    this.enter("restarting");
+    this.voice.enter("restarting");
     const { incarnation, lastLines } = running.process;
     this.#options.events.exited({ ...end, incarnation, lastLines: lastLines().slice(-10), restartInMs });
   }

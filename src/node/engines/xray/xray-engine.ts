@@ -102,14 +102,14 @@ class XrayEngine implements UpdatableEngine {
 
   start({ config: text, users, excludeInbounds, keepAlive = 0n }: StartRequest): Promise<UsersOutcome> {
     return this.#xray.inTurn(async () => {
-      if (this.#xray.plan === undefined) this.#xray.enter("starting");
+      if (this.#xray.plan === undefined) this.#xray.voice.enter("starting");
       try {
         const config = this.#readConfig({ text, excludeInbounds });
         if (this.#xray.running !== undefined && this.#xray.plan?.config.fingerprint === config.fingerprint) {
           await this.#xray.inForce.amend({ config, keepAlive });
           return await this.#sync(users, true);
         }
-        for (const note of config.notes) this.#xray.say(note);
+        for (const note of config.notes) this.#xray.voice.say(note);
         const adopted = await this.#changeLive(config, users, keepAlive);
         if (adopted !== undefined) return adopted;
         const table = new UserTable(config.inbounds);
@@ -118,7 +118,7 @@ class XrayEngine implements UpdatableEngine {
         await this.#xray.replace({ id: randomUUID(), keepAlive, program: this.#program, config, table });
         return { skipped, rejected };
       } catch (error) {
-        if (this.#xray.plan === undefined) this.#xray.enter("stopped");
+        if (this.#xray.plan === undefined) this.#xray.voice.enter("stopped");
         throw error;
       }
     });
