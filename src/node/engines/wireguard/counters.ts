@@ -33,8 +33,7 @@ const onlineSeconds = 180;
 export class PeerCounters {
   readonly #entries = new Map<string, Entry>();
   readonly #entriesOf = new Map<string, Entry[]>();
-  // How WireGuard's counters stood when they were read last, by key.
-  readonly #seen = new Map<string, { receivedBytes: bigint; sentBytes: bigint }>();
+  readonly #seen = new Map<string, Seen>();
   readonly #now: () => number;
 
   /** `now` tells the time in Unix milliseconds. */
@@ -46,13 +45,19 @@ export class PeerCounters {
   observe({ peers }: DeviceState, emailOf: (publicKey: string) => string | undefined): void {
     const now = Math.floor(this.#now() / 1_000);
     for (const { publicKey, receivedBytes, sentBytes, lastHandshake, endpoint } of peers) {
-      const seen = this.#seen.get(publicKey) ?? unseen;
-      this.#seen.set(publicKey, { receivedBytes, sentBytes });
-      const email = emailOf(publicKey);
-      if (email === undefined) continue;
+      let seen = this.#seen.get(publicKey);
+      if (seen === undefined) {
+        seen = { ...unseen };
+        this.#seen.set(publicKey, seen);
+      }
       const received = growth(receivedBytes, seen.receivedBytes);
       const sent = growth(sentBytes, seen.sentBytes);
-      const entry = this.#entryOf(email, publicKey);
+      seen.receivedBytes = receivedBytes;
+      seen.sentBytes = sentBytes;
+      const email = emailOf(publicKey);
+      if (email === undefined) continue;
+      const entry = seen.entry?.email === email ? seen.entry : this.#entryOf(email, publicKey);
+      seen.entry = entry;
       entry.receivedBytes += received;
       entry.sentBytes += sent;
       // What is sent to a peer that is gone is no sign of life.
@@ -80,7 +85,7 @@ export class PeerCounters {
   restore(kept: Iterable<KeptCounter>): void {
     for (const { email, publicKey, receivedBytes, sentBytes, seenReceivedBytes, seenSentBytes } of kept) {
       Object.assign(this.#entryOf(email, publicKey), { receivedBytes, sentBytes });
-      this.#seen.set(publicKey, { receivedBytes: seenReceivedBytes, sentBytes: seenSentBytes });
+      this.#seen.set(publicKey, { receivedBytes: seenReceivedBytes, sentBytes: seenSentBytes, entry: undefined });
     }
   }
 
@@ -119,7 +124,15 @@ export class PeerCounters {
   }
 }
 
-const unseen = { receivedBytes: 0n, sentBytes: 0n };
+/** How WireGuard's counters of a key stood when they were read last, and whom they were counted for. */
+interface Seen {
+  receivedBytes: bigint;
+  sentBytes: bigint;
+  /** Saves looking for it: of a large node all are looked at every few seconds. */
+  entry: Entry | undefined;
+}
+
+const unseen: Seen = { receivedBytes: 0n, sentBytes: 0n, entry: undefined };
 
 /** The address of `192.0.2.1:51820` or `[2001:db8::1]:51820`. */
 function addressOf(endpoint: string): string {
