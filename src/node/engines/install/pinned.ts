@@ -121,6 +121,8 @@ export const pinnedEngines: Readonly<Record<EngineName, PinnedEngine>> = {
       version: "v1.19.23",
       sum: "h1:yHxEyIwu1XstpUFw7SqHBCWO//KrQYkhG18XB86y0Ns=",
       package: ".",
+      // Without it Mihomo has no WireGuard.
+      tags: "with_gvisor",
       ldflags: "-s -w -buildid= -X github.com/metacubex/mihomo/constant.Version=1.19.23",
     },
   },
