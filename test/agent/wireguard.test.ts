@@ -38,7 +38,7 @@ const server = `10.${128 + high}.${low}.1`;
 // Whose packets go on from here is another suite's business.
 const settings = { WIREGUARD_GO_PATH: await wireGuardPath(), PG_NODE_WG_HOST_ROUTING: "0" };
 
-describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGuard", () => {
+describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGuard", { timeout: 60_000 }, () => {
   let core: CoreAtHand;
   let node: NodeAtHand;
   let network: NetworkNamespace;
