@@ -73,6 +73,18 @@ test("the oldest version that Core likes is told to those who know of it", async
   expect((await beat(1)).minAgentVersion).toBe("");
 });
 
+test.each([
+  [3, 500],
+  [1_000, 3_000],
+  [50_000, 60_000],
+])("%d nodes that call are told to come back within %d ms", async (count, expected) => {
+  const nodeIds = Array.from({ length: count }, (_, index) => index + 1);
+  for (const nodeId of nodeIds) world.standings.set(nodeId, standingOf(nodeId));
+  await Promise.all(nodeIds.map((nodeId) => beat(nodeId)));
+  const { intervals } = await beat(1, { protocolVersion: 1 });
+  expect(intervals).toEqual({ ...usualIntervals, reconnectMs: expected });
+});
+
 test("they are closed with all written down, the last of each node, by node", async () => {
   await Promise.all([beat(3), beat(1)]);
   world.now += 10;

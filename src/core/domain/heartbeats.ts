@@ -7,8 +7,10 @@ import {
 } from "../../../gen/garrison/core/v1/node_agent_pb.ts";
 import type { Intervals, Limits } from "../../../gen/garrison/core/v1/node_status_pb.ts";
 import { pause } from "../../platform/pause.ts";
+import { createCallingNodes } from "./calling-nodes.ts";
 import { type HeartbeatNote, isBehind, isCopy, type NodeStanding, noteOf } from "./heartbeat.ts";
 import { createMemory } from "./memory.ts";
+import { reconnectMs } from "./node-terms.ts";
 import { createPace } from "./pace.ts";
 import { createTallies, type Tallies } from "./tallies.ts";
 import { together } from "./together.ts";
@@ -95,6 +97,8 @@ export function createHeartbeats(options: HeartbeatsOptions): Heartbeats {
     now,
   });
   const silentMs = silentAfterBeats * (intervals.heartbeatMs ?? 0);
+  // Each beats in it, though somewhat late.
+  const calling = createCallingNodes(1.5 * (intervals.heartbeatMs ?? 0), now);
   let taken = new Map<number, Taken>();
   const closed = new AbortController();
 
@@ -144,13 +148,14 @@ export function createHeartbeats(options: HeartbeatsOptions): Heartbeats {
         return refuse(nodeId, request.installId, at);
       taken.set(nodeId, { standing, request, at });
       tallies.heartbeats += 1;
+      calling.called(nodeId);
       return create(HeartbeatResponseSchema, {
         ok: true,
         needSync: isBehind(standing, request),
         ...(request.protocolVersion > 0 && {
           ...(standing.desiredRevision > 0 && { desiredRevision: BigInt(standing.desiredRevision) }),
           desiredDigest: standing.desiredDigest,
-          intervals,
+          intervals: { ...intervals, reconnectMs: intervals.reconnectMs ?? reconnectMs(calling.count) },
           limits,
           serverTimeMs: BigInt(at),
           rotateKey: standing.rotateKey,

@@ -14,6 +14,16 @@ export const usualIntervals: Intervals = create(IntervalsSchema, {
   sessionsMs: 30_000,
 });
 
+/** Milliseconds over which so many nodes come back when they have lost Core. */
+export function reconnectMs(nodes: number): number {
+  return Math.min(Math.max(leastReconnectMs, nodes * reconnectMsOfNode), mostReconnectMs);
+}
+
+const leastReconnectMs = 500;
+// Twice what a connection and its first call cost: the replica has more to do.
+const reconnectMsOfNode = 3;
+const mostReconnectMs = 60_000;
+
 /** What Core accepts in one request of a node. */
 export const nodeLimits: Limits = create(LimitsSchema, {
   maxEntries: 5_000,

@@ -205,13 +205,14 @@ export function startDriving(options: DrivingOptions): Driving {
         booked: () => terms.review() && refusedChanged(),
       });
       const announced = latest.wanted;
+      const reconnectMs = () => pace.reconnectMs;
       loops.push(
         runHeartbeats({
-          ...{ contact, clock, uptime, answered, signal, log },
+          ...{ contact, clock, uptime, answered, reconnectMs, signal, log },
           periodMs: () => pace.heartbeatMs,
           describe: () => describe(installId),
         }),
-        watchConfigs({ contact, announced, signal, log, current: () => sync.current }),
+        watchConfigs({ contact, announced, reconnectMs, signal, log, current: () => sync.current }),
       );
     },
     async close(endEngines) {

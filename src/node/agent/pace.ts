@@ -5,13 +5,15 @@ import type { ReportKind } from "./spool/spool.ts";
 export interface Pace {
   readonly heartbeatMs: number;
   readonly enginePollMs: number;
+  /** Milliseconds within which a Core that was lost is tried again first. */
+  readonly reconnectMs: number;
   /** Milliseconds between reports of a kind. */
   reportMs(kind: ReportKind): number;
   /** Entries of one report. */
   maxEntries(kind: ReportKind): number;
   /** Undefined: as fast as they are acknowledged. */
   readonly batchesPerSecond: number | undefined;
-  /** Core has said something. What it does not speak of stays. True: intervals are others than before. */
+  /** Core has said something. What it does not speak of stays. True: something is to be done more or less often. */
   adopt(said: { readonly intervals?: Intervals; readonly limits?: Limits }): boolean;
   /** Core takes no more than so many entries of a kind. */
   lower(kind: ReportKind, maxEntries: number): void;
@@ -23,12 +25,16 @@ export function createPace(): Pace {
   const most: Record<ReportKind, number> = { usage: 5_000, outbound_usage: 5_000, sessions: 2_000 };
   const lowered = new Map<ReportKind, number>();
   let batchesPerSecond: number | undefined;
+  let reconnectMs = usualReconnectMs;
   return {
     get heartbeatMs() {
       return intervals.heartbeatMs;
     },
     get enginePollMs() {
       return intervals.enginePollMs;
+    },
+    get reconnectMs() {
+      return reconnectMs;
     },
     reportMs: (kind) => (kind === "sessions" ? intervals.sessionsMs : intervals.usageMs),
     maxEntries: (kind) => Math.min(most[kind], lowered.get(kind) ?? most[kind]),
@@ -38,6 +44,7 @@ export function createPace(): Pace {
     adopt({ intervals: said, limits }) {
       const before = { ...intervals };
       for (const name of names) intervals[name] = Math.max(leastMs, said?.[name] ?? intervals[name]);
+      reconnectMs = Math.max(leastMs, said?.reconnectMs ?? reconnectMs);
       if (limits !== undefined) {
         most.usage = limits.maxEntries || most.usage;
         most.outbound_usage = limits.maxEntries || most.outbound_usage;
@@ -51,5 +58,6 @@ export function createPace(): Pace {
 }
 
 const names = ["heartbeatMs", "usageMs", "enginePollMs", "sessionsMs"] as const;
+const usualReconnectMs = 500;
 /** Nobody means to be called more often. */
 const leastMs = 100;

@@ -13,6 +13,8 @@ export interface WatchOptions {
   readonly current: () => Announced | undefined;
   /** Core has told of a config. Returns at once. */
   readonly announced: (config: Announced) => void;
+  /** Milliseconds within which the first try comes when the stream was lost. */
+  readonly reconnectMs: () => number;
   readonly signal: AbortSignal;
   readonly log: Logger;
   /** After so long without an event the stream is dead. Default: 75 s. */
@@ -21,15 +23,13 @@ export interface WatchOptions {
 
 /** A Core that does not know the call is asked again so seldom. */
 const unsupportedMs = 600_000;
-/** Streams end every half an hour; those of a fleet do not come back at once. */
-const mostPauseMs = 1_000;
-
 /** Listens for newer configs, on one stream after another, until the signal aborts. Never rejects. */
 export async function watchConfigs(options: WatchOptions): Promise<void> {
-  const { signal, log } = options;
-  const backoff = createBackoff();
+  const { signal, log, reconnectMs } = options;
+  const backoff = createBackoff({ firstMs: reconnectMs });
   while (!signal.aborted) {
-    let waitMs = Math.random() * mostPauseMs;
+    // Streams end every half an hour; those of a fleet do not come back at once.
+    let waitMs = Math.random() * reconnectMs();
     try {
       await listen(options, backoff.reset);
     } catch (error) {

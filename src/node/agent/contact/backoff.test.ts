@@ -5,20 +5,29 @@ import { CoreAway } from "./core-client.ts";
 const failure = new Error("failed");
 
 test("each wait may be twice as long as the one before, from half a second to a minute", () => {
-  const backoff = createBackoff(() => 1);
+  const backoff = createBackoff({ random: () => 1 });
   const waits = Array.from({ length: 9 }, () => backoff.after(failure));
   expect(waits).toEqual([500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
   backoff.reset();
   expect(backoff.after(failure)).toBe(500);
 });
 
+test("the first wait is as long as is asked for at that time, and the others grow from it", () => {
+  let firstMs = 10_000;
+  const backoff = createBackoff({ firstMs: () => firstMs, random: () => 1 });
+  expect([backoff.after(failure), backoff.after(failure)]).toEqual([10_000, 20_000]);
+  backoff.reset();
+  firstMs = 2_000;
+  expect(backoff.after(failure)).toBe(2_000);
+});
+
 test("all of a wait is random", () => {
-  const backoff = createBackoff(() => 0);
+  const backoff = createBackoff({ random: () => 0 });
   expect([backoff.after(failure), backoff.after(failure)]).toEqual([0, 0]);
 });
 
 test("Core is left alone for as long as it asks", () => {
-  expect(createBackoff(() => 0.5).after(new CoreAway("busy", 7_000, undefined))).toBe(7_250);
+  expect(createBackoff({ random: () => 0.5 }).after(new CoreAway("busy", 7_000, undefined))).toBe(7_250);
 });
 
 test.each([

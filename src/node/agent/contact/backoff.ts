@@ -8,15 +8,23 @@ export interface Backoff {
   reset(): void;
 }
 
-const leastMs = 500;
+const usualFirstMs = 500;
 const mostMs = 60_000;
 
+/** Options of {@link createBackoff}. */
+export interface BackoffOptions {
+  /** Milliseconds that the wait after the first failure has at the most. Default: 500. */
+  readonly firstMs?: () => number;
+  /** From 0 to less than 1. */
+  readonly random?: () => number;
+}
+
 /** Makes one. All of each wait is random, so that a fleet does not come back at once. */
-export function createBackoff(random: () => number = Math.random): Backoff {
+export function createBackoff({ firstMs = () => usualFirstMs, random = Math.random }: BackoffOptions = {}): Backoff {
   let failures = 0;
   return {
     after(error) {
-      const ceiling = Math.min(mostMs, leastMs * 2 ** failures);
+      const ceiling = Math.min(mostMs, firstMs() * 2 ** failures);
       failures = Math.min(failures + 1, 16);
       const askedMs = error instanceof CoreAway ? (error.retryAfterMs ?? 0) : 0;
       return askedMs + random() * ceiling;

@@ -15,6 +15,8 @@ export interface HeartbeatOptions {
   readonly uptime: () => number;
   /** Milliseconds between heartbeats. */
   readonly periodMs: () => number;
+  /** Milliseconds within which the first try after a failure comes. */
+  readonly reconnectMs: () => number;
   /** What is told; the clock is added. */
   readonly describe: () => Promise<MessageInitShape<typeof HeartbeatRequestSchema>>;
   /** Core has answered. */
@@ -28,7 +30,7 @@ const timeoutMs = 10_000;
 /** Tells Core that the node is alive, now and again and again, until the signal aborts. Never rejects. */
 export async function runHeartbeats(options: HeartbeatOptions): Promise<void> {
   const { contact, clock, uptime, signal, log } = options;
-  const backoff = createBackoff();
+  const backoff = createBackoff({ firstMs: options.reconnectMs });
   while (!signal.aborted) {
     let waitMs: number;
     try {
