@@ -7,8 +7,10 @@ import { benchKey } from "./config-keys.ts";
 export interface SimulatedNodes {
   /** How long the heartbeats since the last call took, in milliseconds, and how many were not answered. */
   taken(): { waitsMs: number[]; failed: number };
-  /** Cuts all connections at once. The nodes come back within a second, and beat. */
+  /** Cuts all connections at once. The nodes come back within the time that Core has told them, and beat. */
   cut(): void;
+  /** How long Core wants them to take to come back. */
+  readonly reconnectMs: number;
   close(): Promise<void>;
 }
 
@@ -17,6 +19,7 @@ export function startNodes(port: number, count: number, intervalMs: number): Sim
   let waitsMs: number[] = [];
   let failed = 0;
   let closed = false;
+  let reconnectMs = 500;
   const sessions = new Map<number, ClientHttp2Session>();
 
   async function session(node: number): Promise<ClientHttp2Session> {
@@ -38,13 +41,18 @@ export function startNodes(port: number, count: number, intervalMs: number): Sim
       "x-node-auth-key": benchKey(node),
     });
     let status: unknown;
+    let answer = "";
     stream.on("response", (header) => {
       status = header[":status"];
     });
-    stream.resume().end(JSON.stringify({ installId: `install-${node}`, protocolVersion: 1, agentVersion: "1.0.0" }));
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      answer += text;
+    });
+    stream.end(JSON.stringify({ installId: `install-${node}`, protocolVersion: 1, agentVersion: "1.0.0" }));
     await once(stream, "close");
-    if (status === 200) waitsMs.push(performance.now() - startedAt);
-    else throw new Error(`a heartbeat was answered ${status}`);
+    if (status !== 200) throw new Error(`a heartbeat was answered ${status}`);
+    waitsMs.push(performance.now() - startedAt);
+    reconnectMs = JSON.parse(answer).intervals.reconnectMs;
   }
 
   let resting = new AbortController();
@@ -56,7 +64,7 @@ export function startNodes(port: number, count: number, intervalMs: number): Sim
         if (!signal.aborted) failed += 1;
       });
       await pause(intervalMs, undefined, { signal }).catch(() => undefined);
-      if (signal.aborted) await pause(Math.random() * 1_000);
+      if (signal.aborted) await pause(Math.random() * reconnectMs);
     }
   }
   const living = Array.from({ length: count }, (_, node) => live(node));
@@ -76,6 +84,9 @@ export function startNodes(port: number, count: number, intervalMs: number): Sim
       return result;
     },
     cut,
+    get reconnectMs() {
+      return reconnectMs;
+    },
     async close() {
       closed = true;
       cut();
