@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ConfigRefused } from "../engine-error.ts";
 import { type Cidr, readCidr } from "./cidr.ts";
-import { canonicalKey } from "./keys.ts";
+import { canonicalKey, publicKeyOf } from "./keys.ts";
 
 /** What an admin's config says. */
 export interface WireGuardConfig {
@@ -11,6 +11,8 @@ export interface WireGuardConfig {
   readonly interfaceName: string;
   /** Base64. */
   readonly privateKey: string;
+  /** Base64: the one that belongs to the private key. */
+  readonly publicKey: string;
   /** Base64, of every peer. Undefined: none. */
   readonly preSharedKey: string | undefined;
   readonly listenPort: number;
@@ -42,6 +44,7 @@ export function readWireGuardConfig(text: string): WireGuardConfig {
     text,
     interfaceName: interfaceName === "" ? "wg0" : interfaceName,
     privateKey,
+    publicKey: publicKeyOf(privateKey),
     preSharedKey: sharedKey,
     listenPort: data.listen_port <= 0 ? usualPort : data.listen_port,
     addresses: data.address.map((address, index) => {

@@ -13,6 +13,7 @@ function openTable(addresses = ["10.8.0.1/16", "fd00::1/64"]) {
   const table = new PeerTable({
     interfaceName: "wg0",
     addresses: addresses.flatMap((address) => readCidr(address) ?? []),
+    publicKey: key(99),
   });
   const apply = (users: User[], replace = false): PeersDiff => {
     const diff = table.diff(users, replace);
@@ -48,6 +49,7 @@ test.each([
   ["no e-mail", user("")],
   ["no wireguard public key", user("a", "")],
   ["wireguard public key is not 32 bytes in base64", user("a", "AAAA")],
+  ["wireguard public key is the node's own", user("a", key(99))],
   ["no wireguard peer IP", user("a", key(1), [])],
   ["wireguard peer IP is no CIDR", user("a", key(1), ["10.8.0.2/32", "10.8.0.2"])],
   ["wireguard peer IPs are outside of the interface's addresses", user("a", key(1), ["10.9.0.2/32", "10.0.0.0/8"])],

@@ -34,6 +34,8 @@ export interface PeerInterface {
   /** The tag that users ask for. */
   readonly interfaceName: string;
   readonly addresses: readonly Cidr[];
+  /** Its own, base64. WireGuard passes over a peer that has the same, without a word. */
+  readonly publicKey: string;
 }
 
 /** The users of one interface: what it holds as far as we know. */
@@ -50,12 +52,12 @@ export class PeerTable {
 
   /**
    * A table for another interface that holds what another one holds. Who asks for the same as before is looked at anew
-   * where the addresses are others.
+   * where the addresses or the key are others.
    */
   static succeeding(before: PeerTable, peerInterface: PeerInterface): PeerTable {
     const table = new PeerTable(peerInterface);
-    const addresses = (given: PeerInterface) => given.addresses.map(({ range }) => range).join();
-    const isSame = addresses(before.#interface) === addresses(peerInterface);
+    const essence = ({ addresses, publicKey }: PeerInterface) => `${publicKey} ${addresses.map(({ range }) => range)}`;
+    const isSame = essence(before.#interface) === essence(peerInterface);
     for (const peer of before.peers())
       table.settle({ before: undefined, after: isSame ? peer : { ...peer, asked: "" } });
     table.#emails = new Set(before.#emails);
@@ -156,6 +158,7 @@ export class PeerTable {
     if (key === "") return "no wireguard public key";
     const publicKey = canonicalKey(key);
     if (publicKey === undefined) return "wireguard public key is not 32 bytes in base64";
+    if (publicKey === this.#interface.publicKey) return "wireguard public key is the node's own";
     if (peerIps.length === 0) return "no wireguard peer IP";
     const ranges = peerIps.map((text) => readCidr(text.trim()));
     if (ranges.some((range) => range === undefined)) return "wireguard peer IP is no CIDR";
