@@ -9,7 +9,7 @@ export interface CertificateNames {
 
 /**
  * What this machine can be reached by: `localhost`, its host name, and the addresses of its interfaces, but for those
- * that only mean something on one link.
+ * that only mean something on one link. Those of tunnels are last: few can reach them.
  *
  * @param hostName as `os.hostname()` says
  * @param interfaces as `os.networkInterfaces()` says
@@ -20,12 +20,18 @@ export function namesOfMachine(
 ): CertificateNames {
   const own = Object.values(interfaces)
     .flatMap((addresses) => addresses ?? [])
+    .toSorted((one, other) => Number(isTunnels(one)) - Number(isTunnels(other)))
     .map(({ address }) => address)
     .filter((address) => isIP(address) !== 0 && !isLinkLocal(address));
   return {
     hostNames: [...new Set(["localhost", hostName.toLowerCase()])].filter(isHostName),
     addresses: [...new Set(["127.0.0.1", "::1", ...own])],
   };
+}
+
+/** A tunnel has no address of hardware; neither has a line by PPP, which may be the only way to the internet. */
+function isTunnels({ mac }: NetworkInterfaceInfo): boolean {
+  return mac === "00:00:00:00:00:00";
 }
 
 function isLinkLocal(address: string): boolean {

@@ -117,6 +117,14 @@ describe("namesOfMachine", () => {
     });
   });
 
+  it("are last those of tunnels, wherever the system names them", () => {
+    const interfaces = {
+      wg0: [{ ...address("10.66.0.1"), family: "IPv4" as const, mac: "00:00:00:00:00:00" }],
+      eth0: [{ ...address("192.0.2.7"), family: "IPv4" as const, mac: "02:00:00:00:00:01" }],
+    };
+    expect(namesOfMachine("web-1", interfaces).addresses).toEqual(["127.0.0.1", "::1", "192.0.2.7", "10.66.0.1"]);
+  });
+
   it.each(["1234", "my host", "-x", "", "a..b", "10.0.0.1", "0x1f", "x".repeat(64)])(
     "a host called %j goes without",
     (name) => {
