@@ -54,12 +54,13 @@ export function readWireGuardConfig(text: string): WireGuardConfig {
       return cidr;
     }),
     probeUrl: latency.test_url === "" ? usualProbeUrl : latency.test_url,
-    probeTimeoutMs: (latency.timeout_seconds <= 0 ? 5 : latency.timeout_seconds) * 1_000,
+    probeTimeoutMs: Math.ceil((latency.timeout_seconds <= 0 ? 5 : latency.timeout_seconds) * 1_000),
   };
 }
 
 const usualPort = 51_820;
 const usualProbeUrl = "https://www.gstatic.com/generate_204";
+const longestProbeSeconds = 3_600;
 
 const text = z
   .string()
@@ -88,6 +89,7 @@ const shape = z.object({
       }),
       timeout_seconds: z
         .number()
+        .max(longestProbeSeconds)
         .nullish()
         .transform((value) => value ?? 0),
     })
@@ -99,6 +101,8 @@ function parse(config: string): unknown {
   try {
     return JSON.parse(config);
   } catch (error) {
-    throw new ConfigRefused(`invalid wireguard config: ${error instanceof Error ? error.message : error}`);
+    // Where it stands may be told; what stands there may be a key.
+    const place = / at position \d+( \(line \d+ column \d+\))?/.exec(error instanceof Error ? error.message : "");
+    throw new ConfigRefused(`invalid wireguard config: it is no JSON${place?.[0] ?? ""}`);
   }
 }
