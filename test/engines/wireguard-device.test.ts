@@ -78,6 +78,10 @@ describe.skipIf(!(await mayMakeNamespaces()))("a real wireguard-go in a network 
     expect(await addresses()).toEqual(["10.8.0.1/24", "fd00::1/64"]);
     await setAddresses(name, cidrs("10.8.0.1/24", "10.9.0.1/24"), tools);
     expect(await addresses()).toEqual(["10.8.0.1/24", "10.9.0.1/24"]);
+    // Of several of one range all go with the first, unless the kernel was told otherwise.
+    await setAddresses(name, cidrs("10.9.0.1/24", "10.9.0.2/24", "10.9.0.3/24"), tools);
+    await setAddresses(name, cidrs("10.9.0.2/24"), tools);
+    expect(await addresses()).toEqual(["10.9.0.2/24"]);
   });
 
   test("an interface is only removed when it is ours", async () => {

@@ -75,16 +75,24 @@ export async function removeOwnInterface(name: string, owner: string, tools: Sys
 
 /** Gives an interface exactly these addresses, and leaves those alone that it has already. Throws {@link ToolFailed}. */
 export async function setAddresses(name: string, wanted: readonly Cidr[], tools: SystemTools): Promise<void> {
+  const addresses = new Set(wanted.map(({ address }) => address));
+  const before = await addressesOf(name, tools);
+  const surplus = before.filter(({ address, isKernels }) => !addresses.has(address) && !isKernels);
+  for (const { address } of surplus)
+    await tools("ip", ["address", "delete", address, "dev", name]).catch(async (error: unknown) => {
+      if ((await addressesOf(name, tools)).some((held) => held.address === address)) throw error;
+    });
+  // Others of the same range may have gone with the first of them.
+  const held = surplus.length > 0 ? await addressesOf(name, tools) : before;
+  for (const { address } of held) addresses.delete(address);
+  for (const address of addresses) await tools("ip", ["address", "add", address, "dev", name]);
+}
+
+async function addressesOf(name: string, tools: SystemTools) {
   const lists = addressLists.parse(JSON.parse(await tools("ip", ["-json", "address", "show", "dev", name])));
-  const held = lists
+  return lists
     .flatMap((list) => list.addr_info)
     .map(({ local, prefixlen, scope }) => ({ address: `${local}/${prefixlen}`, isKernels: scope === "link" }));
-  const addresses = new Set(wanted.map(({ address }) => address));
-  for (const { address, isKernels } of held) {
-    if (!addresses.has(address) && !isKernels) await tools("ip", ["address", "delete", address, "dev", name]);
-    addresses.delete(address);
-  }
-  for (const address of addresses) await tools("ip", ["address", "add", address, "dev", name]);
 }
 
 /** Has an interface carry packets. Throws {@link ToolFailed}. */
