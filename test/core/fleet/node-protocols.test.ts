@@ -186,6 +186,8 @@ describeFleet((scene) => {
     const invalid = (more: object) => refused(create(more), Code.InvalidArgument, 400, "FIELD_INVALID");
     for (const tag of ["a".repeat(16), "-wg", "..", "_"])
       expect(await invalid({ tag })).toMatch(/^tag: names an interface/);
+    for (const tag of ["all", "default", "lo"])
+      expect(await invalid({ tag })).toBe(`tag: no interface can be named ${tag}`);
     expect(await invalid({ listen: "192.0.2.1" })).toMatch(/^listen: WireGuard listens on all addresses/);
     const hysteria = { streamSettings: { network: "hysteria", ...tls } };
     await scene.call(protocols.createNodeProtocol, { nodeId, protocol: VpnProtocol.VLESS, port: 51_820 });
@@ -214,6 +216,23 @@ describeFleet((scene) => {
         Array(2).fill(protocol === VpnProtocol.WIREGUARD),
       );
     }
+  });
+
+  test("a change of WireGuard's settings leaves keys and ranges as they are, unless it says otherwise", async () => {
+    const wireguard = { nodeId: await makeNode(), protocol: VpnProtocol.WIREGUARD, port: 51_820 };
+    const settings = '{"preSharedKey":true}';
+    const { id } = given((await scene.call(protocols.createNodeProtocol, { ...wireguard, settings })).nodeProtocol);
+    const stored = async () => JSON.parse((await rowOf(id)).settings);
+    const change = (settings: object) =>
+      scene.call(protocols.updateNodeProtocol, { id, settings: JSON.stringify(settings) });
+    const before = await stored();
+    await change({ mtu: 1_380 });
+    expect(await stored()).toEqual({ ...before, mtu: 1_380 });
+    await change({ preSharedKey: "", addressPools: ["10.0.0.0/8"] });
+    const { preSharedKey, dns, ...kept } = before;
+    expect(await stored()).toEqual({ ...kept, addressPools: ["10.0.0.0/8"], dns: ["1.1.1.1", "1.0.0.1"] });
+    await change({ privateKey: "" });
+    expect((await stored()).privateKey).not.toBe(before.privateKey);
   });
 
   test("of two interfaces that are created at once, a node gets one", async () => {

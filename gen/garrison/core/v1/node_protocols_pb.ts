@@ -161,8 +161,8 @@ export type CreateNodeProtocolRequest = Message<"garrison.core.v1.CreateNodeProt
   /**
    * The tag of the inbound: letters, digits, `_`, `-` and `.`, at most 64. Unique within the node, where tags of outbounds
    * count as well; `api`, `api_inbound` and tags that begin with `garrison-` are reserved, in any case. For WireGuard it
-   * is the name of the interface: at most 15, the first a letter or digit. Absent: the protocol's name and the port, for
-   * WireGuard `wg0`, with a number where that is taken.
+   * is the name of the interface: at most 15, the first a letter or digit, and not `all`, `default` or `lo`. Absent: the
+   * protocol's name and the port, for WireGuard `wg0`, with a number where that is taken.
    *
    * @generated from field: string tag = 3;
    */
@@ -430,7 +430,9 @@ export type UpdateNodeProtocolRequest = Message<"garrison.core.v1.UpdateNodeProt
   enabled?: boolean | undefined;
 
   /**
-   * As in CreateNodeProtocol; the whole of it. A secret that reads `<secret>` stays what it is at that place.
+   * As in CreateNodeProtocol; the whole of it. A secret that reads `<secret>` stays what it is at that place. Of WireGuard
+   * `privateKey`, `preSharedKey` and `addressPools` also stay when they are absent, since users have files with them; an
+   * empty `preSharedKey` is none.
    *
    * @generated from field: optional string settings = 7;
    */

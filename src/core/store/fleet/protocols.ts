@@ -183,11 +183,12 @@ function columnsOf(request: UpdateNodeProtocolRequest, before: ProtocolRow, rand
 }
 
 function settingsOf(text: string, before: ProtocolRow, random: Random): string {
-  const { value, missing } = restoreSecrets(objectOf("settings", text), parseObject(before.settings) ?? {});
+  const old = parseObject(before.settings) ?? {};
+  const { value, missing } = restoreSecrets(objectOf("settings", text), old);
   if (missing.length > 0) {
     throw new Invalid("SETTINGS_INVALID", `settings: ${missing[0]}: there was no secret at this place to be kept`);
   }
-  return JSON.stringify(completeSettings(servedProtocol(before.protocol), value, random));
+  return JSON.stringify(completeSettings(servedProtocol(before.protocol), value, random, old));
 }
 
 /** Refuses what an interface of WireGuard cannot have. */
@@ -196,10 +197,13 @@ function checkInbound(protocol: ServedProtocol, tag: string, listen: string): vo
   if (!interfaceName.test(tag)) {
     throw new Invalid("FIELD_INVALID", "tag: names an interface: at most 15 characters, the first a letter or digit");
   }
+  if (noInterface.has(tag)) throw new Invalid("FIELD_INVALID", `tag: no interface can be named ${tag}`);
   if (listen !== "") throw new Invalid("FIELD_INVALID", "listen: WireGuard listens on all addresses: leave it out");
 }
 
 const interfaceName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/;
+/** Linux has settings of all interfaces under these, and one of its own that is named so. */
+const noInterface = new Set(["all", "default", "lo"]);
 
 function listeningOf(row: ProtocolRow) {
   const { id, node_id, listen, port } = row;

@@ -30,10 +30,17 @@ export function servedProtocol(spelling: string): ServedProtocol {
  * Checks the settings of a protocol, as `CreateNodeProtocolRequest` describes them, and completes what is random and cannot
  * be done without. Whether the engine takes all of it only the engine can say. Throws `Invalid` with
  * SETTINGS_INVALID, naming the place.
+ *
+ * @param before what `given` takes the place of
  */
-export function completeSettings(protocol: ServedProtocol, given: JsonObject, random: Random): JsonObject {
+export function completeSettings(
+  protocol: ServedProtocol,
+  given: JsonObject,
+  random: Random,
+  before: JsonObject = {},
+): JsonObject {
   if (protocol === "mtproto") return completeMtproto(given);
-  if (protocol === "wireguard") return completeWireGuard(given, random);
+  if (protocol === "wireguard") return completeWireGuard(given, random, before);
   for (const name of Object.keys(given)) {
     if (!inboundMembers.includes(name)) refuse(name, `is none of ${inboundMembers.join(", ")}`);
   }

@@ -7,12 +7,14 @@ import { refuse } from "./refuse.ts";
 
 /**
  * Checks the settings of WireGuard, and fills in what is absent: a private key, a range of IPv4 and one of IPv6, and
- * what clients are told.
+ * what clients are told. Keys and ranges that are absent are those of `before`, where it has them: users have files with
+ * them, and nobody could connect any more.
  */
-export function completeWireGuard(given: JsonObject, random: Random): JsonObject {
-  for (const name of Object.keys(given)) {
+export function completeWireGuard(changed: JsonObject, random: Random, before: JsonObject): JsonObject {
+  for (const name of Object.keys(changed)) {
     if (!members.includes(name)) refuse(name, `is none of ${members.join(", ")}`);
   }
+  const given = { ...keptOf(before), ...changed };
   const { privateKey = "", preSharedKey = "", mtu } = given;
   if (privateKey !== "" && !isWireGuardKey(privateKey)) {
     refuse("privateKey", "is not 32 bytes in base64, as `wg genkey` makes it; leave it out to have it made");
@@ -51,6 +53,11 @@ export function poolOf({ addressPools }: JsonObject): AddressPool | undefined {
 
 const members = ["privateKey", "preSharedKey", "addressPools", "dns", "mtu", "allowedIps", "persistentKeepalive"];
 const everywhere = ["0.0.0.0/0", "::/0"];
+
+function keptOf(before: JsonObject): JsonObject {
+  const kept = ["privateKey", "preSharedKey", "addressPools"].filter((name) => Object.hasOwn(before, name));
+  return Object.fromEntries(kept.map((name) => [name, before[name]]));
+}
 
 function usualPools(random: Random): string[] {
   return ["10.66.0.0/16", randomUniqueLocal(random)];
