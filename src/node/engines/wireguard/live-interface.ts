@@ -66,8 +66,8 @@ export class LiveInterface {
   async furnish(): Promise<void> {
     const { interfaceName, addresses } = this.#config;
     await this.tunnel.device.configure(this.#config);
-    await this.tunnel.device.change([...this.#table.peers()].map((peer) => this.#changeTo(peer)));
-    await setAddresses(interfaceName, addresses, this.#tools);
+    const peers = [...this.#table.peers()].map((peer) => this.#changeTo(peer));
+    await Promise.all([this.tunnel.device.change(peers), setAddresses(interfaceName, addresses, this.#tools)]);
     await bringUp(interfaceName, this.#tools);
   }
 

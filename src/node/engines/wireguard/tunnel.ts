@@ -143,10 +143,11 @@ async function openProcess(options: TunnelOptions, signal: AbortSignal): Promise
   const note = (version: string) => recordProcess(record, process, { plan: interfaceName, version });
   const hold = (version: string) => holdProcess(options, process, version, () => watch.close());
   try {
+    const said = versionOf(executable, pinnedEngines.wireguard).catch(() => "unknown");
     await note("");
     await untilAnswers(createUapiDevice({ socketPath: socketOf(options) }), process, signal);
     await markInterface(interfaceName, owner, tools);
-    const version = await versionOf(executable, pinnedEngines.wireguard).catch(() => "unknown");
+    const version = await said;
     // What was started by a script is another program by now.
     await note(version);
     if (output !== undefined) await watch.close();

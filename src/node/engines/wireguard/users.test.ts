@@ -60,6 +60,20 @@ test.each([
   expect(held().filter(([email]) => email === asking.email)).toEqual([]);
 });
 
+test("who comes and who goes is told, with a peer or without", () => {
+  const { apply } = openTable();
+  const told = (users: User[], replace = false) => [...apply(users, replace).comeAndGone].sort();
+  const elsewhere = (email: string) => user(email, key(3), ["10.8.0.4/32"], ["elsewhere"]);
+  const nowhere = (email: string) => user(email, key(3), ["10.8.0.4/32"], []);
+  expect(told([user("a"), elsewhere("b")])).toEqual(["a", "b"]);
+  expect(told([user("a", key(5)), elsewhere("b")])).toEqual([]);
+  expect(told([elsewhere("c"), nowhere("c"), nowhere("b")])).toEqual(["b"]);
+  expect(told([nowhere("a"), user("a")])).toEqual([]);
+  expect(told([elsewhere("d"), elsewhere("d")], true)).toEqual(["a", "d"]);
+  expect(told([elsewhere("d")], true)).toEqual([]);
+  expect(told([], true)).toEqual(["d"]);
+});
+
 test("addresses outside of the interface's are ignored beside others", () => {
   const { apply, held } = openTable();
   expect(apply([user("a", key(1), ["192.0.2.1/32", "10.8.0.2/32"])]).skipped).toEqual([]);

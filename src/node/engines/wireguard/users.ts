@@ -120,9 +120,11 @@ export class PeerTable {
       } else wanted.set(user.email, peer);
     }
     if (replace) for (const email of this.#peers.keys()) if (!wanted.has(email)) wanted.set(email, undefined);
-    const before = this.#emails;
-    this.#emails = new Set(replace ? [] : before);
+    // Of a large node most are not looked at when one changes.
+    const wasSet = new Map<string, boolean>(replace ? Array.from(this.#emails, (email) => [email, true]) : []);
+    if (replace) this.#emails = new Set();
     for (const { email, inbounds } of users) {
+      if (!wasSet.has(email)) wasSet.set(email, this.#emails.has(email));
       if (inbounds.length > 0) this.#emails.add(email);
       else this.#emails.delete(email);
     }
@@ -131,7 +133,9 @@ export class PeerTable {
       const before = this.#peers.get(email);
       return before === after || rejected.has(email) ? [] : [{ before, after }];
     });
-    const comeAndGone = before.symmetricDifference(this.#emails);
+    const comeAndGone = new Set(
+      [...wasSet].flatMap(([email, was]) => (was === this.#emails.has(email) ? [] : [email])),
+    );
     return { differences, comeAndGone, skipped, rejected: [...rejected.values()] };
   }
 
