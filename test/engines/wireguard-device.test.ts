@@ -111,7 +111,7 @@ describe.skipIf(!(await kernelHasWireGuard()))("the kernel's WireGuard by wg", (
   let network: NetworkNamespace;
   beforeEach(async () => {
     network = await makeNamespace(1);
-    await addKernelInterface("wg0", toolsIn(network));
+    await addKernelInterface("wg0", "garrison /a", toolsIn(network));
   });
   afterEach(() => network.close());
 

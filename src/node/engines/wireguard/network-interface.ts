@@ -18,9 +18,16 @@ const addressLists = z.array(
 /** The kind of interface that the kernel's WireGuard is. */
 export const kernelsKind = "wireguard";
 
-/** Makes the kernel's WireGuard. Throws {@link ToolFailed}. */
-export async function addKernelInterface(name: string, tools: SystemTools): Promise<void> {
+/** Makes the kernel's WireGuard, with the mark of its owner. Throws {@link ToolFailed}. */
+export async function addKernelInterface(name: string, owner: string, tools: SystemTools): Promise<void> {
   await tools("ip", ["link", "add", "dev", name, "type", kernelsKind]);
+  try {
+    await markInterface(name, owner, tools);
+  } catch (error) {
+    // Without a mark no run of the node would ever take it away.
+    await tools("ip", ["link", "delete", "dev", name]).catch(() => undefined);
+    throw error;
+  }
 }
 
 /** Marks an interface with its owner: one of the nodes of this machine. Throws {@link ToolFailed}. */

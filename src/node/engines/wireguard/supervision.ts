@@ -140,9 +140,9 @@ export class Supervision {
     if (before !== undefined) await requireNameFree(plan.config.interfaceName, this.#tunnelOptions(plan.config));
     this.#comeback.cancel();
     this.voice.enter(before === undefined ? "starting" : "restarting");
-    await this.#end();
-    this.#plan = plan;
     try {
+      await this.#end();
+      this.#plan = plan;
       const live = await this.#bringUp(plan);
       this.#comeback.renew();
       return live;
@@ -182,8 +182,11 @@ export class Supervision {
       this.#plan = undefined;
       this.voice.enter("stopped");
       await this.keeper.forget();
-      await this.#end();
-      if (this.#stopsWaiting === 0) this.#unwanted = new AbortController();
+      try {
+        await this.#end();
+      } finally {
+        if (this.#stopsWaiting === 0) this.#unwanted = new AbortController();
+      }
     });
   }
 
@@ -282,7 +285,9 @@ export class Supervision {
       () => {
         if (this.#live !== live) return; // it is being ended
         this.voice.say("wireguard does not answer any more: it is ended, and started again");
-        void live.tunnel.close();
+        live.tunnel
+          .close()
+          .catch((error: unknown) => this.voice.say(`what does not answer any more cannot be taken away: ${error}`));
         if (process === undefined) this.#onEnded(live, { code: null, signal: null });
       },
     );

@@ -72,7 +72,7 @@ export async function openTunnel(options: TunnelOptions, signal: AbortSignal): P
   const { interfaceName, owner, tools } = options;
   try {
     await removeOwnInterface(interfaceName, owner, tools);
-    await addKernelInterface(interfaceName, tools);
+    await addKernelInterface(interfaceName, owner, tools);
   } catch (error) {
     if (!(error instanceof ToolFailed)) throw error;
     if (/unknown device type|not supported/i.test(error.said)) return openProcess(options, signal);
@@ -104,9 +104,7 @@ export async function takeOverTunnel(options: TunnelOptions): Promise<Tunnel | u
 }
 
 async function openKernel(options: TunnelOptions): Promise<Tunnel> {
-  const { interfaceName, owner, tools } = options;
-  await markInterface(interfaceName, owner, tools);
-  const found = await findInterface(interfaceName, tools);
+  const found = await findInterface(options.interfaceName, options.tools);
   return holdKernel(options, found?.index ?? 0);
 }
 
