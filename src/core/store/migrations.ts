@@ -301,6 +301,17 @@ export const migrations: readonly Migration[] = [
     ){clustered};
     `,
   ),
+  // Whoever has every other protocol was to have all. The keys are made by `missing-keys.ts`.
+  step(
+    "0005-wireguard-links",
+    `
+    insert into link (uuid, subscription_id, protocol, secret)
+    select 'wireguard-' || subscription_id, subscription_id, 'wireguard', ''
+    from link
+    group by subscription_id
+    having count(*) = 6 and max(case when protocol = 'wireguard' then 1 else 0 end) = 0;
+    `,
+  ),
 ];
 
 /** A step in the words of both engines. */

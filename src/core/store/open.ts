@@ -1,7 +1,9 @@
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { type Database, openDatabase } from "../../platform/storage/database.ts";
 import type { StorageLog } from "../../platform/storage/subscribers.ts";
 import { migrations } from "./migrations.ts";
+import { makeMissingKeys } from "./missing-keys.ts";
 import { type CoreSchema, int64Columns } from "./schema.ts";
 
 /** Options of {@link openCoreDatabase}. */
@@ -14,10 +16,10 @@ export interface CoreDatabaseOptions {
 }
 
 /** Opens Core's database and migrates it. Throws as `openDatabase` does. */
-export function openCoreDatabase({ url, dataDir, log }: CoreDatabaseOptions): Promise<Database<CoreSchema>> {
+export async function openCoreDatabase({ url, dataDir, log }: CoreDatabaseOptions): Promise<Database<CoreSchema>> {
   const location = url === undefined ? { file: join(dataDir, "core.db") } : { url };
   // Reports of usage are large, and nodes that only say that they are there do not wait for them.
-  return openDatabase<CoreSchema>({
+  const database = await openDatabase<CoreSchema>({
     ...location,
     schema: "core",
     migrations,
@@ -25,4 +27,11 @@ export function openCoreDatabase({ url, dataDir, log }: CoreDatabaseOptions): Pr
     ownThread: true,
     log,
   });
+  try {
+    await makeMissingKeys(database, randomBytes);
+    return database;
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
 }
