@@ -58,6 +58,27 @@ describe.each(engines)("addresses of tunnels on %s", (engine) => {
     expect(await numbers()).toEqual([...first, [late, 5]]);
   });
 
+  test("those who are named get theirs before others, and the same as ever", async () => {
+    const [one = 0, two = 0, three = 0] = await addSome(3);
+    const [without = 0] = await addSome(1, { all_protocols: 0 });
+    expect(await addresses.give(tunnel, [])).toBe(0);
+    expect(await addresses.give(tunnel, [three, without])).toBe(0);
+    expect(await numbers()).toEqual([[three, 2]]);
+    expect(await addresses.give(tunnel, [two, three])).toBe(0);
+    expect(await addresses.give(tunnel)).toBe(0);
+    expect(await numbers()).toEqual([
+      [one, 4],
+      [two, 3],
+      [three, 2],
+    ]);
+    await setPool({ last_number: 4 });
+    const [late = 0] = await addSome(2);
+    expect(await addresses.give(tunnel, [late])).toBe(1);
+    await remove([two]);
+    expect(await addresses.give(tunnel, [late])).toBe(0);
+    expect((await addresses.numbersOf(tunnel)).get(late)).toBe(3);
+  });
+
   test("each node protocol counts for itself, and takes its addresses along", async () => {
     const other = await addTunnel("other");
     const [one] = await addSome(1);

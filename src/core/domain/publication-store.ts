@@ -20,8 +20,8 @@ export interface PublicationStore {
   nodes(nodeIds: readonly number[]): Promise<NodeRows[]>;
   /** The numbers of the addresses that a node protocol of WireGuard has given, by subscription. */
   addressNumbers(nodeProtocolId: number): Promise<ReadonlyMap<number, number>>;
-  /** Gives an address of it to every subscription that is to have one, and returns how many it had none for. */
-  giveAddresses(nodeProtocolId: number): Promise<number>;
+  /** Gives an address of it to each of these subscriptions that is to have one; returns how many it had none for. */
+  giveAddresses(nodeProtocolId: number, subscriptionIds: readonly number[]): Promise<number>;
   /** The links of these protocols that may be used, by UUID. */
   links(protocols: readonly string[], pace: Pace): Promise<LinkRow[]>;
   /**

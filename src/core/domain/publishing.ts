@@ -178,8 +178,9 @@ export class Publishing implements ConfigPublisher {
     let numbers = await store.addressNumbers(tunnel.id);
     const isNew = ({ protocol, access, subscriptionId }: LinkRow) =>
       protocol === "wireguard" && (access?.has(tunnel.id) ?? true) && !numbers.has(subscriptionId);
-    if (links.some(isNew)) {
-      const left = await store.giveAddresses(tunnel.id);
+    const news = links.filter(isNew).map(({ subscriptionId }) => subscriptionId);
+    if (news.length > 0) {
+      const left = await store.giveAddresses(tunnel.id, news);
       numbers = await store.addressNumbers(tunnel.id);
       const details = { nodeId, nodeProtocolId: tunnel.id, left };
       if (left > 0)

@@ -72,7 +72,7 @@ export function createSubscriptionLinkStore(database: Database<CoreSchema>, now:
       for (const nodeProtocolId of nodeProtocolIds) {
         if ((exhaustedUntil.get(nodeProtocolId) ?? 0) > now()) continue;
         exhaustedUntil.delete(nodeProtocolId);
-        const left = await addresses.give(nodeProtocolId);
+        const left = await addresses.give(nodeProtocolId, [id]);
         if (left > 0) exhaustedUntil.set(nodeProtocolId, now() + exhaustedMs);
       }
       return new Map((await numbers.all({ id })).map((row) => [row.node_protocol_id, row.number]));

@@ -8,10 +8,10 @@ import type { CoreSchema } from "./schema.ts";
 export interface TunnelAddresses {
   /**
    * Gives an address of a node protocol to every subscription that is to have one and has none, and returns how many it
-   * had none for. An address stays a subscription's as long as that lives; one that is free again is given only after
+   * had none for; only to those of `subscriptionIds`, where they are few. An address stays a subscription's as long as that lives; one that is free again is given only after
    * all that nobody has had. When there are no more, those are taken back whose subscriptions have no access any more.
    */
-  give(nodeProtocolId: number): Promise<number>;
+  give(nodeProtocolId: number, subscriptionIds?: readonly number[]): Promise<number>;
   /** The numbers of a node protocol's addresses, by subscription. */
   numbersOf(nodeProtocolId: number): Promise<ReadonlyMap<number, number>>;
 }
@@ -19,12 +19,14 @@ export interface TunnelAddresses {
 /** Addresses in the database, where it is decided who has which. */
 export function createTunnelAddresses(database: Pick<Database<CoreSchema>, "db" | "transaction">): TunnelAddresses {
   return {
-    async give(nodeProtocolId) {
-      if ((await withoutAddress(database.db, nodeProtocolId)).length === 0) return 0;
+    async give(nodeProtocolId, subscriptionIds) {
+      // To look at those who are named, when they are few, is much less than to look at all.
+      const few = subscriptionIds && subscriptionIds.length <= rowsAtOnce ? subscriptionIds : undefined;
+      if ((await withoutAddress(database.db, nodeProtocolId, few)).length === 0) return 0;
       for (let tries = 1; ; tries++) {
         try {
           // Each statement sees what others have committed, and the first one makes them wait: they do not conflict.
-          return await database.transaction((tx) => giveAll(tx, nodeProtocolId), { isolation: "read committed" });
+          return await database.transaction((tx) => giveAll(tx, nodeProtocolId, few), { isolation: "read committed" });
         } catch (error) {
           // A subscription was deleted after it was found.
           if (!(error instanceof ForeignKeyViolation) || tries === mostTries) throw error;
@@ -42,7 +44,11 @@ export function createTunnelAddresses(database: Pick<Database<CoreSchema>, "db" 
   };
 }
 
-async function giveAll(tx: Transaction<CoreSchema>, nodeProtocolId: number): Promise<number> {
+async function giveAll(
+  tx: Transaction<CoreSchema>,
+  nodeProtocolId: number,
+  few: readonly number[] | undefined,
+): Promise<number> {
   const pool = await tx
     .updateTable("tunnel_pool")
     .set(({ ref }) => ({ given_number: ref("given_number") }))
@@ -50,15 +56,15 @@ async function giveAll(tx: Transaction<CoreSchema>, nodeProtocolId: number): Pro
     .returning(["given_number", "last_number"])
     .executeTakeFirst();
   if (pool === undefined) return 0;
-  const waiting = await withoutAddress(tx, nodeProtocolId);
+  const waiting = await withoutAddress(tx, nodeProtocolId, few);
   const free = async () => {
-    const taken = await tx
-      .selectFrom("tunnel_address")
-      .select("number")
-      .where("node_protocol_id", "=", nodeProtocolId)
-      .execute();
-    const numbers = new Set(taken.map(({ number }) => number));
-    return freeNumbers(numbers, pool.given_number, pool.last_number, waiting.length);
+    const { given_number, last_number } = pool;
+    // Mostly nobody has had those that come next, and no others have to be looked at.
+    const enough = given_number + waiting.length;
+    const next = await takenNumbers(tx, nodeProtocolId, given_number + 1, enough);
+    const isRoom = next.size === 0 && enough <= last_number;
+    const taken = isRoom ? next : await takenNumbers(tx, nodeProtocolId, firstNumber, last_number);
+    return freeNumbers(taken, given_number, last_number, waiting.length);
   };
   let numbers = await free();
   if (numbers.length < waiting.length && (await takeBack(tx, nodeProtocolId))) numbers = await free();
@@ -75,6 +81,22 @@ async function giveAll(tx: Transaction<CoreSchema>, nodeProtocolId: number): Pro
     await tx.updateTable("tunnel_pool").set({ given_number }).where("node_protocol_id", "=", nodeProtocolId).execute();
   }
   return waiting.length - numbers.length;
+}
+
+async function takenNumbers(
+  tx: Transaction<CoreSchema>,
+  nodeProtocolId: number,
+  first: number,
+  last: number,
+): Promise<ReadonlySet<number>> {
+  const taken = await tx
+    .selectFrom("tunnel_address")
+    .select("number")
+    .where("node_protocol_id", "=", nodeProtocolId)
+    .where("number", ">=", first)
+    .where("number", "<=", last)
+    .execute();
+  return new Set(taken.map(({ number }) => number));
 }
 
 /** Up to `count` numbers that are not taken, from behind the one that was given last, and around. */
@@ -100,10 +122,16 @@ async function takeBack(tx: Transaction<CoreSchema>, nodeProtocolId: number): Pr
   return numDeletedRows > 0n;
 }
 
-/** The subscriptions that are to have an address and have none. */
-async function withoutAddress(db: Kysely<CoreSchema>, nodeProtocolId: number): Promise<number[]> {
+/** The subscriptions, of these or of all, that are to have an address and have none. */
+async function withoutAddress(
+  db: Kysely<CoreSchema>,
+  nodeProtocolId: number,
+  few: readonly number[] | undefined,
+): Promise<number[]> {
+  if (few?.length === 0) return [];
   const rows = await havingAccess(db, nodeProtocolId)
     .select("subscription.id")
+    .$if(few !== undefined, (query) => query.where("subscription.id", "in", few ?? []))
     .where(({ not, exists, selectFrom }) =>
       not(
         exists(
