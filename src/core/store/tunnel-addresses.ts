@@ -7,9 +7,10 @@ import type { CoreSchema } from "./schema.ts";
 /** The addresses of subscriptions in the ranges of node protocols of WireGuard. */
 export interface TunnelAddresses {
   /**
-   * Gives an address of a node protocol to every subscription that is to have one and has none, and returns how many it
-   * had none for; only to those of `subscriptionIds`, where they are few. An address stays a subscription's as long as that lives; one that is free again is given only after
-   * all that nobody has had. When there are no more, those are taken back whose subscriptions have no access any more.
+   * Gives an address of a node protocol to every subscription that is to have one and has none, or only to those of
+   * `subscriptionIds` where they are few; returns how many it had none for. An address stays a subscription's as long as
+   * that lives; one that is free again is given only after all that nobody has had. When there are no more, those are
+   * taken back whose subscriptions have no access any more.
    */
   give(nodeProtocolId: number, subscriptionIds?: readonly number[]): Promise<number>;
   /** The numbers of a node protocol's addresses, by subscription. */
