@@ -43,6 +43,11 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
     const of = (wanted: string) => Number(stats.find(({ type }) => type === wanted)?.value ?? 0n);
     return { received: of("downlink"), sent: of("uplink") };
   };
+  /** What is told to have come through the interface; nothing while it is not there. */
+  const received = async () => {
+    const { stats } = await scene.node.grpc.stats({ type: StatType.Outbounds }).catch(() => ({ stats: [] }));
+    return Number(stats.find(({ type }) => type === "downlink")?.value ?? 0n);
+  };
   const counted = async () => {
     const { sentBytes: received, receivedBytes: sent } = await anna.peer.state();
     return { received, sent };
@@ -56,13 +61,15 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
   it.skipIf(!isProcess)(
     "whose WireGuard is killed has it back with its peers, who are connected again by themselves, and counts on",
     async () => {
-      await begin();
+      await begin({ STATS_UPDATE_INTERVAL_SECONDS: "1" });
       const [dead = 0] = await drivers();
       expect(await told()).toEqual(await counted());
+      await sleep(1_500); // nobody asks for the interface's own bytes, but the node looks at them
       await anna.traffic.startPinging({ ...scene.target.v4, everyMs: 100, bytes: 100 });
       process.kill(dead, "SIGKILL");
       await expect.poll(drivers, { timeout: 5_000, interval: 20 }).not.toContain(dead);
       await expect.poll(isStarted(scene.node), { timeout: 10_000, interval: 20 }).toBe(true);
+      await expect.poll(received, { timeout: 10_000, interval: 20 }).toBeGreaterThanOrEqual(3 * 1_028);
       // A client that gets no answer shakes hands again after a quarter of a minute.
       await expect
         .poll(

@@ -35,10 +35,10 @@ afterEach(async () => {
   await rm(runDir, { recursive: true });
 });
 
-function open(stateFile?: string): Engine {
+function open(stateFile?: string, tools = kernel.tools): Engine {
   lines = [];
   return createWireGuardEngine({
-    ...{ executable: undefined, env: process.env, runDir, tools: kernel.tools, stateFile, now: Date.now },
+    ...{ executable: undefined, env: process.env, runDir, tools, stateFile, now: Date.now },
     ...{ hostRouting: undefined, egressInterface: undefined, sampleSeconds: 0.01 },
     events: {
       line: (line) => lines.push(line),
@@ -96,4 +96,42 @@ test("one that cannot be marked is not left behind", async () => {
   kernel.failing = `ip link set dev ${name} alias`;
   await expect(engine.start(request())).rejects.toThrow(`the interface ${name} cannot be made`);
   expect([...kernel.interfaces.keys()]).toEqual([]);
+});
+
+test.each([
+  ["before its peer was taken away", (command: string, hasGone: boolean) => hasGone && command.startsWith("wg show")],
+  ["as its peer was taken away", (command: string) => command.endsWith(`peer ${ofAlice} remove`)],
+])("of a user who has gone nothing is lost or counted twice when the node is killed %s", async (_, isLast) => {
+  const stateFile = join(runDir, "state");
+  let hasGone = false;
+  const killing = Promise.withResolvers<void>();
+  const killed = open(
+    stateFile,
+    kernel.toolsUntil((command) => {
+      const isOver = isLast(command, hasGone);
+      if (isOver) killing.resolve();
+      return isOver;
+    }),
+  );
+  await killed.start(request());
+  const peer = () => kernel.interfaces.get(name)?.peers.get(ofAlice);
+  const carry = (bytes: bigint) => {
+    const held = peer();
+    if (held !== undefined) held.received += bytes;
+  };
+  carry(300n);
+  expect((await killed.readTraffic("user")).counters).toMatchObject([{ name: "alice", uplinkBytes: 300n }]);
+  carry(50n);
+  await killed.updateUsers([{ ...alice, inbounds: [] }]);
+  hasGone = true;
+  await killing.promise;
+
+  engine = open(stateFile);
+  await engine.recover();
+  expect(peer()).toBeUndefined();
+  const counted = async () => (await engine.readTraffic("user")).counters;
+  expect(await counted()).toMatchObject([{ name: "alice", uplinkBytes: 350n }]);
+  await engine.updateUsers([alice]);
+  carry(20n);
+  expect(await counted()).toMatchObject([{ name: "alice", uplinkBytes: 370n }]);
 });

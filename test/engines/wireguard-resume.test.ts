@@ -7,6 +7,7 @@ import { create } from "@bufbuild/protobuf";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { type User, UserSchema } from "../../gen/service/node_pb.ts";
 import type { Engine, EngineExit, TrafficReading } from "../../src/node/engines/engine.ts";
+import { createPlanKeeper } from "../../src/node/engines/wireguard/kept-plan.ts";
 import { type SystemTools, ToolFailed } from "../../src/node/engines/wireguard/system-tool.ts";
 import { createWireGuardEngine } from "../../src/node/engines/wireguard/wireguard-engine.ts";
 import { makeNamespace, mayMakeNamespaces, type NetworkNamespace } from "../support/network-namespace.ts";
@@ -217,6 +218,25 @@ describe.skipIf(!(await mayMakeNamespaces()))("an interface that was left", () =
       true,
       false,
     ]);
+  });
+
+  test("has the shared key of the plan for all its peers, where one was being changed", async () => {
+    const [pre_shared_key, other] = [makeKeys().privateKey, makeKeys().privateKey];
+    const first = await open();
+    await first.engine.start(request(users, { pre_shared_key }));
+    await leave();
+    const keeper = createPlanKeeper(stateFile, () => undefined);
+    await keeper.open();
+    await keeper.disturb();
+    await keeper.close();
+    await run("sh", ["-c", `echo ${other} | wg set ${name} peer ${alice.publicKey} preshared-key /dev/stdin`]);
+
+    const second = await open();
+    await second.engine.recover();
+    const { stdout } = await run("wg", ["show", name, "preshared-keys"]);
+    expect(stdout.trim().split("\n").sort()).toEqual(
+      [alice, bob].map(({ publicKey }) => `${publicKey}\t${pre_shared_key}`).sort(),
+    );
   });
 
   test("counts nothing twice of a key that came back, or that somebody else has now", async () => {

@@ -16,6 +16,8 @@ export interface KernelStandIn {
   readonly interfaces: Map<string, PlayedInterface>;
   /** What starts with this fails from now on; undefined: nothing does. */
   failing: string | undefined;
+  /** Tools of a process that is killed as it has run one command: it never hears of that, and asks nothing more. */
+  toolsUntil(isLast: (command: string) => boolean): SystemTools;
 }
 
 /** Makes a machine without interfaces. */
@@ -92,6 +94,14 @@ export function createKernelStandIn(): KernelStandIn {
       if (standIn.failing !== undefined && command.startsWith(standIn.failing))
         throw new ToolFailed(command, "it was told to fail");
       return program === "ip" ? ip(args) : program === "wg" ? wg(args, input) : '{"nftables":[]}';
+    },
+    toolsUntil(isLast) {
+      let isDead = false;
+      return async (program, args, input) => {
+        const said = isDead ? "" : await standIn.tools(program, args, input);
+        isDead ||= isLast([program, ...args].join(" "));
+        return isDead ? new Promise<never>(() => undefined) : said;
+      };
     },
   };
   return standIn;

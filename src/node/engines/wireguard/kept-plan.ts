@@ -16,7 +16,9 @@ export interface KeptPlan {
   readonly plan: Plan;
   /** What had been counted that cannot be learnt from the interface. */
   readonly counters: readonly KeptCounter[];
-  /** The interface has the key and port of the plan; otherwise it may have others. */
+  /** Who had a key last that nobody has now: its peer may still be there, and not be counted a last time. */
+  readonly leaving: ReadonlyMap<string, string>;
+  /** The interface has the key, port and shared key of the plan; otherwise it may have others. */
   readonly isExact: boolean;
 }
 
@@ -30,7 +32,7 @@ export interface PlanKeeper {
   changed(plan: Plan, emails: readonly string[], counters: () => Iterable<KeptCounter>): Promise<void>;
   /** Notes how counters stand now that can no longer be learnt from the interface. */
   counted(counters: readonly KeptCounter[]): Promise<void>;
-  /** Notes that key and port of the interface are changed: until another plan is kept, they may be others. */
+  /** Notes that key, port or shared key are changed: until another plan is kept, they may be others. */
   disturb(): Promise<void>;
   /** Nothing is to be taken up any more. */
   forget(): Promise<void>;
@@ -156,7 +158,8 @@ function planFrom([first, ...rest]: readonly string[]): KeptPlan | undefined {
   const head: KeptHead = JSON.parse(first);
   if (head.format !== format) throw new Error(`the plan is of format ${head.format}`);
   const records = rest.map((text): KeptRecord => JSON.parse(text));
-  const users = new Map(records.flatMap((record) => record.users ?? []).map((user) => [user[0], user]));
+  const noted = records.flatMap((record) => record.users ?? []);
+  const users = new Map(noted.map((user) => [user[0], user]));
   const counters = new Map(
     records.flatMap((record) => record.counters ?? []).map((kept) => [`${kept[1]} ${kept[0]}`, counterOf(kept)]),
   );
@@ -169,9 +172,12 @@ function planFrom([first, ...rest]: readonly string[]): KeptPlan | undefined {
       return [{ email, peer: publicKey === null ? undefined : { email, publicKey, allowedIps, asked: "" } }];
     }),
   );
+  const leaving = new Map(noted.flatMap(([email, key]) => (typeof key === "string" ? [[key, email] as const] : [])));
+  for (const { publicKey } of table.peers()) leaving.delete(publicKey);
   return {
     plan: { config, table, keepAlive: BigInt(head.keepAlive) },
     counters: [...counters.values()],
+    leaving,
     isExact: records.every(({ isDisturbed }) => isDisturbed !== true),
   };
 }

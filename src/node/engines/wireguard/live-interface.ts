@@ -4,7 +4,8 @@ import { EngineUnreachable } from "../engine-error.ts";
 import type { WireGuardConfig } from "./config.ts";
 import { type KeptCounter, PeerCounters } from "./counters.ts";
 import { DeviceRefused, DeviceUnreachable, type PeerChange } from "./device.ts";
-import { readInterfaceBytes } from "./interface-bytes.ts";
+import { type InterfaceBytes, readInterfaceBytes } from "./interface-bytes.ts";
+import type { KeptPlan } from "./kept-plan.ts";
 import { bringUp, setAddresses } from "./network-interface.ts";
 import type { SystemTools } from "./system-tool.ts";
 import type { Tunnel } from "./tunnel.ts";
@@ -39,6 +40,8 @@ export class LiveInterface {
   #doubtful = false;
   #isConfigUnsure = false;
   #observedAt = Number.NEGATIVE_INFINITY;
+  /** What has gone through the interface altogether, when it was seen last. */
+  #whole: InterfaceBytes | undefined;
 
   constructor({ tunnel, config, table, tools, now, keep }: LiveInterfaceOptions) {
     this.tunnel = tunnel;
@@ -72,14 +75,20 @@ export class LiveInterface {
   }
 
   /**
-   * Has an interface that another process has left hold what it is to have: what differs, and no more. Key and port are
-   * set where they may be others. Throws what its parts throw.
+   * Has an interface that another process has left hold what it is to have: what differs, and no more. Key, port and
+   * shared key are set where they may be others. Those who have gone, and are still there, are counted a last time.
+   * Throws what its parts throw.
    */
-  async refurnish({ isExact }: { isExact: boolean }): Promise<void> {
+  async refurnish({ isExact, leaving }: Pick<KeptPlan, "isExact" | "leaving">): Promise<void> {
     const { interfaceName, addresses, listenPort } = this.#config;
-    if (!isExact || (await this.tunnel.device.read()).listenPort !== listenPort)
-      await this.tunnel.device.configure(this.#config);
-    await this.#makeSo();
+    const found = await this.tunnel.device.read();
+    for (const { publicKey } of found.peers) {
+      const email = leaving.get(publicKey);
+      if (email !== undefined) this.#leaving.set(publicKey, email);
+    }
+    if (!isExact || found.listenPort !== listenPort) await this.tunnel.device.configure(this.#config);
+    await this.bury();
+    await this.#makeSo({ isExact });
     await setAddresses(interfaceName, addresses, this.#tools);
     await bringUp(interfaceName, this.#tools);
   }
@@ -155,9 +164,9 @@ export class LiveInterface {
   /** What was counted when the counters were looked at last. */
   reading(): TrafficReading {
     const { interfaceName } = this.#config;
-    const whole = readInterfaceBytes(interfaceName);
     const counters = [...this.counters.counters()];
-    if (whole !== undefined) counters.push({ kind: "outbound", name: interfaceName, link: "interface", ...whole });
+    if (this.#whole !== undefined)
+      counters.push({ kind: "outbound", name: interfaceName, link: "interface", ...this.#whole });
     return { incarnation: this.tunnel.incarnation, counters };
   }
 
@@ -174,13 +183,16 @@ export class LiveInterface {
     return this.#inTurn(async () => {
       const gone = [...this.#leaving.keys()].filter((publicKey) => !changingHands.includes(publicKey));
       if (gone.length === 0 && changingHands.length === 0) return;
+      const keep = () => this.#keep([...this.counters.kept(new Set([...gone, ...changingHands]))]);
       await this.#observe();
+      await keep(); // with a peer, what was counted of it goes
+      if (gone.length === 0) return;
       await this.#change(gone.map((publicKey) => ({ publicKey, remove: true })));
       for (const key of gone) {
         this.#leaving.delete(key);
         this.counters.removed(key);
       }
-      await this.#keep([...this.counters.kept(new Set([...gone, ...changingHands]))]);
+      await keep(); // should it come back, it is counted from zero
     });
   }
 
@@ -189,6 +201,7 @@ export class LiveInterface {
 
   async #observe(): Promise<void> {
     this.counters.observe(await reached(this.tunnel.device.read()), this.#emailOf);
+    this.#whole = readInterfaceBytes(this.#config.interfaceName) ?? this.#whole;
     this.#observedAt = performance.now();
   }
 
@@ -234,8 +247,8 @@ export class LiveInterface {
     }
   }
 
-  /** Has the interface hold what the table has, and nothing else: what differs, and no more. */
-  #makeSo(): Promise<void> {
+  /** Has the interface hold what the table has, and nothing else: what differs, and no more where it is `isExact`. */
+  #makeSo({ isExact } = { isExact: true }): Promise<void> {
     return this.#inTurn(async () => {
       const { peers } = await reached(this.tunnel.device.read());
       const wanted = new Map(Array.from(this.#table.peers(), (peer) => [peer.publicKey, peer]));
@@ -244,7 +257,8 @@ export class LiveInterface {
         const peer = wanted.get(publicKey);
         if (peer === undefined) {
           if (!this.#leaving.has(publicKey)) changes.push({ publicKey, remove: true });
-        } else if ([...allowedIps].sort().join() === [...peer.allowedIps].sort().join()) wanted.delete(publicKey);
+        } else if (isExact && [...allowedIps].sort().join() === [...peer.allowedIps].sort().join())
+          wanted.delete(publicKey);
       }
       await this.#change([...changes, ...Array.from(wanted.values(), (peer) => this.#changeTo(peer))]);
       this.#doubtful = false;

@@ -206,14 +206,14 @@ export class Supervision {
     });
   }
 
-  async #takeOver({ plan, counters, isExact }: KeptPlan): Promise<boolean> {
+  async #takeOver({ plan, counters, ...kept }: KeptPlan): Promise<boolean> {
     try {
       const tunnel = await takeOverTunnel(this.#tunnelOptions(plan.config));
       if (tunnel === undefined) return false;
       const live = this.#liveOn(tunnel, plan);
       try {
         live.counters.restore(counters);
-        await live.refurnish({ isExact });
+        await live.refurnish(kept);
       } catch (error) {
         tunnel.leave();
         throw error;
