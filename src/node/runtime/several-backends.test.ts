@@ -116,6 +116,18 @@ describe("with two backends", () => {
     await expect(read()).rejects.toThrow(EngineUnreachable);
   });
 
+  it("one that is away is not taken for one that was never there", async () => {
+    const revive = memory.engine.kill();
+    await expect(read(undefined, "inbound")).rejects.toThrow(CoreNotStarted);
+    expect(await read("1")).toEqual([]);
+    await expect(read("nobody")).rejects.toThrow(TrafficTargetUnknown);
+    revive();
+    expect(await read(undefined, "inbound")).toEqual([]);
+    await memory.engine.stop();
+    await expect(read(undefined, "inbound")).rejects.toThrow(TrafficNotCounted);
+    await expect(read("1")).rejects.toThrow(TrafficTargetUnknown);
+  });
+
   it("a reset takes the bytes of both, or those of neither when its reply is lost", async () => {
     carry(memory.engine, "1", 1n);
     carry(other(), "2", 2n);
