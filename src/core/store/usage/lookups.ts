@@ -23,15 +23,8 @@ export function createLookups(database: Database<CoreSchema>) {
   const protocols = database.prepare((db, { nodeId }: { nodeId: number }) =>
     db.selectFrom("node_protocol").select("id").where("node_id", "=", nodeId),
   );
-  // Nodes tell of an interface of WireGuard as of an outbound: nothing counts it, since its users are counted.
   const tags = database.prepare((db, { nodeId }: { nodeId: number }) =>
-    db
-      .selectFrom("node_outbound")
-      .select("tag")
-      .where("node_id", "=", nodeId)
-      .union(
-        db.selectFrom("node_protocol").select("tag").where("node_id", "=", nodeId).where("protocol", "=", "wireguard"),
-      ),
+    db.selectFrom("node_outbound").select("tag").where("node_id", "=", nodeId),
   );
   const unknownAccounts = prepareBulk<CoreSchema, { id: number }>({
     columns: { id: "integer" },

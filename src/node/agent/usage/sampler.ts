@@ -1,4 +1,4 @@
-import type { TrafficReading } from "../../engines/engine.ts";
+import type { TrafficCounter, TrafficReading } from "../../engines/engine.ts";
 import { EngineNotRunning, EngineUnreachable } from "../../engines/engine-error.ts";
 import type { Links } from "../config/links.ts";
 import { ownerIn } from "../config/links.ts";
@@ -49,7 +49,7 @@ export function createSampler(options: SamplerOptions): Sampler {
   const lastReadings: TrafficReading[] = [];
 
   async function count(reading: TrafficReading, readAt: number, isLast: boolean): Promise<void> {
-    const { bySubscription, grownUsers, gap } = await spool.count(withoutRefused(reading), {
+    const { bySubscription, grownUsers, gap } = await spool.count(withoutStrays(reading), {
       ...{ engine: engine.name, readAt, isLast },
       minute: Math.floor(now() / minuteMs) * minuteMs,
       attribute: (uuid) => {
@@ -110,7 +110,9 @@ export function createSampler(options: SamplerOptions): Sampler {
   };
 }
 
-/** What is refused does not go out by an outbound that Core knows. */
-function withoutRefused({ incarnation, counters }: TrafficReading): TrafficReading {
-  return { incarnation, counters: counters.filter(({ kind, name }) => kind !== "outbound" || name !== refusingTag) };
+/** Without what does not go out by an outbound that Core knows: what is refused, and WireGuard's, which users have. */
+function withoutStrays({ incarnation, counters }: TrafficReading): TrafficReading {
+  const isStray = ({ kind, name, link }: TrafficCounter) =>
+    kind === "outbound" && (name === refusingTag || link === "interface");
+  return { incarnation, counters: counters.filter((counter) => !isStray(counter)) };
 }
