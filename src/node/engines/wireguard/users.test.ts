@@ -133,6 +133,27 @@ describe("what another user has", () => {
   });
 });
 
+test("many who are refused do not have all others looked at for each", () => {
+  const { apply, held } = openTable(["10.0.0.0/8"]);
+  const keyOf = (number: number) => Buffer.from(`${number}`.padStart(32, "0")).toString("base64");
+  const some = (count: number, publicKey: (number: number) => string) =>
+    Array.from({ length: count }, (_, number) => {
+      return user(`${number}`, publicKey(number), [`10.1.${number >> 8}.${number & 255}/32`]);
+    });
+  const count = 20_000;
+  apply(some(count, keyOf));
+  const before = held();
+  const since = performance.now();
+  // The second half ask for the keys of the first.
+  const { rejected, differences } = apply(
+    some(count, (number) => keyOf(number % (count / 2))),
+    true,
+  );
+  expect([rejected.length, differences.length]).toEqual([count / 2, 0]);
+  expect(performance.now() - since).toBeLessThan(2_000);
+  expect(held()).toEqual(before);
+}, 60_000);
+
 test("whatever is asked for, no key and no range has two users, and everybody is served, left out or refused", () => {
   const someUser = fc
     .record({

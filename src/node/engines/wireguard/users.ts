@@ -183,7 +183,7 @@ export class PeerTable {
 
   /**
    * Finds those who ask for what another user has or asks for first. Whoever is refused keeps what they have, which then
-   * nobody else can get: so it is gone over again until nobody else is refused.
+   * nobody else can get: where somebody was to get it, it is gone over again.
    */
   #refuseTaken(wanted: ReadonlyMap<string, Peer | undefined>): Map<string, RejectedUser> {
     const rejected = new Map<string, RejectedUser>();
@@ -204,7 +204,8 @@ export class PeerTable {
           continue;
         }
         rejected.set(email, { email, inbound: this.#interface.interfaceName, reason });
-        found = this.#peers.has(email);
+        const kept = this.#peers.get(email);
+        found = kept !== undefined && heldBy(kept).some((held) => claimed.has(held));
         if (found) break;
       }
     }
