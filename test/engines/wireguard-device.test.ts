@@ -1,7 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { readCidr } from "../../src/node/engines/wireguard/cidr.ts";
 import { DeviceRefused, DeviceUnreachable, type WireGuardDevice } from "../../src/node/engines/wireguard/device.ts";
 import { createKernelDevice } from "../../src/node/engines/wireguard/kernel-device.ts";
@@ -16,6 +19,7 @@ import {
 } from "../../src/node/engines/wireguard/network-interface.ts";
 import { createSystemTools, type SystemTools, ToolFailed } from "../../src/node/engines/wireguard/system-tool.ts";
 import { createUapiDevice } from "../../src/node/engines/wireguard/uapi-device.ts";
+import { isAlive } from "../support/child-processes.ts";
 import { kernelHasWireGuard } from "../support/kernel-wireguard.ts";
 import { makeNamespace, mayMakeNamespaces, type NetworkNamespace } from "../support/network-namespace.ts";
 import { askForEverything, recordedExchanges, recording } from "../support/wg-exchanges.ts";
@@ -105,6 +109,17 @@ test("a program that is not there is named with the package that has it", async 
   await expect(createSystemTools({ PATH: "/nowhere" })("wg", ["show"])).rejects.toThrow(
     "wg show: `wg` is not installed: the package wireguard-tools has it",
   );
+});
+
+test("a program that takes too long is ended, and whoever waits for it is told", async () => {
+  const bin = await mkdtemp(join(tmpdir(), "garrison-tools-"));
+  onTestFinished(() => rm(bin, { recursive: true }));
+  await writeFile(join(bin, "wg"), '#!/bin/sh\necho $$ > "$2"\nexec sleep 60\n', { mode: 0o755 });
+  const note = join(bin, "pid");
+  const tools = createSystemTools({ PATH: `${bin}:${process.env.PATH}` }, 500);
+  await expect(tools("wg", ["show", note])).rejects.toThrow(`wg show ${note}: it ended with SIGKILL`);
+  const pid = Number(await readFile(note, "utf8"));
+  await vi.waitFor(async () => expect(await isAlive(pid)).toBe(false));
 });
 
 describe.skipIf(!(await kernelHasWireGuard()))("the kernel's WireGuard by wg", () => {

@@ -21,19 +21,25 @@ export type SystemTools = (program: SystemTool, args: readonly string[], input?:
 const packages = { ip: "iproute2", wg: "wireguard-tools", nft: "nftables" } as const;
 type SystemTool = keyof typeof packages;
 
-/** Uses the programs on the PATH of an environment. What they say they return; they throw {@link ToolFailed}. */
-export function createSystemTools(env: NodeJS.ProcessEnv): SystemTools {
+/**
+ * Uses the programs on the PATH of an environment. What they say they return; they throw {@link ToolFailed}, also when
+ * they take longer than `timeoutMs`, by default half a minute.
+ */
+export function createSystemTools(env: NodeJS.ProcessEnv, timeoutMs = 30_000): SystemTools {
   return async (program, args, input = "") => {
     const child = spawn("/bin/sh", ["-c", fedByPipe, program, ...args], {
       env: { PATH: env.PATH, LC_ALL: "C" },
       stdio: ["pipe", "pipe", "pipe"],
-      timeout: timeoutMs,
-      killSignal: "SIGKILL",
+      // Of a group of its own, so that what the shell has started can be ended with it.
+      detached: true,
     });
+    const overdue = setTimeout(() => endGroup(child.pid), timeoutMs);
     child.stdin.on("error", () => undefined); // one that ends early says why
     child.stdin.end(input);
     const exit = once(child, "close");
-    const [stdout, stderr, [code, signal]] = await Promise.all([text(child.stdout), text(child.stderr), exit]);
+    const [stdout, stderr, [code, signal]] = await Promise.all([text(child.stdout), text(child.stderr), exit]).finally(
+      () => clearTimeout(overdue),
+    );
     if (code === 0) return stdout;
     // What is private stands in the input, never in the arguments.
     const command = [program, ...args].join(" ").slice(0, 200);
@@ -46,4 +52,12 @@ export function createSystemTools(env: NodeJS.ProcessEnv): SystemTools {
 // What Node makes of a pipe is a socket, which nobody can open as /dev/stdin.
 const fedByPipe = 'command -v "$0" >/dev/null || exit 127; cat | "$0" "$@"';
 const notFound = 127;
-const timeoutMs = 30_000;
+
+function endGroup(leader: number | undefined): void {
+  if (leader === undefined) return; // there was not even a shell
+  try {
+    process.kill(-leader, "SIGKILL");
+  } catch {
+    // It has just ended.
+  }
+}
