@@ -1,50 +1,57 @@
 /**
- * Numbers names that stand in a buffer, from 0 on in the order in which they are seen first; the same bytes have the same
- * number. No string is made: of a hundred thousand names half are seen for the second time.
+ * Numbers names that stand in buffers, from 0 on in the order in which they are seen first; the same bytes have the same
+ * number. No string is made: of a hundred thousand names nearly all were seen before.
  */
 export class ByteNames {
-  readonly #bytes: Buffer;
-  // Where each name stands, and what its bytes hash to.
-  readonly #starts: number[] = [];
+  // Copies of the names, one behind the other.
+  #bytes = Buffer.allocUnsafe(16_384);
+  // Where each name ends, which is where the next one starts, and what its bytes hash to.
   readonly #ends: number[] = [];
   readonly #hashes: number[] = [];
   // Numbers plus one by hash, and the next free place where that one is taken. At most half of them are used.
   #slots = new Int32Array(1024);
 
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-  }
-
   /** How many names there are. */
   get count(): number {
-    return this.#starts.length;
+    return this.#ends.length;
   }
 
-  /** The number of the name from `start` to `end`: {@link count} as it was before, when it is new. */
-  numberOf(start: number, end: number): number {
-    const hash = hashOf(this.#bytes, start, end);
+  /** The number of the name from `start` to `end` in a buffer: {@link count} as it was before, when it is new. */
+  numberOf(bytes: Buffer, start: number, end: number): number {
+    const hash = hashOf(bytes, start, end);
     const mask = this.#slots.length - 1;
     let at = hash & mask;
     for (let taken = this.#slots[at] ?? 0; taken > 0; taken = this.#slots[at] ?? 0) {
       const number = taken - 1;
-      if (this.#hashes[number] === hash && this.#isSame(number, start, end)) return number;
+      if (this.#hashes[number] === hash && this.#isSame(number, bytes, start, end)) return number;
       at = (at + 1) & mask;
     }
     const number = this.count;
-    this.#starts.push(start);
-    this.#ends.push(end);
+    this.#add(bytes, start, end);
     this.#hashes.push(hash);
     this.#slots[at] = number + 1;
     if (2 * this.count > this.#slots.length) this.#grow();
     return number;
   }
 
-  #isSame(number: number, start: number, end: number): boolean {
-    const other = this.#starts[number] ?? 0;
-    if ((this.#ends[number] ?? 0) - other !== end - start) return false;
+  #isSame(number: number, bytes: Buffer, start: number, end: number): boolean {
+    const own = number === 0 ? 0 : (this.#ends[number - 1] ?? 0);
+    if ((this.#ends[number] ?? 0) - own !== end - start) return false;
     for (let index = end - start - 1; index >= 0; index -= 1)
-      if (this.#bytes[other + index] !== this.#bytes[start + index]) return false;
+      if (this.#bytes[own + index] !== bytes[start + index]) return false;
     return true;
+  }
+
+  #add(bytes: Buffer, start: number, end: number): void {
+    const own = this.#ends.at(-1) ?? 0;
+    const ownEnd = own + end - start;
+    if (ownEnd > this.#bytes.length) {
+      const larger = Buffer.allocUnsafe(Math.max(2 * this.#bytes.length, ownEnd));
+      this.#bytes.copy(larger, 0, 0, own);
+      this.#bytes = larger;
+    }
+    bytes.copy(this.#bytes, own, start, end);
+    this.#ends.push(ownEnd);
   }
 
   #grow(): void {

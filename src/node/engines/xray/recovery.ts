@@ -3,7 +3,7 @@ import { endRecorded, incarnationOf, lastRecorded, type ProcessRecord, stillRuns
 import { XrayApi } from "./api.ts";
 import type { KeptPlan } from "./plan-records.ts";
 import { type Launch, leaving, type RunningXray, takeOverXray, terminationGraceMs } from "./running.ts";
-import { readCounters } from "./traffic.ts";
+import { createCounterReader } from "./traffic.ts";
 
 /** Options of {@link recoverXray}. */
 export interface RecoveryOptions {
@@ -66,7 +66,7 @@ async function readLast(
   const api = new XrayApi(apiSocket, undefined);
   const incarnation = incarnationOf(left);
   try {
-    drained({ incarnation, counters: await readCounters(api, undefined, answerTimeoutMs) });
+    drained({ incarnation, counters: await createCounterReader(api)(undefined, answerTimeoutMs) });
   } catch {
     vanished?.(incarnation);
   } finally {

@@ -8,6 +8,7 @@ import { type ProcessRecord, recordProcess } from "../process/process-record.ts"
 import { XrayApi } from "./api.ts";
 import { failureLine, spawnXray, type XrayProgram } from "./process.ts";
 import { removeStaleSockets } from "./sockets.ts";
+import { createCounterReader, type ReadCounters } from "./traffic.ts";
 
 /** An Xray that answers. */
 export interface RunningXray {
@@ -15,6 +16,7 @@ export interface RunningXray {
   readonly version: string;
   readonly process: EngineProcess;
   readonly api: XrayApi;
+  readonly readCounters: ReadCounters;
   /** From now on it has these unix sockets open, which are free then if nobody listens there. */
   openSockets(paths: readonly string[]): Promise<void>;
   /** Ends the process; resolves when it is gone. */
@@ -127,6 +129,7 @@ function hold(
   return {
     process,
     api,
+    readCounters: createCounterReader(api),
     async openSockets(paths) {
       for (const path of paths) sockets.add(path);
       await removeStaleSockets(paths);

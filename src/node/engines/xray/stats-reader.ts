@@ -1,5 +1,5 @@
 import { EngineUnreachable } from "../engine-error.ts";
-import { ByteNames } from "./byte-names.ts";
+import type { ByteNames } from "./byte-names.ts";
 
 /**
  * Goes through an answer of QueryStats counter by counter, without making a message of each: there may be two for every
@@ -7,7 +7,6 @@ import { ByteNames } from "./byte-names.ts";
  */
 export class StatsReader {
   readonly #bytes: Buffer;
-  readonly #names: ByteNames;
   #at = 0;
   #nameStart = 0;
   #nameEnd = 0;
@@ -15,7 +14,6 @@ export class StatsReader {
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
-    this.#names = new ByteNames(bytes);
   }
 
   /** Goes on to the next counter; false: there is none. Throws {@link EngineUnreachable} for what is no answer. */
@@ -49,9 +47,9 @@ export class StatsReader {
     return true;
   }
 
-  /** A number that other counters have, too, whose names are the same without what these end with. */
-  numberWithout(bytes: number): number {
-    return this.#names.numberOf(this.#nameStart, this.#nameEnd - bytes);
+  /** The number among `names` of the name without so many bytes at its end. */
+  numberWithout(end: number, names: ByteNames): number {
+    return names.numberOf(this.#bytes, this.#nameStart, this.#nameEnd - end);
   }
 
   /** Whether the name begins with this ASCII text. */

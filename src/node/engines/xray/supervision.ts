@@ -19,7 +19,6 @@ import type { XrayProgram } from "./process.ts";
 import { recoverXray } from "./recovery.ts";
 import { restoreOverrides } from "./routing.ts";
 import { leaving, type RunningXray, runXray, testConfig } from "./running.ts";
-import { readCounters } from "./traffic.ts";
 
 /** How an Xray is run, and who is told of it. */
 export interface SupervisionOptions extends XrayProgram, LaunchOptions {
@@ -253,9 +252,9 @@ function probe({ api }: RunningXray): (timeoutMs: number) => Promise<unknown> {
 
 /** Reads the counters of a process. */
 export async function readTraffic(
-  { api, process }: RunningXray,
+  { readCounters, process }: RunningXray,
   kind: TrafficKind | undefined,
   timeoutMs: number,
 ): Promise<TrafficReading> {
-  return { incarnation: process.incarnation, counters: await readCounters(api, kind, timeoutMs) };
+  return { incarnation: process.incarnation, counters: await readCounters(kind, timeoutMs) };
 }
