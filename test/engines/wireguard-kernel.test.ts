@@ -98,6 +98,30 @@ test("one that cannot be marked is not left behind", async () => {
   expect([...kernel.interfaces.keys()]).toEqual([]);
 });
 
+test("one that was left is gone on with, and one of another network is not taken for it, whatever its index", async () => {
+  const stateFile = join(runDir, "state");
+  const lifeOf = async () => ({
+    incarnation: (await engine.readTraffic()).incarnation,
+    index: kernel.interfaces.get(name)?.index,
+  });
+  engine = open(stateFile);
+  await engine.start(request());
+  const first = await lifeOf();
+  await engine.close();
+  engine = open(stateFile);
+  await engine.recover();
+  expect(await lifeOf()).toEqual(first);
+  await engine.close();
+
+  kernel.beginAnew();
+  engine = open(stateFile);
+  await engine.recover();
+  const another = await lifeOf();
+  expect(another.index).toBe(first.index);
+  expect(another.incarnation).not.toBe(first.incarnation);
+  expect(kernel.interfaces.get(name)?.peers.has(ofAlice)).toBe(true);
+});
+
 test.each([
   ["before its peer was taken away", (command: string, hasGone: boolean) => hasGone && command.startsWith("wg show")],
   ["as its peer was taken away", (command: string) => command.endsWith(`peer ${ofAlice} remove`)],

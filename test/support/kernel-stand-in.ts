@@ -16,6 +16,8 @@ export interface KernelStandIn {
   readonly interfaces: Map<string, PlayedInterface>;
   /** What starts with this fails from now on; undefined: nothing does. */
   failing: string | undefined;
+  /** The network is another one from now on, as that of a container that is started again: empty, and counted anew. */
+  beginAnew(): void;
   /** Tools of a process that is killed as it has run one command: it never hears of that, and asks nothing more. */
   toolsUntil(isLast: (command: string) => boolean): SystemTools;
 }
@@ -89,6 +91,10 @@ export function createKernelStandIn(): KernelStandIn {
   const standIn: KernelStandIn = {
     interfaces,
     failing: undefined,
+    beginAnew() {
+      interfaces.clear();
+      lastIndex = 1;
+    },
     async tools(program, args, input = "") {
       const command = [program, ...args].join(" ");
       if (standIn.failing !== undefined && command.startsWith(standIn.failing))

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { bootId } from "../../../platform/proc.ts";
 import type { Incarnation } from "../engine.ts";
 import { StartFailed } from "../engine-error.ts";
 import { pinnedEngines } from "../install/pinned.ts";
@@ -8,6 +7,7 @@ import { watchOver } from "../process/death-watch.ts";
 import { adoptProcess, type EngineProcess, type ProcessEnd, spawnProcess } from "../process/engine-process.ts";
 import { endRecorded, forgetProcess, recordedProcess, recordProcess } from "../process/process-record.ts";
 import type { WireGuardDevice } from "./device.ts";
+import { recordedInterface, recordInterface } from "./interface-record.ts";
 import { createKernelDevice } from "./kernel-device.ts";
 import {
   addKernelInterface,
@@ -41,7 +41,7 @@ export interface TunnelOptions {
   /** The wireguard-go to use where the kernel has no WireGuard. Undefined: there is none. */
   readonly executable: string | undefined;
   readonly env: NodeJS.ProcessEnv;
-  /** The file that notes which process runs. */
+  /** The file that notes which process runs, or which interface of the kernel stands. */
   readonly record: string;
   /** What marks interfaces of this node, so that no other is ever removed. */
   readonly owner: string;
@@ -94,7 +94,10 @@ export async function takeOverTunnel(options: TunnelOptions): Promise<Tunnel | u
   const { interfaceName, record, owner, tools, output } = options;
   const found = await findInterface(interfaceName, tools);
   if (found?.owner !== owner) return undefined;
-  if (found.kind === kernelsKind) return holdKernel(options, found.index);
+  if (found.kind === kernelsKind) {
+    const incarnation = await recordedInterface(record, found.index);
+    return incarnation === undefined ? undefined : holdKernel(options, incarnation);
+  }
   const left = await recordedProcess(record);
   if (left === undefined || left.plan !== interfaceName || output === undefined) return undefined;
   const device = createUapiDevice({ socketPath: socketOf(options), timeoutMs: answerMs });
@@ -105,15 +108,15 @@ export async function takeOverTunnel(options: TunnelOptions): Promise<Tunnel | u
 
 async function openKernel(options: TunnelOptions): Promise<Tunnel> {
   const found = await findInterface(options.interfaceName, options.tools);
-  return holdKernel(options, found?.index ?? 0);
+  return holdKernel(options, await recordInterface(options.record, found?.index ?? 0));
 }
 
-async function holdKernel({ interfaceName, owner, tools }: TunnelOptions, index: number): Promise<Tunnel> {
+async function holdKernel({ interfaceName, owner, tools }: TunnelOptions, incarnation: Incarnation): Promise<Tunnel> {
   const said = await tools("wg", ["--version"]).catch(() => "");
   return {
     device: createKernelDevice(interfaceName, tools),
     version: /^\S+ v?(\S+)/.exec(said)?.[1] ?? "unknown",
-    incarnation: `${bootId()}/${interfaceName}/${index}`,
+    incarnation,
     process: undefined,
     close: () => removeOwnInterface(interfaceName, owner, tools),
     leave: () => undefined,
