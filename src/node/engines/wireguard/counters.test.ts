@@ -68,6 +68,21 @@ test("of a key that nobody has nothing is counted, also not later", () => {
   expect(told()).toEqual([["d", "k9", 2, 0]]);
 });
 
+test("what an interface that was left has counted long ago makes nobody online", () => {
+  const before = openCounters();
+  before.observe(before.peer("k1", 10, 10));
+  const { counters, peer, observe, told } = openCounters();
+  counters.restore(before.counters.kept());
+  observe(peer("k1", 15, 10, { lastHandshake: 990_000 }), peer("k2", 7, 7, { lastHandshake: 990_000 }));
+  expect(told()).toEqual([
+    ["a", "k1", 15, 10],
+    ["b", "k2", 7, 7],
+  ]);
+  expect(counters.onlineNames()).toEqual(new Set());
+  observe(peer("k1", 16, 10, { lastHandshake: 990_000 }), peer("k2", 7, 7, { lastHandshake: 990_000 }));
+  expect(counters.onlineNames()).toEqual(new Set(["a"]));
+});
+
 test("online is whoever was heard, or shook hands, within three minutes", () => {
   const { counters, peer, observe, wait } = openCounters();
   observe(peer("k1", 0, 0), peer("k2", 0, 5, { lastHandshake: 999_900, endpoint: "[2001:db8::1]:7" }));

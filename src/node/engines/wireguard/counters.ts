@@ -52,6 +52,9 @@ export class PeerCounters {
       }
       const received = growth(receivedBytes, seen.receivedBytes);
       const sent = growth(sentBytes, seen.sentBytes);
+      // What came before somebody looked may be long ago.
+      const wasHeard = seen.isRecent && received > 0n;
+      seen.isRecent = true;
       seen.receivedBytes = receivedBytes;
       seen.sentBytes = sentBytes;
       const email = emailOf(publicKey);
@@ -61,7 +64,7 @@ export class PeerCounters {
       entry.receivedBytes += received;
       entry.sentBytes += sent;
       // What is sent to a peer that is gone is no sign of life.
-      entry.activeAt = Math.max(entry.activeAt, received > 0n ? now : lastHandshake);
+      entry.activeAt = Math.max(entry.activeAt, wasHeard ? now : lastHandshake);
       if (endpoint !== undefined) entry.address = addressOf(endpoint);
     }
   }
@@ -85,7 +88,7 @@ export class PeerCounters {
   restore(kept: Iterable<KeptCounter>): void {
     for (const { email, publicKey, receivedBytes, sentBytes, seenReceivedBytes, seenSentBytes } of kept) {
       Object.assign(this.#entryOf(email, publicKey), { receivedBytes, sentBytes });
-      this.#seen.set(publicKey, { receivedBytes: seenReceivedBytes, sentBytes: seenSentBytes, entry: undefined });
+      this.#seen.set(publicKey, { ...unseen, receivedBytes: seenReceivedBytes, sentBytes: seenSentBytes });
     }
   }
 
@@ -130,9 +133,11 @@ interface Seen {
   sentBytes: bigint;
   /** Saves looking for it: of a large node all are looked at every few seconds. */
   entry: Entry | undefined;
+  /** By this process, at its last look. */
+  isRecent: boolean;
 }
 
-const unseen: Seen = { receivedBytes: 0n, sentBytes: 0n, entry: undefined };
+const unseen: Seen = { receivedBytes: 0n, sentBytes: 0n, entry: undefined, isRecent: false };
 
 /** The address of `192.0.2.1:51820` or `[2001:db8::1]:51820`. */
 function addressOf(endpoint: string): string {
