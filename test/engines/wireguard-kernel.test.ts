@@ -13,12 +13,10 @@ import { createKernelStandIn, type KernelStandIn } from "../support/kernel-stand
 
 const name = "wgstandin";
 const key = () => randomBytes(32).toString("base64");
-const [privateKey, ofAlice] = [key(), key()];
-const alice = create(UserSchema, {
-  email: "alice",
-  inbounds: [name],
-  proxies: { wireguard: { publicKey: ofAlice, peerIps: ["10.8.0.2/32"] } },
-});
+const [privateKey, ofAlice, ofBob] = [key(), key(), key()];
+const user = (email: string, publicKey: string, peerIp: string) =>
+  create(UserSchema, { email, inbounds: [name], proxies: { wireguard: { publicKey, peerIps: [peerIp] } } });
+const [alice, bob] = [user("alice", ofAlice, "10.8.0.2/32"), user("bob", ofBob, "10.8.0.3/32")];
 
 let kernel: KernelStandIn;
 let runDir: string;
@@ -90,6 +88,18 @@ test("where the one before cannot be taken away it stays in force, and a stop th
   await engine.start(request());
   kernel.interfaces.delete(name);
   await vi.waitFor(() => expect(kernel.interfaces.get(name)?.peers.has(ofAlice)).toBe(true), 5_000);
+});
+
+test("a config that stands is in force though its users could not be set: who comes later is not lost", async () => {
+  await engine.start(request());
+  Object.assign(kernel, { failing: "wg addconf", complaint: "Unable to access interface: No such device" });
+  const start = engine.start({ ...request({ listen_port: 51_999 }), users: [alice, bob] });
+  await expect(start).rejects.toThrow("No such device");
+  kernel.failing = undefined;
+  await engine.updateUsers([bob]);
+  kernel.interfaces.delete(name);
+  const peers = () => [...(kernel.interfaces.get(name)?.peers.keys() ?? [])].sort();
+  await vi.waitFor(() => expect(peers()).toEqual([ofAlice, ofBob].sort()), 5_000);
 });
 
 test("one that cannot be marked is not left behind", async () => {

@@ -16,6 +16,8 @@ export interface KernelStandIn {
   readonly interfaces: Map<string, PlayedInterface>;
   /** What starts with this fails from now on; undefined: nothing does. */
   failing: string | undefined;
+  /** What it says then. */
+  complaint: string;
   /** The network is another one from now on, as that of a container that is started again: empty, and counted anew. */
   beginAnew(): void;
   /** Tools of a process that is killed as it has run one command: it never hears of that, and asks nothing more. */
@@ -91,6 +93,7 @@ export function createKernelStandIn(): KernelStandIn {
   const standIn: KernelStandIn = {
     interfaces,
     failing: undefined,
+    complaint: "it was told to fail",
     beginAnew() {
       interfaces.clear();
       lastIndex = 1;
@@ -98,7 +101,7 @@ export function createKernelStandIn(): KernelStandIn {
     async tools(program, args, input = "") {
       const command = [program, ...args].join(" ");
       if (standIn.failing !== undefined && command.startsWith(standIn.failing))
-        throw new ToolFailed(command, "it was told to fail");
+        throw new ToolFailed(command, standIn.complaint);
       return program === "ip" ? ip(args) : program === "wg" ? wg(args, input) : '{"nftables":[]}';
     },
     toolsUntil(isLast) {

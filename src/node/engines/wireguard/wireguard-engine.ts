@@ -178,9 +178,9 @@ class WireGuardEngine implements Engine {
         throw new StartFailed(`failed to start wireguard: ${error instanceof Error ? error.message : error}`);
       }
     } else live.use(plan.config, plan.table);
-    const outcome = await this.#sync(live, plan, users, true);
+    // It is in force whatever becomes of its users.
     await this.#supervision.adopt(plan);
-    return outcome;
+    return this.#sync(live, plan, users, true);
   }
 }
 
