@@ -16,7 +16,7 @@ export interface OpenWireGuardOptions {
 /** The engine of WireGuard, whose code is loaded only now, for the sake of memory. */
 export async function openWireGuard({ settings, ...options }: OpenWireGuardOptions): Promise<Engine> {
   const [{ createSystemTools }, { createWireGuardEngine }] = await Promise.all([
-    import("./engines/wireguard/system-tool.ts"),
+    import("./engines/wireguard/host/system-tool.ts"),
     import("./engines/wireguard/wireguard-engine.ts"),
   ]);
   await mkdir(options.runDir, { recursive: true, mode: 0o700 });

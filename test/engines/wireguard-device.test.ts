@@ -6,8 +6,13 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { readCidr } from "../../src/node/engines/wireguard/cidr.ts";
-import { DeviceRefused, DeviceUnreachable, type WireGuardDevice } from "../../src/node/engines/wireguard/device.ts";
-import { createKernelDevice } from "../../src/node/engines/wireguard/kernel-device.ts";
+import {
+  DeviceRefused,
+  DeviceUnreachable,
+  type WireGuardDevice,
+} from "../../src/node/engines/wireguard/device/device.ts";
+import { createKernelDevice } from "../../src/node/engines/wireguard/device/kernel-device.ts";
+import { createUapiDevice } from "../../src/node/engines/wireguard/device/uapi-device.ts";
 import {
   addKernelInterface,
   bringUp,
@@ -16,9 +21,8 @@ import {
   markInterface,
   removeOwnInterface,
   setAddresses,
-} from "../../src/node/engines/wireguard/network-interface.ts";
-import { createSystemTools, type SystemTools, ToolFailed } from "../../src/node/engines/wireguard/system-tool.ts";
-import { createUapiDevice } from "../../src/node/engines/wireguard/uapi-device.ts";
+} from "../../src/node/engines/wireguard/host/network-interface.ts";
+import { createSystemTools, type SystemTools, ToolFailed } from "../../src/node/engines/wireguard/host/system-tool.ts";
 import { isAlive } from "../support/child-processes.ts";
 import { kernelHasWireGuard } from "../support/kernel-wireguard.ts";
 import { makeNamespace, mayMakeNamespaces, type NetworkNamespace } from "../support/network-namespace.ts";

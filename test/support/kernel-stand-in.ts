@@ -1,4 +1,4 @@
-import { type SystemTools, ToolFailed } from "../../src/node/engines/wireguard/system-tool.ts";
+import { type SystemTools, ToolFailed } from "../../src/node/engines/wireguard/host/system-tool.ts";
 
 /** An interface of the machine that is played. */
 interface PlayedInterface {

@@ -1,6 +1,6 @@
-import { createHostRouting, type HostRouting } from "../../src/node/engines/wireguard/host-routing.ts";
-import { createLatencyProbe } from "../../src/node/engines/wireguard/latency-probe.ts";
-import { createSystemTools } from "../../src/node/engines/wireguard/system-tool.ts";
+import { createHostRouting, type HostRouting } from "../../src/node/engines/wireguard/host/host-routing.ts";
+import { createLatencyProbe } from "../../src/node/engines/wireguard/host/latency-probe.ts";
+import { createSystemTools } from "../../src/node/engines/wireguard/host/system-tool.ts";
 import { doAsAsked } from "./network-process.ts";
 
 // Routes as a node does, in whichever network it is started.

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
-import type { DeviceState, WireGuardDevice } from "../../src/node/engines/wireguard/device.ts";
-import { DeviceRefused } from "../../src/node/engines/wireguard/device.ts";
-import { type SystemTools, ToolFailed } from "../../src/node/engines/wireguard/system-tool.ts";
+import type { DeviceState, WireGuardDevice } from "../../src/node/engines/wireguard/device/device.ts";
+import { DeviceRefused } from "../../src/node/engines/wireguard/device/device.ts";
+import { type SystemTools, ToolFailed } from "../../src/node/engines/wireguard/host/system-tool.ts";
 
 // What `wg` is asked and what it says was recorded once, from a real one. A suite with a real one proves that it still
 // says so; one without reads it here.

@@ -1,4 +1,4 @@
-import { createSystemTools } from "../../src/node/engines/wireguard/system-tool.ts";
+import { createSystemTools } from "../../src/node/engines/wireguard/host/system-tool.ts";
 import { createWireGuardEngine } from "../../src/node/engines/wireguard/wireguard-engine.ts";
 import { wireGuardPath } from "../wireguard-path.ts";
 import { doAsAsked } from "./network-process.ts";

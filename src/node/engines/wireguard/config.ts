@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ConfigRefused } from "../engine-error.ts";
 import { type Cidr, readCidr } from "./cidr.ts";
-import { canonicalKey, publicKeyOf } from "./keys.ts";
+import { canonicalKey, publicKeyOf } from "./device/keys.ts";
 
 /** What an admin's config says. */
 export interface WireGuardConfig {

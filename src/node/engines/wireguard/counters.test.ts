@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { PeerCounters } from "./counters.ts";
-import type { DeviceState, PeerState } from "./device.ts";
+import type { DeviceState, PeerState } from "./device/device.ts";
 
 function openCounters() {
   let now = 1_000_000_000;

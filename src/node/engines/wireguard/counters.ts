@@ -1,6 +1,6 @@
 import type { OnlineAddresses, TrafficCounter } from "../engine.ts";
 import { growth } from "../growth.ts";
-import type { DeviceState } from "./device.ts";
+import type { DeviceState } from "./device/device.ts";
 
 /** What is known of the traffic of one user by one key. */
 interface Entry {

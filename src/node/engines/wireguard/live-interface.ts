@@ -3,11 +3,11 @@ import type { RejectedUser, TrafficReading } from "../engine.ts";
 import { EngineUnreachable } from "../engine-error.ts";
 import type { WireGuardConfig } from "./config.ts";
 import { type KeptCounter, PeerCounters } from "./counters.ts";
-import { DeviceRefused, DeviceUnreachable, type PeerChange } from "./device.ts";
-import { type InterfaceBytes, readInterfaceBytes } from "./interface-bytes.ts";
+import { DeviceRefused, DeviceUnreachable, type PeerChange } from "./device/device.ts";
+import { type InterfaceBytes, readInterfaceBytes } from "./host/interface-bytes.ts";
+import { bringUp, setAddresses } from "./host/network-interface.ts";
+import type { SystemTools } from "./host/system-tool.ts";
 import type { KeptPlan } from "./kept-plan.ts";
-import { bringUp, setAddresses } from "./network-interface.ts";
-import type { SystemTools } from "./system-tool.ts";
 import type { Tunnel } from "./tunnel.ts";
 import type { Peer, PeerDifference, PeerTable } from "./users.ts";
 

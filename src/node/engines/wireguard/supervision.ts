@@ -6,20 +6,13 @@ import { EngineVoice } from "../engine-voice.ts";
 import { createComeback } from "../process/comeback.ts";
 import type { ProcessEnd } from "../process/engine-process.ts";
 import { watchHealth } from "../process/health-watch.ts";
-import { incarnationOf, lastRecorded, stillRuns } from "../process/process-record.ts";
 import type { WireGuardConfig } from "./config.ts";
-import type { HostRouting } from "./host-routing.ts";
-import { createPlanKeeper, type KeptPlan, keepsNothing, type Plan, type PlanKeeper } from "./kept-plan.ts";
+import type { HostRouting } from "./host/host-routing.ts";
+import type { SystemTools } from "./host/system-tool.ts";
+import { createPlanKeeper, keepsNothing, type Plan, type PlanKeeper } from "./kept-plan.ts";
 import { LiveInterface } from "./live-interface.ts";
-import type { SystemTools } from "./system-tool.ts";
-import {
-  openTunnel,
-  removeLeftTunnels,
-  requireNameFree,
-  type Tunnel,
-  type TunnelOptions,
-  takeOverTunnel,
-} from "./tunnel.ts";
+import { recoverInterface } from "./recovery.ts";
+import { openTunnel, requireNameFree, type Tunnel, type TunnelOptions } from "./tunnel.ts";
 
 /** How a WireGuard is run, and who is told of it. */
 export interface SupervisionOptions {
@@ -124,11 +117,23 @@ export class Supervision {
     return this.inTurn(async () => {
       const kept = await this.keeper.open();
       if (kept !== undefined) this.voice.enter("restarting");
-      const isTakenOver = kept !== undefined && (await this.#takeOver(kept));
-      if (!isTakenOver) await this.#endLeft();
+      const { tools, events } = this.#options;
+      const live = await recoverInterface({
+        kept,
+        tunnelOf: ({ config }) => this.#tunnelOptions(config),
+        liveOn: (tunnel, plan) => this.#liveOn(tunnel, plan),
+        own: { record: this.#record, owner: this.#owner, tools },
+        routing: this.#routing,
+        say: (note) => this.voice.say(note),
+        vanished: events.vanished,
+      });
       if (kept === undefined) return undefined;
       this.#plan = kept.plan;
-      if (!isTakenOver) await this.#comeback.attempt();
+      if (live === undefined) await this.#comeback.attempt();
+      else {
+        this.#hold(live);
+        await this.adopt(kept.plan);
+      }
       return kept.plan;
     });
   }
@@ -204,39 +209,6 @@ export class Supervision {
       live?.tunnel.leave();
       await this.keeper.close();
     });
-  }
-
-  async #takeOver({ plan, counters, ...kept }: KeptPlan): Promise<boolean> {
-    try {
-      const tunnel = await takeOverTunnel(this.#tunnelOptions(plan.config));
-      if (tunnel === undefined) return false;
-      const live = this.#liveOn(tunnel, plan);
-      try {
-        live.counters.restore(counters);
-        await live.refurnish(kept);
-      } catch (error) {
-        tunnel.leave();
-        throw error;
-      }
-      this.voice.say(`goes on with the interface ${plan.config.interfaceName} that the last run has left`);
-      this.#hold(live);
-      await this.adopt(plan);
-      return true;
-    } catch (error) {
-      this.voice.say(`cannot go on with the interface that the last run has left: ${error}`);
-      return false;
-    }
-  }
-
-  /** Ends what an earlier process has left. What it counted since somebody looked last is lost with it. */
-  async #endLeft(): Promise<void> {
-    const { tools, events } = this.#options;
-    const left = await lastRecorded(this.#record);
-    if (left !== undefined) events.vanished?.(incarnationOf(left));
-    if (left !== undefined && stillRuns(left))
-      this.voice.say(`ends the wireguard-go that the last run has left, process ${left.pid}`);
-    await this.#routing.recover();
-    await removeLeftTunnels({ record: this.#record, owner: this.#owner, tools });
   }
 
   async #bringUp(plan: Plan): Promise<LiveInterface> {

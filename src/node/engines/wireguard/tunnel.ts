@@ -6,9 +6,10 @@ import { versionOf } from "../install/version.ts";
 import { watchOver } from "../process/death-watch.ts";
 import { adoptProcess, type EngineProcess, type ProcessEnd, spawnProcess } from "../process/engine-process.ts";
 import { endRecorded, forgetProcess, recordedProcess, recordProcess } from "../process/process-record.ts";
-import type { WireGuardDevice } from "./device.ts";
-import { recordedInterface, recordInterface } from "./interface-record.ts";
-import { createKernelDevice } from "./kernel-device.ts";
+import type { WireGuardDevice } from "./device/device.ts";
+import { createKernelDevice } from "./device/kernel-device.ts";
+import { createUapiDevice } from "./device/uapi-device.ts";
+import { recordedInterface, recordInterface } from "./host/interface-record.ts";
 import {
   addKernelInterface,
   findInterface,
@@ -17,9 +18,8 @@ import {
   markInterface,
   removeOwnInterface,
   requireOwn,
-} from "./network-interface.ts";
-import { type SystemTools, ToolFailed } from "./system-tool.ts";
-import { createUapiDevice } from "./uapi-device.ts";
+} from "./host/network-interface.ts";
+import { type SystemTools, ToolFailed } from "./host/system-tool.ts";
 
 /** An interface of WireGuard that stands, without key, addresses and peers yet. */
 export interface Tunnel {

@@ -1,7 +1,7 @@
 import type { User } from "../../../../gen/service/node_pb.ts";
 import type { RejectedUser, SkippedUser } from "../engine.ts";
 import { type Cidr, isWithin, readCidr } from "./cidr.ts";
-import { canonicalKey } from "./keys.ts";
+import { canonicalKey } from "./device/keys.ts";
 
 /** A user on the interface. */
 export interface Peer {

@@ -16,9 +16,9 @@ import type {
 } from "../engine.ts";
 import { EngineNotRunning, StartFailed } from "../engine-error.ts";
 import { readWireGuardConfig, type WireGuardConfig } from "./config.ts";
-import { createHostRouting } from "./host-routing.ts";
+import { createHostRouting } from "./host/host-routing.ts";
+import { createLatencyProbe, type LatencyProbe } from "./host/latency-probe.ts";
 import type { Plan } from "./kept-plan.ts";
-import { createLatencyProbe, type LatencyProbe } from "./latency-probe.ts";
 import type { LiveInterface } from "./live-interface.ts";
 import { Supervision, type SupervisionOptions } from "./supervision.ts";
 import { PeerTable } from "./users.ts";

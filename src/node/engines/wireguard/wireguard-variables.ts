@@ -1,7 +1,7 @@
 import { anyText, executableFile, onOff, wholeNumber } from "../../../platform/config/value-types.ts";
 import { optional, type Values, type ValueType, variable } from "../../../platform/config/variables.ts";
-import type { HostRoutingSettings } from "./host-routing.ts";
-import { interfaceNameShape } from "./interface-name.ts";
+import type { HostRoutingSettings } from "./host/host-routing.ts";
+import { interfaceNameShape } from "./host/interface-name.ts";
 
 const interfaceName: ValueType<string> = anyText
   .refine((text) => interfaceNameShape.test(text))

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { readText } from "../../../platform/files/read-text.ts";
-import { replaceFile } from "../../../platform/files/replace-file.ts";
-import { bootId } from "../../../platform/proc.ts";
-import type { Incarnation } from "../engine.ts";
+import { readText } from "../../../../platform/files/read-text.ts";
+import { replaceFile } from "../../../../platform/files/replace-file.ts";
+import { bootId } from "../../../../platform/proc.ts";
+import type { Incarnation } from "../../engine.ts";
 
 /**
  * Names the life of the counters of an interface of the kernel that was just made, and notes it: the system has no name

@@ -1,8 +1,13 @@
 import { expect, test } from "vitest";
-import { askForEverything, recordedExchanges, recordedName, replaying } from "../../../../test/support/wg-exchanges.ts";
+import {
+  askForEverything,
+  recordedExchanges,
+  recordedName,
+  replaying,
+} from "../../../../../test/support/wg-exchanges.ts";
+import { ToolFailed } from "../host/system-tool.ts";
 import { DeviceRefused, DeviceUnreachable } from "./device.ts";
 import { createKernelDevice } from "./kernel-device.ts";
-import { ToolFailed } from "./system-tool.ts";
 
 const key = (number: number) => Buffer.alloc(32, number).toString("base64");
 const unheard = { endpoint: undefined, lastHandshake: 0, receivedBytes: 0n, sentBytes: 0n };

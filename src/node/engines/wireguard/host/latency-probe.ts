@@ -1,7 +1,7 @@
 import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { create } from "@bufbuild/protobuf";
-import { type Latency, LatencySchema } from "../../../../gen/service/node_pb.ts";
+import { type Latency, LatencySchema } from "../../../../../gen/service/node_pb.ts";
 import { type Family, families, findDefaultRoute, sendingAddresses } from "./egress.ts";
 import type { SystemTools } from "./system-tool.ts";
 

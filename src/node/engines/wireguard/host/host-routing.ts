@@ -1,4 +1,4 @@
-import { createInTurn } from "../../../platform/in-turn.ts";
+import { createInTurn } from "../../../../platform/in-turn.ts";
 import { changeRuleset } from "./change-ruleset.ts";
 import { type Family, families, findDefaultRoute } from "./egress.ts";
 import {

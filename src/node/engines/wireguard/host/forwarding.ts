@@ -1,6 +1,6 @@
 import { accessSync, constants, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isErrno } from "../../../platform/errno.ts";
+import { isErrno } from "../../../../platform/errno.ts";
 import type { Family } from "./egress.ts";
 import { interfaceNameShape } from "./interface-name.ts";
 

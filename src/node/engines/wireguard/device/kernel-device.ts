@@ -1,5 +1,5 @@
+import { type SystemTools, ToolFailed } from "../host/system-tool.ts";
 import { DeviceRefused, type DeviceState, DeviceUnreachable, type PeerChange, type WireGuardDevice } from "./device.ts";
-import { type SystemTools, ToolFailed } from "./system-tool.ts";
 
 /**
  * A WireGuard of the kernel, by `wg`, which also speaks to one that is a process. Keys reach `wg` through its input, so

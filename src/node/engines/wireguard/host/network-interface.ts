@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { StartFailed } from "../engine-error.ts";
-import type { Cidr } from "./cidr.ts";
+import { StartFailed } from "../../engine-error.ts";
+import type { Cidr } from "../cidr.ts";
 import { type SystemTools, ToolFailed } from "./system-tool.ts";
 
 const links = z.array(
