@@ -23,7 +23,7 @@ export const enginesCommand: Command = {
   },
   details: [
     `Engines:\n${Object.values(pinnedEngines)
-      .map(({ name, version, about }) => `  ${name.padEnd(10)}${version.padEnd(14)}${about}`)
+      .map(({ name, version, about }) => `  ${name.padEnd(11)}${version.padEnd(14)}${about}`)
       .join("\n")}`,
     "telemt, the engine of MTProto, is in no registry and has no pinned archive: TELEMT_PATH names the node's.",
     `Environment variables:\n${variablesAsText(installVariables)}`,
@@ -78,7 +78,7 @@ async function list({ words }: Invocation, { stdout, readEnv }: Surroundings): P
 }
 
 async function describe(engine: PinnedEngine, env: Env): Promise<string> {
-  const name = engine.name.padEnd(10);
+  const name = engine.name.padEnd(11);
   const path = await findEngine(engine, { env });
   if (path === undefined)
     return `${name}not installed (garrison engines install ${engine.name} brings ${engine.version})`;

@@ -118,11 +118,12 @@ test("garrison engines list tells what is installed, what is not, and what does 
   const xray = { XRAY_EXECUTABLE_PATH: join(bin, "my-xray") };
   const { stdout } = await place.finish(["engines", "list"], { ...xray, PATH: "/usr/bin:/bin" });
   expect(stdout.split("\n")).toEqual([
-    `xray      26.3.27       ${join(bin, "my-xray")}`,
-    "sing-box  not installed (garrison engines install sing-box brings 1.14.1)",
-    "mihomo    not installed (garrison engines install mihomo brings 1.19.23)",
+    `xray       26.3.27       ${join(bin, "my-xray")}`,
+    "wireguard  not installed (garrison engines install wireguard brings 0.0.20250522)",
+    "sing-box   not installed (garrison engines install sing-box brings 1.14.1)",
+    "mihomo     not installed (garrison engines install mihomo brings 1.19.23)",
     "",
   ]);
   const broken = await place.finish(["engines", "list"], { ...xray, PATH: `${bin}:/usr/bin:/bin` });
-  expect(broken.stdout).toMatch(/^sing-box {2}unusable {2}.*\/bin\/sing-box cannot be run/m);
+  expect(broken.stdout).toMatch(/^sing-box {3}unusable {2}.*\/bin\/sing-box cannot be run/m);
 });

@@ -44,14 +44,15 @@ export async function findTelemt(env: Env): Promise<string | undefined> {
  * else the first one on the PATH. Undefined when there is none, also when the named one is missing.
  */
 export async function findWireGuard(env: Env): Promise<string | undefined> {
-  const named = env.WIREGUARD_GO_PATH;
-  return named ? firstProgram([resolve(named)]) : findEngine(pinnedEngines.wireguard, { env });
+  return findEngine(pinnedEngines.wireguard, { env });
 }
 
-/** An installed program of an engine: in the cache, or on the PATH. Undefined when there is none. */
+/** The program of an engine: the one that is named, else in the cache or on the PATH. Undefined when there is none. */
 export async function findEngine(engine: PinnedEngine, options: FindOptions = {}): Promise<string | undefined> {
   if (engine.name === "xray") return findXray(options);
   const { env = process.env, cacheDir: cache = cacheDir(env) } = options;
+  const named = engine.name === "wireguard" ? env.WIREGUARD_GO_PATH : undefined;
+  if (named) return firstProgram([resolve(named)]);
   return firstProgram([installedPath(cache, engine), ...onPath(env, engine.program)]);
 }
 
