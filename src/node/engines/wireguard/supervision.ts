@@ -159,11 +159,10 @@ export class Supervision {
     }
   }
 
-  /** A plan is in force, and stands already. */
-  async adopt(plan: Plan): Promise<void> {
+  /** A plan is in force, and stands already; what peers send is routed once `routed` resolves. */
+  async adopt(plan: Plan, routed: Promise<void> = this.#route(plan.config)): Promise<void> {
     this.#plan = plan;
-    await this.keeper.keep(plan, this.#live?.counters.kept() ?? []);
-    await this.#route(plan.config);
+    await Promise.all([this.keeper.keep(plan, this.#live?.counters.kept() ?? []), routed]);
   }
 
   /** Those who have gone are counted a last time, and their peers taken away, in a moment: however many go meanwhile. */
@@ -214,14 +213,18 @@ export class Supervision {
   async #bringUp(plan: Plan): Promise<LiveInterface> {
     const tunnel = await openTunnel(this.#tunnelOptions(plan.config), this.#unwanted.signal);
     const live = this.#liveOn(tunnel, plan);
+    // Meanwhile: thousands of peers take WireGuard a second.
+    const routed = this.#route(plan.config);
     try {
       await live.furnish();
     } catch (error) {
+      await routed;
+      await this.#routing.remove();
       await tunnel.close();
       throw new StartFailed(`failed to start wireguard: ${error instanceof Error ? error.message : error}`);
     }
     this.#hold(live);
-    await this.adopt(plan);
+    await this.adopt(plan, routed);
     return live;
   }
 
