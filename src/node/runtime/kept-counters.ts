@@ -1,3 +1,4 @@
+import { inParts } from "../../platform/files/in-parts.ts";
 import { Journal } from "../../platform/files/journal.ts";
 import type { Incarnation, TrafficKind } from "../engines/engine.ts";
 import type { CounterState, CountersState } from "./virtual-counters.ts";
@@ -80,17 +81,12 @@ function* recordsOf({ incarnation, counters }: CountersState): Iterable<string> 
   yield* countersText(counters);
 }
 
-const recordLength = 500;
-
 function* countersText(counters: Iterable<CounterState>): Iterable<string> {
-  let some: KeptCounter[] = [];
-  for (const { kind, name, link, live, seenUp, seenDown, unreadUp, unreadDown } of counters) {
-    some.push([kind, name, link, live, `${seenUp}`, `${seenDown}`, `${unreadUp}`, `${unreadDown}`]);
-    if (some.length < recordLength) continue;
-    yield JSON.stringify(some);
-    some = [];
-  }
-  if (some.length > 0) yield JSON.stringify(some);
+  for (const part of inParts(counters)) yield JSON.stringify(part.map(keptCounter));
+}
+
+function keptCounter({ kind, name, link, live, seenUp, seenDown, unreadUp, unreadDown }: CounterState): KeptCounter {
+  return [kind, name, link, live, `${seenUp}`, `${seenDown}`, `${unreadUp}`, `${unreadDown}`];
 }
 
 /** Of a counter that was noted more than once, the last counts. */

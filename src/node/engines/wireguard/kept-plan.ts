@@ -1,3 +1,4 @@
+import { inParts } from "../../../platform/files/in-parts.ts";
 import { createKeptState } from "../kept-state.ts";
 import { readWireGuardConfig, type WireGuardConfig } from "./config.ts";
 import type { KeptCounter } from "./counters.ts";
@@ -100,8 +101,6 @@ type KeptUser =
   | readonly [email: string]
   | readonly [email: string, publicKey: string | null, allowedIps: readonly string[]];
 
-const recordLength = 500;
-
 function recordOf(record: KeptRecord): string {
   return JSON.stringify(record);
 }
@@ -114,42 +113,22 @@ function* recordsOf({ config, table, keepAlive }: Plan, counters: Iterable<KeptC
 }
 
 function* usersRecords(table: PeerTable, emails: Iterable<string>): Iterable<string> {
-  yield* inParts(
-    emails,
-    (email): KeptUser => {
-      const peer = table.peerOf(email);
-      if (peer !== undefined) return [email, peer.publicKey, peer.allowedIps];
-      return table.has(email) ? [email, null, []] : [email];
-    },
-    (users) => recordOf({ users }),
-  );
+  for (const part of inParts(emails)) yield recordOf({ users: part.map((email) => keptUser(table, email)) });
+}
+
+function keptUser(table: PeerTable, email: string): KeptUser {
+  const peer = table.peerOf(email);
+  if (peer !== undefined) return [email, peer.publicKey, peer.allowedIps];
+  return table.has(email) ? [email, null, []] : [email];
 }
 
 function* countersRecords(counters: Iterable<KeptCounter>): Iterable<string> {
-  yield* inParts(
-    counters,
-    ({ email, publicKey, ...bytes }) =>
-      [
-        ...[email, publicKey, `${bytes.receivedBytes}`, `${bytes.sentBytes}`],
-        ...[`${bytes.seenReceivedBytes}`, `${bytes.seenSentBytes}`],
-      ] as const,
-    (some) => recordOf({ counters: some as KeptRecord["counters"] & {} }),
-  );
+  for (const part of inParts(counters)) yield recordOf({ counters: part.map(keptCounter) });
 }
 
-function* inParts<T, Kept>(
-  all: Iterable<T>,
-  kept: (each: T) => Kept,
-  record: (some: readonly Kept[]) => string,
-): Iterable<string> {
-  let some: Kept[] = [];
-  for (const each of all) {
-    some.push(kept(each));
-    if (some.length < recordLength) continue;
-    yield record(some);
-    some = [];
-  }
-  if (some.length > 0) yield record(some);
+function keptCounter({ email, publicKey, ...bytes }: KeptCounter): [string, string, ...string[]] {
+  const { receivedBytes, sentBytes, seenReceivedBytes, seenSentBytes } = bytes;
+  return [email, publicKey, ...[receivedBytes, sentBytes, seenReceivedBytes, seenSentBytes].map(String)];
 }
 
 /** Of what was noted more than once, the last counts. Throws for what another version has written. */

@@ -1,3 +1,4 @@
+import { inParts } from "../../../platform/files/in-parts.ts";
 import { type Account, sameAccount } from "./accounts.ts";
 import type { UserInbound, XrayConfig } from "./config.ts";
 import type { JsonObject } from "./json-object.ts";
@@ -38,7 +39,7 @@ export async function* planRecords(plan: Plan): AsyncIterable<string> {
       if (turn !== undefined) await turn;
     }
   }
-  for (const some of inChunks([...places])) {
+  for (const some of inParts(places)) {
     yield textOf({ accounts: some.map(([account, inbounds]) => [...textsOf(account), inbounds]) });
     const turn = pause();
     if (turn !== undefined) await turn;
@@ -47,7 +48,7 @@ export async function* planRecords(plan: Plan): AsyncIterable<string> {
 
 /** Says that these accounts are being changed. */
 export function changingRecords(changes: readonly AccountChange[]): string[] {
-  return inChunks(changes).map((some) => textOf({ changing: some.map(changeOf) }));
+  return Array.from(inParts(changes), (some) => textOf({ changing: some.map(changeOf) }));
 }
 
 /** Says that these changes are done, and what came out differently. */
@@ -239,12 +240,4 @@ function accountFrom(texts: AccountTexts | null): Account | undefined {
   if (texts === null) return undefined;
   const [email, secret, detail] = texts;
   return { email, secret, detail };
-}
-
-const recordLength = 500;
-
-function inChunks<T>(items: readonly T[]): T[][] {
-  return Array.from({ length: Math.ceil(items.length / recordLength) }, (_, index) =>
-    items.slice(index * recordLength, (index + 1) * recordLength),
-  );
 }
