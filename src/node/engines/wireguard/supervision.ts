@@ -6,6 +6,7 @@ import { EngineVoice } from "../engine-voice.ts";
 import { createComeback } from "../process/comeback.ts";
 import type { ProcessEnd } from "../process/engine-process.ts";
 import { watchHealth } from "../process/health-watch.ts";
+import { createStops } from "../process/stops.ts";
 import type { WireGuardConfig } from "./config.ts";
 import type { HostRouting } from "./host/host-routing.ts";
 import type { SystemTools } from "./host/system-tool.ts";
@@ -58,7 +59,7 @@ export class Supervision {
   readonly #comeback = createComeback({
     inTurn: (work) => this.inTurn(work),
     bringUp: async () => (this.#plan === undefined || this.#live !== undefined ? undefined : this.#bringUp(this.#plan)),
-    isUnwanted: () => this.#unwanted.signal.aborted,
+    isUnwanted: () => this.#stops.unwanted.aborted,
     failed: (error, againInMs) =>
       this.voice.say(`wireguard did not come back, again in ${againInMs / 1_000} s: ${error}`),
     back: ({ tunnel }) => this.#options.events.restarted(tunnel.incarnation),
@@ -69,9 +70,7 @@ export class Supervision {
   #startedAt = 0;
   #burial: NodeJS.Timeout | undefined;
   #stopWatch = () => {};
-  // A stop need not wait for what it makes vain: it aborts this, and there is a new one when the last stop is done.
-  #unwanted = new AbortController();
-  #stopsWaiting = 0;
+  readonly #stops = createStops((work) => this.inTurn(work));
 
   constructor(options: SupervisionOptions, routing: HostRouting) {
     this.#options = options;
@@ -104,7 +103,7 @@ export class Supervision {
 
   /** Aborted by a stop: what is under way is in vain. */
   get unwanted(): AbortSignal {
-    return this.#unwanted.signal;
+    return this.#stops.unwanted;
   }
 
   /** For how many seconds it has stood. */
@@ -178,26 +177,19 @@ export class Supervision {
 
   /** Ends what runs, and forgets the plan. */
   stop(): Promise<void> {
-    this.#unwanted.abort();
-    this.#stopsWaiting += 1;
-    return this.inTurn(async () => {
-      this.#stopsWaiting -= 1;
+    return this.#stops.stop(async () => {
       this.#comeback.cancel();
       this.#plan = undefined;
       this.voice.enter("stopped");
       await this.keeper.forget();
-      try {
-        await this.#end();
-      } finally {
-        if (this.#stopsWaiting === 0) this.#unwanted = new AbortController();
-      }
+      await this.#end();
     });
   }
 
   /** Leaves what stands, and what is in force, to whoever comes after this process; where nothing is kept, ends it. */
   close(): Promise<void> {
     if (this.#options.stateFile === undefined) return this.stop();
-    this.#unwanted.abort();
+    this.#stops.end();
     return this.inTurn(async () => {
       this.#comeback.cancel();
       const live = this.#live;
@@ -211,7 +203,7 @@ export class Supervision {
   }
 
   async #bringUp(plan: Plan): Promise<LiveInterface> {
-    const tunnel = await openTunnel(this.#tunnelOptions(plan.config), this.#unwanted.signal);
+    const tunnel = await openTunnel(this.#tunnelOptions(plan.config), this.#stops.unwanted);
     const live = this.#liveOn(tunnel, plan);
     // Meanwhile: thousands of peers take WireGuard a second.
     const routed = this.#route(plan.config);

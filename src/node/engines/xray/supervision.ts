@@ -7,6 +7,7 @@ import { createComeback } from "../process/comeback.ts";
 import type { ProcessEnd } from "../process/engine-process.ts";
 import { type HealthPace, usualHealthPace, watchHealth } from "../process/health-watch.ts";
 import { forgetProcess } from "../process/process-record.ts";
+import { createStops } from "../process/stops.ts";
 import { applyChanges } from "./apply.ts";
 import type { ClientsOf } from "./config.ts";
 import { createPlanKeeper, keepsNothing } from "./kept-plan.ts";
@@ -49,16 +50,14 @@ export class Supervision {
     inTurn: (work) => this.inTurn(work),
     bringUp: async () =>
       this.plan === undefined || this.#running !== undefined ? undefined : this.#bringUp(this.plan),
-    isUnwanted: () => this.#unwanted.signal.aborted,
+    isUnwanted: () => this.#stops.unwanted.aborted,
     failed: (error, againInMs) =>
       this.#options.events.line(`xray did not come back, again in ${againInMs / 1000} s: ${error}`),
     back: ({ process }) => this.#options.events.restarted(process.incarnation),
   });
   #version = "";
   #running: RunningXray | undefined;
-  // A stop need not wait for what it makes vain: it aborts this, and there is a new one when the last stop is done.
-  #unwanted = new AbortController();
-  #stopsWaiting = 0;
+  readonly #stops = createStops((work) => this.inTurn(work));
 
   constructor(options: SupervisionOptions, apiSocket: string, readConfig: ReadConfig) {
     this.#options = options;
@@ -98,7 +97,7 @@ export class Supervision {
 
   /** Aborted by a stop: what is under way is in vain. */
   get unwanted(): AbortSignal {
-    return this.#unwanted.signal;
+    return this.#stops.unwanted;
   }
 
   /** After this time an Xray that does not answer is given up. */
@@ -113,23 +112,19 @@ export class Supervision {
 
   /** Ends what runs, and forgets the plan. */
   stop(): Promise<void> {
-    this.#unwanted.abort();
-    this.#stopsWaiting += 1;
-    return this.inTurn(async () => {
-      this.#stopsWaiting -= 1;
+    return this.#stops.stop(async () => {
       this.#comeback.cancel();
       this.voice.enter("stopped");
       await this.inForce.forget();
       await this.#end();
       await forgetProcess(this.#launches.record);
       await this.#logFiles.release();
-      if (this.#stopsWaiting === 0) this.#unwanted = new AbortController();
     });
   }
 
   /** Leaves what runs, and what is in force, to whoever comes after this process. */
   leave(): Promise<void> {
-    this.#unwanted.abort(leaving);
+    this.#stops.end(leaving);
     return this.inTurn(async () => {
       this.#comeback.cancel();
       this.#stopHealthWatch();
@@ -153,7 +148,7 @@ export class Supervision {
         kept,
         launchOf: (plan) => this.#launches.of(plan),
         apiSocket: this.#launches.apiSocket,
-        signal: this.#unwanted.signal,
+        signal: this.#stops.unwanted,
         events: this.#options.events,
       });
       if (kept === undefined) return undefined;
@@ -167,13 +162,13 @@ export class Supervision {
   async #goOnWith(running: RunningXray, { plan, unsettled }: KeptPlan): Promise<void> {
     this.#logFiles.use(plan.config.logPaths);
     this.#hold(running);
-    await applyChanges(running.api, plan.table, unsettled, this.#unwanted.signal).catch(() => this.startAgain(running));
+    await applyChanges(running.api, plan.table, unsettled, this.#stops.unwanted).catch(() => this.startAgain(running));
   }
 
   /** Starts the plan in force again, unless Xray went away by itself, and comes back anyway. */
   async startAgain(running: RunningXray): Promise<void> {
     // Whoever comes after this process finds what was begun, and starts it again.
-    if (this.#running !== running || this.#unwanted.signal.reason === leaving) return;
+    if (this.#running !== running || this.#stops.unwanted.reason === leaving) return;
     this.voice.enter("restarting");
     await this.#end();
     await this.#comeback.attempt();
@@ -182,7 +177,7 @@ export class Supervision {
   /** Runs a plan instead of the one before, which comes back when the new one does not run. */
   async replace(plan: Plan): Promise<void> {
     if (this.#running !== undefined) await this.test(plan);
-    if (this.#unwanted.signal.aborted) throw new StartFailed("stopped while xray was starting");
+    if (this.#stops.unwanted.aborted) throw new StartFailed("stopped while xray was starting");
     this.#comeback.cancel();
     if (this.plan !== undefined) this.voice.enter("restarting");
     await this.#end();
@@ -199,7 +194,7 @@ export class Supervision {
     this.#logFiles.use(plan.config.logPaths);
     await this.#launches.prepare();
     this.#launches.tell(plan);
-    const running = await runXray(this.#launches.of(plan), this.#unwanted.signal);
+    const running = await runXray(this.#launches.of(plan), this.#stops.unwanted);
     // One that went away meanwhile comes back, and is told again.
     await restoreOverrides(running.api, plan.config.routing).catch(() => undefined);
     plan.table.started();
