@@ -31,13 +31,14 @@ import { type AgentSettings, agentSettings, agentVariables } from "./agent/agent
 import { parseUuid } from "./api/api-key.ts";
 import { installVariables } from "./engines/install/install-variables.ts";
 import {
+  findEngine,
   findTelemt,
-  findWireGuard,
   findXray,
   findXrayAssets,
   usualXrayAssets,
   usualXrayPath,
 } from "./engines/install/locate.ts";
+import { pinnedEngines } from "./engines/install/pinned.ts";
 import {
   type WireGuardSettings,
   wireGuardSettings,
@@ -208,7 +209,7 @@ export async function readNodeSettings(env: Env, owner: ProcessOwner): Promise<N
       assets: values.XRAY_ASSETS_PATH ?? (await findXrayAssets(executable)),
     },
     telemt: await findTelemt(env),
-    wireguard: { executable: await findWireGuard(env), ...wireGuardSettings(values) },
+    wireguard: { executable: await findEngine(pinnedEngines.wireguard, { env }), ...wireGuardSettings(values) },
     generatedConfigDir: values.DEBUG ? values.GENERATED_CONFIG_PATH : undefined,
     logBufferLines: values.LOG_BUFFER_SIZE,
     startupLogLines: values.STARTUP_LOG_TAIL_SIZE,

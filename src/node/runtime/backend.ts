@@ -1,4 +1,4 @@
-import type { BackendType } from "../../../gen/service/node_pb.ts";
+import type { BackendStatsResponse, BackendType } from "../../../gen/service/node_pb.ts";
 import type { Logger } from "../../platform/telemetry/log.ts";
 import type { Engine, EngineEvents, EngineState, TrafficKind } from "../engines/engine.ts";
 import { EngineNotRunning } from "../engines/engine-error.ts";
@@ -44,6 +44,8 @@ export interface BackendEngine {
   open(): Promise<Engine>;
   /** Has the counters of a kind up to date. Whoever asks while it is done shares it. Throws what the engine throws. */
   observe(kind: TrafficKind): Promise<void>;
+  /** Measures of the engine's process; whoever asks while it is asked shares the answer. Throws like {@link whileRunning}. */
+  sysStats(): Promise<BackendStatsResponse>;
   /** Does something that starts the engine. */
   whileStarting<T>(start: (engine: Engine) => Promise<T>): Promise<T>;
   /** Calls an engine that answers; throws {@link BackendNotInitialized}, {@link CoreNotStarted} and what it throws. */
@@ -119,6 +121,15 @@ export function createBackend({ kind, clock, lines, stopped, log, ...options }: 
   };
   const look = (of: TrafficKind) => shareRuns(() => required().readTraffic(of).then(counters.observe));
   const looks = { user: look("user"), inbound: look("inbound"), outbound: look("outbound") };
+  const whileRunning = async <T>(call: (engine: Engine) => Promise<T>): Promise<T> => {
+    try {
+      return await call(requireRunning());
+    } catch (error) {
+      if (!(error instanceof EngineNotRunning)) throw error;
+      requireRunning();
+      throw new CoreNotStarted(); // it went away, and is back already
+    }
+  };
   const keepAlive = createKeepAlive({
     clock,
     graceMs: options.keepAliveGraceMs,
@@ -140,6 +151,8 @@ export function createBackend({ kind, clock, lines, stopped, log, ...options }: 
       return engine;
     },
     observe: (of) => looks[of](),
+    // Panels and their replicas ask all the time, and an engine's answer costs more than a caller's.
+    sysStats: shareRuns(() => whileRunning((running) => running.sysStats())),
     async whileStarting(start) {
       startsUnderWay += 1;
       try {
@@ -148,15 +161,7 @@ export function createBackend({ kind, clock, lines, stopped, log, ...options }: 
         startsUnderWay -= 1;
       }
     },
-    async whileRunning(call) {
-      try {
-        return await call(requireRunning());
-      } catch (error) {
-        if (!(error instanceof EngineNotRunning)) throw error;
-        requireRunning();
-        throw new CoreNotStarted(); // it went away, and is back already
-      }
-    },
+    whileRunning,
     async recover() {
       if ("load" in kind.engine && !kind.engine.isLeft) return;
       const recovered = await (await open()).recover();

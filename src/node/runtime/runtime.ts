@@ -21,7 +21,6 @@ import { followKicks, type KickResult } from "./kick-result.ts";
 import { readLatencies } from "./latencies.ts";
 import type { LogRing } from "./log-ring.ts";
 import { mergedOnline } from "./online.ts";
-import { shareRuns } from "./share-runs.ts";
 import {
   BackendNotInitialized,
   CoreNotStarted,
@@ -141,10 +140,6 @@ export function createRuntime(options: RuntimeOptions): Runtime {
       },
     }),
   );
-  // Panels and their replicas ask all the time, and an engine's answer costs more than a caller's.
-  const sysStats = new Map(
-    all.map((backend) => [backend, shareRuns(() => backend.whileRunning((engine) => engine.sysStats()))]),
-  );
 
   const requireActive = () => {
     const active = all.filter(({ isActive }) => isActive);
@@ -177,10 +172,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     if (rejected.length > 0) throw new UsersRejected(rejected);
     return { kick };
   };
-  const firstStats = () => {
-    const { first } = requireRunning();
-    return sysStats.get(first)?.() ?? Promise.reject(new CoreNotStarted());
-  };
+  const firstStats = async () => requireRunning().first.sysStats();
 
   return {
     get info() {

@@ -39,14 +39,6 @@ export async function findTelemt(env: Env): Promise<string | undefined> {
   return firstProgram(env.TELEMT_PATH ? [resolve(env.TELEMT_PATH)] : onPath(env, "telemt"));
 }
 
-/**
- * The wireguard-go to use: what `WIREGUARD_GO_PATH` names, else what `garrison engines install wireguard` has installed,
- * else the first one on the PATH. Undefined when there is none, also when the named one is missing.
- */
-export async function findWireGuard(env: Env): Promise<string | undefined> {
-  return findEngine(pinnedEngines.wireguard, { env });
-}
-
 /** The program of an engine: the one that is named, else in the cache or on the PATH. Undefined when there is none. */
 export async function findEngine(engine: PinnedEngine, options: FindOptions = {}): Promise<string | undefined> {
   if (engine.name === "xray") return findXray(options);
