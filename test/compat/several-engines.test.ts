@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Code } from "@connectrpc/connect";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { StatType, type User } from "../../gen/service/node_pb.ts";
 import { type ByteTarget, exchange, startByteTarget } from "../support/byte-target.ts";
 import { enginesOf } from "../support/child-processes.ts";
@@ -126,7 +126,18 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with Xray and WireGuard", 
         true,
         true,
       ]);
-      const { sentBytes, receivedBytes } = await anna.peer.state();
+      // Both ends count a packet a moment after they have sent it.
+      const { sentBytes, receivedBytes } = await vi.waitFor(async () => {
+        const state = await anna.peer.state();
+        const told = (await shown(caller(), StatType.UsersStat)).flatMap(([, type, link, value]) =>
+          link === anna.keys.publicKey ? [[type, value]] : [],
+        );
+        expect(told).toEqual([
+          ["downlink", state.sentBytes],
+          ["uplink", state.receivedBytes],
+        ]);
+        return state;
+      });
       expect(sentBytes).toBeGreaterThan(10 * countedOf(1_000));
       const users = [
         ["1", "downlink", "traffic", 20_000],

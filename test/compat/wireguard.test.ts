@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Code } from "@connectrpc/connect";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { StatType, type User } from "../../gen/service/node_pb.ts";
 import { kernelHasWireGuard } from "../support/kernel-wireguard.ts";
 import { mayMakeNamespaces } from "../support/network-namespace.ts";
@@ -186,12 +186,15 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
       await carry(anna, 5, 77, "v6");
       const data = 20 * countedOf(1_000) + 5 * countedOf(77, "v6");
       const [received, sent] = [data + handshakeBytes.begun, data + handshakeBytes.answered];
-      expect(await anna.peer.state()).toMatchObject({ sentBytes: received, receivedBytes: sent });
+      // Both ends count a packet a moment after they have sent it.
+      await vi.waitFor(async () =>
+        expect(await anna.peer.state()).toMatchObject({ sentBytes: received, receivedBytes: sent }),
+      );
       const users = [
         ["2", "downlink", anna.keys.publicKey, received],
         ["2", "uplink", anna.keys.publicKey, sent],
       ];
-      expect(await shown({ type: StatType.UserStat, name: "2" }, caller())).toEqual(users);
+      await expect.poll(() => shown({ type: StatType.UserStat, name: "2" }, caller())).toEqual(users);
       expect(await shown({ type: StatType.UserStat, name: "248" }, caller())).toEqual([]);
       expect(await shown({ type: StatType.UsersStat, reset: true }, caller())).toEqual(users);
       await caller().info();
