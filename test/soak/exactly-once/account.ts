@@ -5,6 +5,8 @@ import type { Life, Snapshot } from "./witness.ts";
 export interface Expected {
   readonly least: number;
   readonly most: number;
+  /** What these are made of, in words. */
+  readonly made: readonly string[];
 }
 
 /** A gap that the node has told of. Times are by {@link performance.now}. */
@@ -26,7 +28,7 @@ export interface AccountOptions {
 /** The clocks of the node and of this process may differ by that much. */
 const clockMs = 300;
 /** An engine that is ended on purpose is gone so long after its last reading, on a busy machine. */
-const endingMs = 600;
+const endingMs = 1_000;
 
 /**
  * What Core has to have booked, by subscription. Of an engine that lives all has to be there, to the byte; so it has of
@@ -34,24 +36,39 @@ const endingMs = 600;
  * read it last.
  */
 export function expectedBytes({ lives, gaps, transfers, subscriptionOf }: AccountOptions): Map<number, Expected> {
-  const expected = new Map<number, { least: number; most: number }>();
+  const expected = new Map<number, { least: number; most: number; made: string[] }>();
   const of = (id: number) => {
-    const known = expected.get(id) ?? { least: 0, most: 0 };
+    const known = expected.get(id) ?? { least: 0, most: 0, made: [] };
     expected.set(id, known);
     return known;
   };
   for (const life of lives) {
     const last = life.snapshots.at(-1);
     const gap = gaps.find(({ pid }) => pid === life.pid);
-    for (const [id, bytes] of bySubscription(last, subscriptionOf)) of(id).most += bytes;
-    for (const [id, bytes] of bySubscription(snapshotOfLeast(life, gap), subscriptionOf)) of(id).least += bytes;
+    const surelyRead = snapshotOfLeast(life, gap);
+    const least = bySubscription(surelyRead, subscriptionOf);
+    for (const [id, bytes] of bySubscription(last, subscriptionOf)) {
+      const sum = of(id);
+      sum.most += bytes;
+      sum.least += least.get(id) ?? 0;
+      sum.made.push(`${least.get(id) ?? 0} of ${bytes} ${inWords(life, gap, surelyRead)}`);
+    }
     if (life.endedAt === undefined) continue;
     // What was under way when nobody looked any more.
-    const since = last?.at ?? 0;
+    const since = last?.askedAt ?? life.foundAt - clockMs;
     for (const { subscriptionId, startedAt, endedAt = Number.POSITIVE_INFINITY, most } of transfers)
       if (startedAt <= life.endedAt && endedAt >= since) of(subscriptionId).most += most;
   }
   return expected;
+}
+
+function inWords({ pid, snapshots, endedAt, killedAt }: Life, gap: ToldGap | undefined, surelyRead?: Snapshot): string {
+  const times = {
+    ...{ first: snapshots[0]?.askedAt, surelyRead: surelyRead?.answeredAt, last: snapshots.at(-1)?.askedAt },
+    ...{ killed: killedAt, ended: endedAt, "by the gap": gap?.readAt },
+  };
+  const told = Object.entries(times).map(([what, at]) => `${what} ${at === undefined ? "never" : Math.round(at)}`);
+  return `by Xray ${pid} (ms: ${told.join(", ")}${gap === undefined ? ", no gap" : ""})`;
 }
 
 /** The last snapshot that the node must have read as well. */
@@ -64,7 +81,7 @@ function snapshotOfLeast({ snapshots, endedAt, killedAt }: Life, gap: ToldGap | 
 }
 
 function before(snapshots: readonly Snapshot[], at: number): Snapshot | undefined {
-  return snapshots.findLast((snapshot) => snapshot.at <= at);
+  return snapshots.findLast(({ answeredAt }) => answeredAt <= at);
 }
 
 function bySubscription(

@@ -230,13 +230,15 @@ export async function soakExactlyOnce(options: ExactlyOnceOptions): Promise<Soak
       bytes: 0,
       "bytes that may be lost": 0,
     };
-    for (const [id, { least, most }] of expected) {
+    for (const [id, { least, most, made }] of expected) {
       const booked = (books.booked.get(id) ?? 0) + (users.deleted.has(id) ? (books.aside.get(id) ?? 0) : 0);
       done.bytes += booked;
       done["bytes that may be lost"] += most - least;
       if (least === most) done.exact += 1;
       if (booked < least || booked > most)
-        wrong.push(`subscription ${id}: ${booked} bytes are booked, and not from ${least} to ${most}`);
+        wrong.push(
+          `subscription ${id}: ${booked} bytes are booked, and not from ${least} to ${most}: ${made.join("; ")}`,
+        );
     }
     for (const [id, bytes] of books.booked)
       if (!expected.has(id) && bytes > 0)
@@ -248,7 +250,7 @@ export async function soakExactlyOnce(options: ExactlyOnceOptions): Promise<Soak
       const [first, last] = [life.snapshots[0], life.snapshots.at(-1)];
       if (gap && life.killedAt === undefined) wrong.push(`a gap of Xray ${life.pid} was told, which was not killed`);
       if (gap || life.killedAt === undefined || first === undefined || last === undefined) continue;
-      if (sumOf(last.bytes) > 0 && last.at - first.at > 2_000)
+      if (sumOf(last.bytes) > 0 && last.askedAt - first.askedAt > 2_000)
         wrong.push(`no gap was told of Xray ${life.pid}, which was killed`);
     }
     return { done, wrong };

@@ -8,7 +8,9 @@ import { isAlive } from "../../support/child-processes.ts";
 /** What a process of Xray has counted of each of its users, both directions together, when it was asked. */
 export interface Snapshot {
   /** When it was asked, by {@link performance.now}: what it has counted until then is in it. */
-  readonly at: number;
+  readonly askedAt: number;
+  /** When it had answered: what it has counted later is not in it. */
+  readonly answeredAt: number;
   /** By e-mail. */
   readonly bytes: ReadonlyMap<string, number>;
 }
@@ -16,6 +18,8 @@ export interface Snapshot {
 /** A life of Xray, from its start to its end. */
 export interface Life {
   readonly pid: number;
+  /** When it was there, as was found by then. By {@link performance.now}. */
+  readonly foundAt: number;
   /** What was seen of it, in order. */
   readonly snapshots: Snapshot[];
   /** Undefined: it lives. By {@link performance.now}. */
@@ -48,7 +52,7 @@ export function startWitness(socket: string, pidOf: () => Promise<number | undef
   const lifeOf = (pid: number) => {
     const known = lives.findLast((life) => life.pid === pid && life.endedAt === undefined);
     if (known !== undefined) return known;
-    const life: Life = { pid, snapshots: [], endedAt: undefined, killedAt: undefined };
+    const life: Life = { pid, foundAt: performance.now(), snapshots: [], endedAt: undefined, killedAt: undefined };
     lives.push(life);
     return life;
   };
@@ -63,15 +67,24 @@ export function startWitness(socket: string, pidOf: () => Promise<number | undef
     return connection;
   };
 
-  async function look(): Promise<Life | undefined> {
+  /** Notes who has come and who has gone. Returns who is there. */
+  async function find(): Promise<number | undefined> {
     const pid = await pidOf();
     for (const life of lives)
       if (life.endedAt === undefined && !(await isAlive(life.pid))) life.endedAt = performance.now();
     if (pid === undefined || !(await isAlive(pid))) return undefined;
+    lifeOf(pid);
+    return pid;
+  }
+
+  async function look(): Promise<Life | undefined> {
+    const pid = await find();
+    if (pid === undefined) return undefined;
     const { life, client } = connected(pid);
-    const at = performance.now();
+    const askedAt = performance.now();
     try {
       const { stat } = await client.queryStats({ pattern: "user>>>" }, { timeoutMs: 5_000 });
+      const answeredAt = performance.now();
       // Another one may have begun meanwhile to listen there.
       if ((await pidOf()) !== pid || !(await isAlive(pid))) return undefined;
       const bytes = new Map<string, number>();
@@ -79,7 +92,7 @@ export function startWitness(socket: string, pidOf: () => Promise<number | undef
         const [, email = ""] = name.split(">>>");
         bytes.set(email, (bytes.get(email) ?? 0) + Number(value));
       }
-      life.snapshots.push({ at, bytes });
+      life.snapshots.push({ askedAt, answeredAt, bytes });
       return life;
     } catch {
       connection?.close();
@@ -94,12 +107,14 @@ export function startWitness(socket: string, pidOf: () => Promise<number | undef
     looking = turn.catch(() => undefined);
     return turn;
   };
-  const running = (async () => {
+  const again = async (work: () => Promise<unknown>) => {
     while (!isClosed) {
-      await read();
+      await work();
       await sleep(periodMs);
     }
-  })();
+  };
+  // A reading of one that dies takes its time, in which another one may come and go.
+  const running = Promise.all([again(read), again(find)]);
   return {
     lives,
     read,
