@@ -184,8 +184,26 @@ describe.each(engines)("on %s", (engine) => {
       await expect(async () => keys.verify(first)).rejects.toThrow(NodeKeyRevoked);
     });
 
-    test("a successor that was never used is void when another one is asked for", async () => {
+    // A network that doubles a call brings either answer, and an answer that is lost has the node ask again.
+    test.each(["first", "last"] as const)("of several successors the %s to be used ends the others", async (which) => {
+      const caller = await keys.verify(first);
+      const made = [await keys.rotate(caller), await open(other).rotate(caller), await keys.rotate(caller)];
+      if (which === "last") made.reverse();
+      const [used, ...others] = made.map(({ key }) => key);
+      expect(await keys.verify(used ?? "")).toMatchObject({ nodeId });
+      for (const each of [first, ...others])
+        await expect(async () => open(other).verify(each)).rejects.toThrow(NodeKeyRevoked);
+      // A copy that comes late makes no key of nobody.
+      const countOfKeys = async () => (await one.db.selectFrom("node_key").select("id").execute()).length;
+      const before = await countOfKeys();
+      await expect(keys.rotate(caller)).rejects.toThrow(NodeKeyRevoked);
+      expect(await countOfKeys()).toBe(before);
+      expect(await keys.verify(used ?? "")).toMatchObject({ nodeId });
+    });
+
+    test("a successor whose answer has got lost is void when another one is asked for ten minutes later", async () => {
       const { key: lost } = await keys.rotate(await keys.verify(first));
+      now += 10 * 60_000 + 1;
       const { key: second } = await keys.rotate(await keys.verify(first));
       await expect(async () => keys.verify(lost)).rejects.toThrow(NodeKeyRevoked);
       expect(await keys.verify(second)).toMatchObject({ nodeId });

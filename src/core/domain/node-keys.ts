@@ -22,7 +22,12 @@ export interface NodeKeys {
    * @throws NodeKeyUnknown, NodeKeyRevoked
    */
   verify(key: string): NodeCaller | Promise<NodeCaller>;
-  /** Makes the caller's next key. One that was made before and never used is void. */
+  /**
+   * Makes the caller's next key. Those that were made a moment ago are as good, for nobody knows which of several answers
+   * the node has got: the one that is used first ends the others.
+   *
+   * @throws NodeKeyRevoked when one was used meanwhile
+   */
   rotate(caller: NodeCaller): Promise<RotatedKey>;
   /** Makes all keys of a node worthless, in all replicas: it has to register again. */
   revokeAll(nodeId: number): Promise<void>;
@@ -45,11 +50,15 @@ export interface NodeKeyStore {
   /** Notes the first use of a key, once. It revokes all others of its node, whose wish for another key is so fulfilled. */
   use(caller: NodeCaller, at: number): Promise<void>;
   /**
-   * Adds a key, revokes those that were never used, and lets the caller's end, unless it does so already.
+   * Adds a key, revokes those that were made before `unusedSince` and never used, and lets the caller's end, unless it
+   * does so already.
    *
-   * @returns when the caller's key ends
+   * @returns when the caller's key ends; undefined when it has been revoked meanwhile, and nothing was done
    */
-  rotate(caller: NodeCaller, next: { hash: Uint8Array; at: number; callersEndsAt: number }): Promise<number>;
+  rotate(
+    caller: NodeCaller,
+    next: { hash: Uint8Array; at: number; callersEndsAt: number; unusedSince: number },
+  ): Promise<number | undefined>;
   revokeAll(nodeId: number, at: number): Promise<void>;
 }
 
@@ -79,6 +88,8 @@ export class NodeKeyRevoked extends Error {
 }
 
 const overlapMs = 24 * 3_600_000;
+/** No call is under way for so long: who asks again has not got what was answered before that. */
+const answeredMs = 10 * 60_000;
 // How long a key that was revoked elsewhere may still be taken when the word of it is lost.
 const rememberedMs = 30_000;
 const mostRemembered = 20_000;
@@ -118,8 +129,11 @@ export function createNodeKeys({ store, now }: NodeKeysOptions): NodeKeys {
     async rotate(caller) {
       const { text, hash } = makeCredential("nk_");
       const at = now();
-      const oldKeyEndsAt = await store.rotate(caller, { hash, at, callersEndsAt: at + overlapMs });
+      const oldKeyEndsAt = await store.rotate(caller, {
+        ...{ hash, at, callersEndsAt: at + overlapMs, unusedSince: at - answeredMs },
+      });
       changed(caller.nodeId);
+      if (oldKeyEndsAt === undefined) throw new NodeKeyRevoked();
       return { key: text, oldKeyEndsAt };
     },
     async revokeAll(nodeId) {

@@ -34,8 +34,16 @@ export function createNodeKeyStore({ prepare, transaction, events }: Database<Co
         await events.publish(topics.nodes, `${nodeId}`, tx);
       });
     },
-    rotate({ nodeId, keyId }: NodeCaller, { hash, at, callersEndsAt }) {
+    rotate({ nodeId, keyId }: NodeCaller, { hash, at, callersEndsAt, unusedSince }) {
       return transaction(async (tx) => {
+        const callers = await tx
+          .updateTable("node_key")
+          .set(({ fn, val }) => ({ expires_at: fn.coalesce("expires_at", val(callersEndsAt)) }))
+          .where("id", "=", keyId)
+          .where("revoked_at", "is", null)
+          .returning("expires_at")
+          .executeTakeFirst();
+        if (callers === undefined) return undefined;
         await tx
           .updateTable("node_key")
           .set({ revoked_at: at })
@@ -43,17 +51,12 @@ export function createNodeKeyStore({ prepare, transaction, events }: Database<Co
           .where("first_used_at", "is", null)
           .where("revoked_at", "is", null)
           .where("id", "!=", keyId)
+          .where("created_at", "<", unusedSince)
           .execute();
         await tx.insertInto("node_key").values({ node_id: nodeId, hash, created_at: at }).execute();
-        const { expires_at } = await tx
-          .updateTable("node_key")
-          .set(({ fn, val }) => ({ expires_at: fn.coalesce("expires_at", val(callersEndsAt)) }))
-          .where("id", "=", keyId)
-          .returning("expires_at")
-          .executeTakeFirstOrThrow();
         await recordAudit(tx, { at, actor: `node:${nodeId}`, action: "node.rotate-key", target: `node:${nodeId}` });
         await events.publish(topics.nodeKeys, `${nodeId}`, tx);
-        return expires_at ?? callersEndsAt;
+        return callers.expires_at ?? callersEndsAt;
       });
     },
     revokeAll(nodeId, at) {

@@ -1640,7 +1640,9 @@ export const NodeAgentService: GenService<{
   },
   /**
    * Replaces the node's key. The caller's own key stays valid until the new one is used, at most for 24 hours. An agent
-   * whose answer was lost calls again: the new key, unused so far, is void and another one is answered.
+   * whose answer was lost calls again, and is answered another one: of several new keys each is good, until one is used
+   * and ends the others; ten minutes later, who asks again ends those that were not. A call that is on its way with a
+   * key that so ends is refused with KEY_REVOKED: make it again with the new key.
    *
    * @generated from rpc garrison.core.v1.NodeAgentService.RotateKey
    */

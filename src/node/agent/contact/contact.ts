@@ -1,7 +1,6 @@
-import { Code } from "@connectrpc/connect";
 import { AuthorityMismatch } from "../../../platform/identity/pinned-tls.ts";
 import type { Logger } from "../../../platform/telemetry/log.ts";
-import { CoreAway, type CoreClient, CoreRefused } from "./core-client.ts";
+import { CoreAway, type CoreClient, CoreRefused, isAboutKey } from "./core-client.ts";
 
 /** How things stand between the node and Core. */
 export type ContactState = "none" | "reached" | "away" | "refused" | "not core";
@@ -78,9 +77,4 @@ export function createContact({ client, now, log, refusedMs = 300_000 }: Contact
       }
     },
   };
-}
-
-/** Core does not accept the node's key. */
-export function isAboutKey({ error }: CoreRefused): boolean {
-  return error.code === Code.Unauthenticated || error.code === Code.PermissionDenied;
 }

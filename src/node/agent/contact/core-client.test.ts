@@ -1,11 +1,14 @@
 import { once } from "node:events";
 import { createServer as createHttp2Server } from "node:http2";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
-import { afterEach, expect, test } from "vitest";
-import { CoreAway, createCoreClient } from "./core-client.ts";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { CoreAway, CoreRefused, createCoreClient } from "./core-client.ts";
 
-const closing = new AbortController();
+let closing: AbortController;
 let server: Server | undefined;
+beforeEach(() => {
+  closing = new AbortController();
+});
 afterEach(() => {
   closing.abort();
   server?.close();
@@ -44,4 +47,27 @@ test("wherever the connection breaks, Core is away, and nothing else fails", asy
   core.close();
   expect(failures.filter((failure) => failure instanceof CoreAway).length).toBeGreaterThan(30);
   expect(failures.filter((failure) => failure instanceof Error && !(failure instanceof CoreAway))).toEqual([]);
+});
+
+test("a call whose key is replaced while it is on its way is made again with the new one, and no other", async () => {
+  let current = "old";
+  const seen: unknown[] = [];
+  const core = createHttp2Server((request, response) => {
+    const key = request.headers["x-node-auth-key"];
+    seen.push(key);
+    if (seen.length === 1) current = "new"; // as another call would have done it
+    const isTaken = key === "new" && current === "new";
+    response.writeHead(isTaken ? 200 : 401, { "content-type": isTaken ? "application/proto" : "application/json" });
+    response.end(isTaken ? "" : JSON.stringify({ code: "unauthenticated", message: "replaced" }));
+  });
+  server = core.listen(0, "127.0.0.1") as unknown as Server;
+  await once(core, "listening");
+  const urls = [`http://127.0.0.1:${(core.address() as AddressInfo).port}`];
+  const client = createCoreClient({ urls, authority: undefined, authKey: () => current, signal: closing.signal });
+  const beat = () => client.call((agent, call) => agent.heartbeat({}, call));
+  await expect(beat()).resolves.toMatchObject({ ok: false });
+  expect(seen).toEqual(["old", "new"]);
+  current = "revoked";
+  await expect(beat()).rejects.toThrow(CoreRefused);
+  expect(seen).toEqual(["old", "new", "revoked"]);
 });

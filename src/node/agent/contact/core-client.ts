@@ -12,7 +12,8 @@ export interface CoreClient {
   /**
    * Makes a call to the address that answered last, and when it cannot be reached to the others in turn. Throws
    * {@link CoreAway} when none answers, {@link CoreRefused} when Core has answered with an error, and `AuthorityMismatch`
-   * when somebody answers who is not Core.
+   * when somebody answers who is not Core. A call whose key was replaced while it was on its way is made again with the
+   * new one.
    */
   call<T>(make: CoreCall<T>, bounds?: CallBounds): Promise<T>;
 }
@@ -79,29 +80,46 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
     );
   });
   let last = 0;
+
+  async function callWith<T>(key: string | undefined, make: CoreCall<T>, bounds: CallOptions): Promise<T> {
+    const headers: Record<string, string> = key === undefined ? {} : { "x-node-auth-key": key };
+    let away: CoreAway | undefined;
+    for (let tried = 0; tried < clients.length; tried++) {
+      const at = (last + tried) % clients.length;
+      const client = clients[at];
+      if (client === undefined) break;
+      try {
+        const answer = await make(client, { headers, ...bounds });
+        last = at;
+        return answer;
+      } catch (error) {
+        const failure = failureOf(error);
+        if (!(failure instanceof CoreAway)) throw failure;
+        away ??= failure;
+      }
+    }
+    throw away ?? new CoreAway("there is no address of Core", undefined, undefined);
+  }
+
   return {
     async call(make, { timeoutMs = 30_000, signal: own } = {}) {
       const signal = own === undefined ? options.signal : AbortSignal.any([own, options.signal]);
-      const key = authKey();
-      const headers: Record<string, string> = key === undefined ? {} : { "x-node-auth-key": key };
-      let away: CoreAway | undefined;
-      for (let tried = 0; tried < clients.length; tried++) {
-        const at = (last + tried) % clients.length;
-        const client = clients[at];
-        if (client === undefined) break;
+      for (;;) {
+        const key = authKey();
         try {
-          const answer = await make(client, { headers, signal, timeoutMs });
-          last = at;
-          return answer;
+          return await callWith(key, make, { signal, timeoutMs });
         } catch (error) {
-          const failure = failureOf(error);
-          if (!(failure instanceof CoreAway)) throw failure;
-          away ??= failure;
+          // Another call may have been the first with a new key, and ended the one that was on its way with this one.
+          if (!(error instanceof CoreRefused) || !isAboutKey(error) || key === authKey()) throw error;
         }
       }
-      throw away ?? new CoreAway("there is no address of Core", undefined, undefined);
     },
   };
+}
+
+/** Core does not accept the node's key. */
+export function isAboutKey({ error }: CoreRefused): boolean {
+  return error.code === Code.Unauthenticated || error.code === Code.PermissionDenied;
 }
 
 /** The connections to an address. One that breaks in the middle of a frame fails once more when nobody listens any more. */

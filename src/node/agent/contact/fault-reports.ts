@@ -4,8 +4,8 @@ import { pause } from "../../../platform/pause.ts";
 import type { Logger } from "../../../platform/telemetry/log.ts";
 import type { KeptFault, KeptFaults } from "../spool/kept-faults.ts";
 import { createBackoff } from "./backoff.ts";
-import { type Contact, isAboutKey } from "./contact.ts";
-import { CoreRefused } from "./core-client.ts";
+import type { Contact } from "./contact.ts";
+import { CoreRefused, isAboutKey } from "./core-client.ts";
 
 /** Something that went wrong on the node. */
 interface Fault {
