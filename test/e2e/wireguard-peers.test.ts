@@ -78,7 +78,8 @@ describe.skipIf(!(await mayMakeNamespaces()))("peers of a node's WireGuard", () 
     await grpc.syncUser(first.user);
     await grpc.syncUser({ ...first.user, inbounds: [] });
     let rounds = 0;
-    for (const until = performance.now() + churnMs; performance.now() < until; rounds += 1) {
+    const until = performance.now() + churnMs;
+    for (; performance.now() < until || rounds < 4; rounds += 1) {
       const others = Array.from({ length: 40 }, (_, index) => scene.person(10 + index));
       const users = others.map(({ user }) => user);
       const moved = others.map((each, index) => scene.userWith(each, { peerIps: [`10.66.0.${100 + index}/32`] }));
@@ -93,7 +94,6 @@ describe.skipIf(!(await mayMakeNamespaces()))("peers of a node's WireGuard", () 
       await grpc.syncUsers({ users: own });
       await grpc.stats({ type: StatType.UsersStat });
     }
-    expect(rounds).toBeGreaterThan(3);
     // Who has gone is taken away although others come and go.
     expect((await scene.held()).peers.map(({ publicKey }) => publicKey)).not.toContain(first.keys.publicKey);
     busy.abort();

@@ -6,7 +6,7 @@ import type { Exchange, Pinged, TrafficCall, TrafficReply, Way } from "./network
 
 // Runs inside a network, and does there what its parent asks for.
 
-const answerMs = 2_000;
+const answerMs = 5_000;
 
 const actions: { [name in keyof TrafficCall]: (args: TrafficCall[name][0]) => Promise<TrafficCall[name][1]> } = {
   serve,

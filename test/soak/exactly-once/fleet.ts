@@ -136,7 +136,9 @@ export async function startFleet({ engine, resume }: FleetOptions): Promise<Flee
   const nodeId = await untilSo(
     "the node is enrolled",
     async () => (await operate(NodeService).listNodes({})).nodes[0]?.id,
-  );
+  ).catch((error: unknown) => {
+    throw new Error(log(), { cause: error });
+  });
   const protocol = { nodeId, protocol: VpnProtocol.VLESS, listen: "127.0.0.1", port };
   await operate(NodeProtocolService).createNodeProtocol(protocol);
   const runDir = join(place.dataDir, "node/run");
