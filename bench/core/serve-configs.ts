@@ -20,7 +20,7 @@ import { benchKey } from "./config-keys.ts";
 
 const [, , place = "", nodes = "1", users = "1"] = process.argv;
 const location = place.startsWith("postgres:") ? { url: place } : { file: place };
-const database = await openDatabase<CoreSchema>({ ...location, migrations, int64: int64Columns });
+const database = await openDatabase<CoreSchema>({ ...location, migrations, int64: int64Columns, ownThread: true });
 const nodeIds: number[] = [];
 for (let n = 1; n <= Number(nodes); n += 1) nodeIds.push(await addNode(database, `node-${n}`));
 await database.db

@@ -33,11 +33,20 @@ export interface OpenConfigs {
 /** Puts together what deals with configs. */
 export function openConfigs({ database, now, log, debounce, counted }: ConfigOptions): OpenConfigs {
   const rest = () => setImmediate();
+  const configs = serveConfigs({
+    store: createConfigStore(database),
+    now,
+    random: Math.random,
+    rest,
+    newName: randomUUID,
+    onProblem: (err) => log.warn({ err }, "a stream of configs could not be announced to other replicas"),
+  });
   const publishing = new Publishing({
     store: createPublicationStore(database, debounce),
     name: randomUUID(),
     now,
     rest,
+    rendered: configs.rendered,
     ...(counted && { counted }),
     log,
   });
@@ -46,14 +55,6 @@ export function openConfigs({ database, now, log, debounce, counted }: ConfigOpt
     now,
     onNews: () => publishing.wake(),
     log,
-  });
-  const configs = serveConfigs({
-    store: createConfigStore(database),
-    now,
-    random: Math.random,
-    rest,
-    newName: randomUUID,
-    onProblem: (err) => log.warn({ err }, "a stream of configs could not be announced to other replicas"),
   });
   return {
     publisher: publishing,

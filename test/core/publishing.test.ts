@@ -130,6 +130,40 @@ describe.each(engines)("publishing on %s", (engine) => {
     });
   });
 
+  test("what cannot be written is given back, and what comes after it is published all the same", async () => {
+    const [first, second] = [await addNode(database, "a", ["vless"]), await addNode(database, "b", ["vless"])];
+    const store = createPublicationStore(database, { quietMs: 0, mostMs: 0 });
+    const failures: object[] = [];
+    const publishing = new Publishing({
+      store: {
+        ...store,
+        publish: async (by, rendered, now) => {
+          if (rendered.some(({ nodeId }) => nodeId === first)) throw new Error("the disk is full");
+          return store.publish(by, rendered, now);
+        },
+      },
+      ...{ name: "one", now: Date.now, rest: () => setImmediate() },
+      log: { warn: (details) => void failures.push(details) },
+    });
+    running.push(publishing);
+    publishing.changed({ nodeIds: [first] }, "created");
+    const stateOf = () =>
+      database.db
+        .selectFrom("node_publication")
+        .select(["claimed_by", "first_at", "due_at"])
+        .where("node_id", "=", first)
+        .executeTakeFirst();
+    const before = Date.now();
+    await until(async () => failures.length > 0 && (await stateOf())?.claimed_by === "");
+    const state = await stateOf();
+    expect(state?.first_at).not.toBeNull();
+    expect(state?.due_at).toBeGreaterThan(before + 5_000);
+    publishing.changed({ nodeIds: [second] }, "created");
+    await until(async () => (await revisionsOf(second)).length === 1);
+    expect(await revisionsOf(first)).toEqual([]);
+    expect(failures).toMatchObject([{ err: new Error("the disk is full") }]);
+  });
+
   test("a claim whose owner has died is taken over when it ends, and comes to nothing after that", async () => {
     const node = await addNode(database, "a");
     const store = createPublicationStore(database, { quietMs: 0, mostMs: 0 });

@@ -6,6 +6,7 @@ import type { StoredConfig } from "./configs.ts";
 import { readConfig } from "./content/config-message.ts";
 import { ContentParts } from "./content/content-parts.ts";
 import type { Pace } from "./pace.ts";
+import type { RenderedConfig } from "./render/render.ts";
 
 /** Options of {@link createConfigLibrary}. */
 export interface ConfigLibraryOptions {
@@ -20,6 +21,8 @@ export interface ConfigLibraryOptions {
 export interface ConfigLibrary {
   /** The content with a digest, taken apart. Undefined: it is not kept any more. */
   parts(digest: string): Promise<ContentParts | undefined>;
+  /** Takes in a content that is about to be asked for. */
+  add(config: Pick<RenderedConfig, "digest" | "content">): void;
   /** The config that a node shall run. Undefined: it is not kept any more. */
   config(head: ConfigHead): Promise<StoredConfig | undefined>;
 }
@@ -40,6 +43,15 @@ export function createConfigLibrary({ load, pace, capacity }: ConfigLibraryOptio
     for (const key of configs.keys()) if (key.endsWith(digest)) configs.delete(key);
   }
 
+  function hold(digest: string, size: number): void {
+    sizes.set(digest, size);
+    held += size;
+    for (const oldest of contents.keys()) {
+      if (held <= capacity) break;
+      if (oldest !== digest) forget(oldest);
+    }
+  }
+
   async function find(digest: string): Promise<string | undefined> {
     try {
       const content = await load(digest);
@@ -47,12 +59,7 @@ export function createConfigLibrary({ load, pace, capacity }: ConfigLibraryOptio
         forget(digest);
         return undefined;
       }
-      sizes.set(digest, content.length);
-      held += content.length;
-      for (const oldest of contents.keys()) {
-        if (held <= capacity) break;
-        if (oldest !== digest) forget(oldest);
-      }
+      hold(digest, content.length);
       return content;
     } catch (error) {
       forget(digest);
@@ -68,6 +75,11 @@ export function createConfigLibrary({ load, pace, capacity }: ConfigLibraryOptio
   }
 
   return {
+    add({ digest, content }) {
+      if (contents.has(digest)) return;
+      contents.set(digest, Promise.resolve(content));
+      hold(digest, content.length);
+    },
     async parts(digest) {
       const content = await contentOf(digest);
       if (content === undefined) return undefined;

@@ -2,7 +2,7 @@ import { type ConfigChange, mergeChanges } from "./config-changes.ts";
 import type { ConfigPublisher, ConfigScope } from "./configs.ts";
 import { createPace, type Pace } from "./pace.ts";
 import type { Claim, Publication, PublicationStore } from "./publication-store.ts";
-import { renderConfig } from "./render/render.ts";
+import { type RenderedConfig, renderConfig } from "./render/render.ts";
 import type { LinkRow, NodeRows } from "./render/rows.ts";
 
 /** Options of {@link Publishing}. */
@@ -14,6 +14,8 @@ export interface PublishingOptions {
   now: () => number;
   /** Resolves when others had their turn. */
   rest: () => Promise<void>;
+  /** Told of configs that are about to be published: those who watch will ask for them at once. */
+  rendered?: (config: RenderedConfig) => void;
   /** So many revisions were published. */
   counted?: (revisions: number) => void;
   log: PublishingLog;
@@ -35,6 +37,8 @@ export class Publishing implements ConfigPublisher {
   #changes: ConfigChange[] = [];
   #marking: Promise<void> | undefined;
   #working: Promise<void> | undefined;
+  /** What was rendered last is being written; meanwhile others are rendered. Never rejects. */
+  #writing: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #checkAt: number;
   #woken = false;
@@ -66,6 +70,7 @@ export class Publishing implements ConfigPublisher {
     clearTimeout(this.#timer);
     await this.#marking;
     await this.#working;
+    await this.#writing;
   }
 
   /** Notes what has changed, what comes meanwhile together. */
@@ -117,6 +122,7 @@ export class Publishing implements ConfigPublisher {
         await store.markUnchecked(now() - uncheckedMs, checkedAtOnce, now());
       }
       while (!this.#closed && (await this.#publishDue()));
+      await this.#writing;
       next = Math.min(next, (await store.nextDueAt()) ?? next);
     } catch (error) {
       log.warn({ err: error }, "configs could not be published");
@@ -127,14 +133,15 @@ export class Publishing implements ConfigPublisher {
 
   /** Publishes some of the nodes that are due. False: none was. */
   async #publishDue(): Promise<boolean> {
-    const { store, name, now, counted = () => undefined, log } = this.#options;
+    const { store, name, now, log } = this.#options;
     const claims = await store.claim(name, now(), now() + claimMs, claimedAtOnce);
     if (claims.length === 0) return false;
     const open = new Map(claims.map((claim) => [claim.nodeId, claim]));
     try {
       for await (const rendered of this.#render(open)) {
-        counted(await store.publish(name, rendered, now()));
         for (const { nodeId } of rendered) open.delete(nodeId);
+        await this.#writing;
+        this.#writing = this.#write(rendered);
       }
     } catch (error) {
       log.warn({ err: error }, "configs could not be published");
@@ -142,6 +149,22 @@ export class Publishing implements ConfigPublisher {
     // What is left could not be rendered, or is gone.
     await store.release(name, [...open.keys()], now() + againMs);
     return true;
+  }
+
+  async #write(publications: readonly Publication[]): Promise<void> {
+    const { store, name, now, rendered = () => undefined, counted = () => undefined, log } = this.#options;
+    try {
+      for (const config of publications) rendered(config);
+      counted(await store.publish(name, publications, now()));
+    } catch (error) {
+      log.warn({ err: error }, "configs could not be published");
+      const nodeIds = publications.map(({ nodeId }) => nodeId);
+      await store
+        .release(name, nodeIds, now() + againMs)
+        .catch((failure: unknown) =>
+          log.warn({ err: failure }, "claims could not be given back: they end by themselves"),
+        );
+    }
   }
 
   /** Renders nodes, some at a time: they share what was read of users. */

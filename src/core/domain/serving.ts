@@ -11,6 +11,7 @@ import type { ConfigHead, ConfigStore } from "./config-store.ts";
 import { ConfigMissing, type Configs, type LatestConfig, WatchSuperseded } from "./configs.ts";
 import { createMemory } from "./memory.ts";
 import { createPace } from "./pace.ts";
+import type { RenderedConfig } from "./render/render.ts";
 import { afterApplied, afterError } from "./sync-status.ts";
 import { together } from "./together.ts";
 import { createWatches } from "./watches.ts";
@@ -34,6 +35,8 @@ export interface ServingOptions {
 export interface ServedConfigs extends Configs {
   /** Streams that are open in this process. */
   readonly watchers: number;
+  /** Takes in a config that is about to be published: those who watch will ask for it at once. */
+  rendered(config: RenderedConfig): void;
   /** Hears nothing any more of what is published. Streams end by their signals. */
   close(): void;
 }
@@ -143,6 +146,9 @@ export function serveConfigs({ store, now, random, rest, newName, onProblem }: S
     },
     get watchers() {
       return watches.size;
+    },
+    rendered(config) {
+      if (watches.size > 0) library.add(config);
     },
     close() {
       clearInterval(timer);
