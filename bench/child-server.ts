@@ -10,7 +10,7 @@ export interface ChildServer {
 }
 
 /** The processor that servers run on; the load runs on the other. */
-export const serverCore = 0;
+const serverCore = 0;
 /** The processor that the load runs on. */
 export const loadCore = 1;
 
@@ -30,12 +30,25 @@ export function keepLoadCoreAwake(): { close(): void } {
   return { close: () => void spinner.kill("SIGKILL") };
 }
 
+/** Where a process runs that is to have both processors, as it has on a small server: what `taskset -c` takes. */
+export const bothCores = `${serverCore},${loadCore}`;
+
+/** Moves the first thread of a process to the processor that servers run on; its other threads stay where they may be. */
+export function moveToServerCore(pid: number | undefined): void {
+  execFileSync("taskset", ["-cp", String(serverCore), String(pid)], { stdio: "ignore" });
+}
+
 /**
- * Starts a server script on one processor. It says on its first line which port of 127.0.0.1 it listens on, and leaves
- * on SIGTERM.
+ * Starts a server script on one processor, or with its first thread there and all others where there is room. It says on
+ * its first line which port of 127.0.0.1 it listens on, and leaves on SIGTERM.
  */
-export async function startServer(script: string, args: readonly string[] = []): Promise<ChildServer> {
-  const child = spawn("taskset", ["-c", String(serverCore), process.execPath, script, ...args], {
+export async function startServer(
+  script: string,
+  args: readonly string[] = [],
+  cores: "one" | "both" = "one",
+): Promise<ChildServer> {
+  const where = cores === "both" ? bothCores : String(serverCore);
+  const child = spawn("taskset", ["-c", where, process.execPath, script, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const exited = once(child, "exit");
@@ -45,6 +58,7 @@ export async function startServer(script: string, args: readonly string[] = []):
     once(createInterface(child.stdout), "line"),
     exited.then(() => Promise.reject(new Error(`${script} did not start`))),
   ]);
+  if (cores === "both") moveToServerCore(child.pid);
   return {
     port: Number(line),
     pid: child.pid ?? 0,

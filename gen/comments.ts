@@ -171,7 +171,7 @@ export const comments: Readonly<Record<string, string>> = {
   "garrison.core.v1.Intervals.usage_ms": "Milliseconds between reports of usage. The usual value is 60,000.",
   "garrison.core.v1.Intervals.engine_poll_ms": "Milliseconds between readings of the engines' counters. The usual value is 10,000.",
   "garrison.core.v1.Intervals.sessions_ms": "Milliseconds between reports of session events. The usual value is 30,000.",
-  "garrison.core.v1.Intervals.reconnect_ms": "Milliseconds within which a node that has lost Core first tries to come back, at a moment that it leaves to chance; when it fails, within twice as many each time. The more nodes there are the more Core asks for, so that it can answer each of them at once. The usual value is 500.",
+  "garrison.core.v1.Intervals.reconnect_ms": "Milliseconds within which a node that has lost Core first tries to come back, at a moment that it leaves to chance, but for the first tenth of them, in which Core is about the connections that it has lost; when it fails, within twice as many each time. The more nodes there are the more Core asks for, so that it can answer each of them at once. The usual value is 500.",
   "garrison.core.v1.Limits": "What Core accepts. A report over a limit is answered PAYLOAD_TOO_LARGE, with these limits as a detail of the error; the node splits it.",
   "garrison.core.v1.Limits.max_entries": "Entries of ReportUsage, or items of ReportOutboundUsage, in one request.",
   "garrison.core.v1.Limits.max_events": "Events of ReportSessions in one request.",

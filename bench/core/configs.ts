@@ -5,7 +5,7 @@ import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { NodeAgentService } from "../../gen/garrison/core/v1/node_agent_pb.ts";
 import { engines, shareDatabase } from "../../test/core/shared-database.ts";
-import { serverCore } from "../child-server.ts";
+import { bothCores, moveToServerCore } from "../child-server.ts";
 import { requestsPerSecond } from "../h2load.ts";
 import { report } from "../node/report.ts";
 import { median, quantile } from "../rounds.ts";
@@ -91,11 +91,12 @@ async function withServer(
   const { file, url } = shared.location;
   const script = new URL("serve-configs.ts", import.meta.url).pathname;
   const args = [process.execPath, script, file ?? url ?? "", `${nodes}`, `${users}`];
-  const child = spawn("taskset", ["-c", `${serverCore}`, ...args], { stdio: ["ignore", "pipe", "inherit", "ipc"] });
+  const child = spawn("taskset", ["-c", bothCores, ...args], { stdio: ["ignore", "pipe", "inherit", "ipc"] });
   const exited = once(child, "exit");
   try {
     if (child.stdout === null) throw new Error("the server says nothing");
     const [line] = await once(createInterface(child.stdout), "line");
+    moveToServerCore(child.pid);
     await measure({ port: Number(line), child });
   } finally {
     child.kill("SIGTERM");

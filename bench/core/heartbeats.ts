@@ -22,11 +22,11 @@ const script = (name: string) => new URL(name, import.meta.url).pathname;
 export async function measureHeartbeats(): Promise<void> {
   const bodyFile = join(tmpdir(), `garrison-heartbeat-${process.pid}.json`);
   await writeFile(bodyFile, JSON.stringify({ ip: "192.0.2.1", configVersion: "1", xrayOnline: true, uptime: 100 }));
-  const floor = await startServer(script("serve-heartbeats-floor.ts"));
+  const floor = await startServer(script("serve-heartbeats-floor.ts"), [], "both");
   for (const engine of engines) {
     const shared = await shareDatabase(engine);
     const { file, url } = shared.location;
-    const core = await startServer(script("serve-core.ts"), [file ?? url ?? "", `${nodes}`, `${users}`]);
+    const core = await startServer(script("serve-core.ts"), [file ?? url ?? "", `${nodes}`, `${users}`], "both");
     const load = {
       path: "/node/heartbeat",
       headers: { "x-node-auth-key": benchKey(0), "content-type": "application/json" },

@@ -15,7 +15,7 @@ export async function measureManyNodes(): Promise<void> {
   for (const count of [1_000, 5_000]) {
     const shared = await shareDatabase("sqlite");
     const script = new URL("serve-core.ts", import.meta.url).pathname;
-    const core = await startServer(script, [shared.location.file ?? "", `${count}`, "1"]);
+    const core = await startServer(script, [shared.location.file ?? "", `${count}`, "1"], "both");
     const nodes = startNodes(core.port, count, intervalMs);
     await pause(intervalMs + 1_000); // until all have come
     nodes.taken();

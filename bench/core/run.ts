@@ -1,4 +1,5 @@
-// What Core carries, through HTTP, with the server on one processor and the load on the other. Prints medians and ratios
+// What Core carries, through HTTP, with the server on one processor and the load on the other; where it is measured how
+// long others wait, Core's second thread and the garbage collector may run beside the load. Prints medians and ratios
 // beside their targets; exits with 1 when a target is missed. Argument: runs what has this in its name.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

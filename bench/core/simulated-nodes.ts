@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { type ClientHttp2Session, connect } from "node:http2";
 import { setTimeout as pause } from "node:timers/promises";
+import { spread } from "../../src/node/agent/contact/backoff.ts";
 import { benchKey } from "./config-keys.ts";
 
 /** Nodes that beat as agents do: each over an HTTP/2 connection of its own, which it opens anew when it is lost. */
@@ -64,7 +65,7 @@ export function startNodes(port: number, count: number, intervalMs: number): Sim
         if (!signal.aborted) failed += 1;
       });
       await pause(intervalMs, undefined, { signal }).catch(() => undefined);
-      if (signal.aborted) await pause(Math.random() * reconnectMs);
+      if (signal.aborted) await pause(spread(reconnectMs));
     }
   }
   const living = Array.from({ length: count }, (_, node) => live(node));

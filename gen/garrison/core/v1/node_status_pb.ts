@@ -282,9 +282,10 @@ export type Intervals = Message<"garrison.core.v1.Intervals"> & {
   sessionsMs?: number | undefined;
 
   /**
-   * Milliseconds within which a node that has lost Core first tries to come back, at a moment that it leaves to chance;
-   * when it fails, within twice as many each time. The more nodes there are the more Core asks for, so that it can
-   * answer each of them at once. The usual value is 500.
+   * Milliseconds within which a node that has lost Core first tries to come back, at a moment that it leaves to chance,
+   * but for the first tenth of them, in which Core is about the connections that it has lost; when it fails, within
+   * twice as many each time. The more nodes there are the more Core asks for, so that it can answer each of them at
+   * once. The usual value is 500.
    *
    * @generated from field: optional uint32 reconnect_ms = 5;
    */

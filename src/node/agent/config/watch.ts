@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { pause } from "../../../platform/pause.ts";
 import type { Logger } from "../../../platform/telemetry/log.ts";
-import { createBackoff } from "../contact/backoff.ts";
+import { createBackoff, spread } from "../contact/backoff.ts";
 import type { Contact } from "../contact/contact.ts";
 import { CoreRefused } from "../contact/core-client.ts";
 import type { Announced } from "./config-sync.ts";
@@ -29,7 +29,7 @@ export async function watchConfigs(options: WatchOptions): Promise<void> {
   const backoff = createBackoff({ firstMs: reconnectMs });
   while (!signal.aborted) {
     // Streams end every half an hour; those of a fleet do not come back at once.
-    let waitMs = Math.random() * reconnectMs();
+    let waitMs = spread(reconnectMs());
     try {
       await listen(options, backoff.reset);
     } catch (error) {

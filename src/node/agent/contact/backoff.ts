@@ -19,7 +19,7 @@ export interface BackoffOptions {
   readonly random?: () => number;
 }
 
-/** Makes one. All of each wait is random, so that a fleet does not come back at once. */
+/** Makes one. Each wait is {@link spread}, so that a fleet does not come back at once. */
 export function createBackoff({ firstMs = () => usualFirstMs, random = Math.random }: BackoffOptions = {}): Backoff {
   let failures = 0;
   return {
@@ -27,12 +27,20 @@ export function createBackoff({ firstMs = () => usualFirstMs, random = Math.rand
       const ceiling = Math.min(mostMs, firstMs() * 2 ** failures);
       failures = Math.min(failures + 1, 16);
       const askedMs = error instanceof CoreAway ? (error.retryAfterMs ?? 0) : 0;
-      return askedMs + random() * ceiling;
+      return askedMs + spread(ceiling, random);
     },
     reset() {
       failures = 0;
     },
   };
+}
+
+/**
+ * A time within which a fleet comes back, each of its nodes at another moment. Nobody does in the first tenth of it, in
+ * which Core is still about the connections that all of them have lost.
+ */
+export function spread(ms: number, random: () => number = Math.random): number {
+  return ms * (0.1 + 0.9 * random());
 }
 
 /** A period with up to 10 percent more or less. */
