@@ -226,7 +226,7 @@ const markAgainMs = 500;
 const againMs = 10_000;
 /** Longer than rendering what is claimed at once can take. */
 const claimMs = 60_000;
-const claimedAtOnce = 128;
+const claimedAtOnce = 256;
 /** Characters: as many as a transaction writes without keeping others waiting. */
 const publishedAtOnce = 2 ** 22;
 const checkEveryMs = 60_000;
