@@ -1,4 +1,5 @@
 import { setImmediate, setTimeout } from "node:timers/promises";
+import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { readConfig } from "../../src/core/domain/content/config-message.ts";
 import { Publishing } from "../../src/core/domain/publishing.ts";
@@ -129,6 +130,13 @@ describe.each(engines)("publishing on %s", (engine) => {
       reason: "left undone",
     });
   });
+
+  if (engine === "postgres")
+    test("contents are compressed in the way that takes the least time", async () => {
+      const compression = await sql<{ attcompression: string }>`select attcompression from pg_attribute
+        where attrelid = 'config_blob'::regclass and attname = 'config'`.execute(database.db);
+      expect(compression.rows).toEqual([{ attcompression: "l" }]);
+    });
 
   test("what cannot be written is given back, and what comes after it is published all the same", async () => {
     const [first, second] = [await addNode(database, "a", ["vless"]), await addNode(database, "b", ["vless"])];

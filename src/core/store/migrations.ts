@@ -312,6 +312,23 @@ export const migrations: readonly Migration[] = [
     having count(*) = 6 and max(case when protocol = 'wireguard' then 1 else 0 end) = 0;
     `,
   ),
+  // What PostgreSQL does by itself takes most of the time in which configs are written. It is left at that where the
+  // server is too old for anything else, or was built without.
+  {
+    name: "0006-compression",
+    sql: {
+      sqlite: "select 1;",
+      postgres: `
+      do $$
+      begin
+        execute 'alter table config_blob alter column config set compression lz4';
+      exception
+        when feature_not_supported or syntax_error then null;
+      end
+      $$;
+      `,
+    },
+  },
 ];
 
 /** A step in the words of both engines. */
