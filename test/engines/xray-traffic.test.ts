@@ -162,7 +162,7 @@ test("a reading that is on its way together with the last one is not told: it co
   const reading = xray.engine.readTraffic().catch((error: unknown) => error);
   await sleep(50);
   const stopped = xray.engine.stop();
-  await sleep(50);
+  await sleep(500); // for the last look to begin, for which the engine has three seconds
   process.kill(pid, "SIGCONT");
   expect(await reading).toBeInstanceOf(EngineNotRunning);
   await stopped;
