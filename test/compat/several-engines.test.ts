@@ -2,12 +2,13 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Code } from "@connectrpc/connect";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { StatType, type User } from "../../gen/service/node_pb.ts";
 import { type ByteTarget, exchange, startByteTarget } from "../support/byte-target.ts";
 import { enginesOf } from "../support/child-processes.ts";
 import { mayMakeNamespaces } from "../support/network-namespace.ts";
 import type { NodeCaller } from "../support/node-caller.ts";
+import { bothCounted } from "../support/peer-bytes.ts";
 import { nodeConfig, type ProxyProtocol, proxyProtocols, userOf } from "../support/proxy-protocols.ts";
 import { type ConnectedPerson, countedOf, startScene, type WireGuardScene } from "../support/wireguard-scene.ts";
 import { startXrayClient } from "../support/xray-client.ts";
@@ -126,26 +127,15 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with Xray and WireGuard", 
         true,
         true,
       ]);
-      // Both ends count a packet a moment after they have sent it.
-      const { sentBytes, receivedBytes } = await vi.waitFor(async () => {
-        const state = await anna.peer.state();
-        const told = (await shown(caller(), StatType.UsersStat)).flatMap(([, type, link, value]) =>
-          link === anna.keys.publicKey ? [[type, value]] : [],
-        );
-        expect(told).toEqual([
-          ["downlink", state.sentBytes],
-          ["uplink", state.receivedBytes],
-        ]);
-        return state;
-      });
-      expect(sentBytes).toBeGreaterThan(10 * countedOf(1_000));
+      const { received, sent } = await bothCounted(scene.node, anna);
+      expect(received).toBeGreaterThan(10 * countedOf(1_000));
       const users = [
         ["1", "downlink", "traffic", 20_000],
         ["1", "uplink", "traffic", 20_000],
         ["2", "downlink", "traffic", 30_000],
         ["2", "uplink", "traffic", 30_000],
-        ["2", "downlink", anna.keys.publicKey, sentBytes],
-        ["2", "uplink", anna.keys.publicKey, receivedBytes],
+        ["2", "downlink", anna.keys.publicKey, received],
+        ["2", "uplink", anna.keys.publicKey, sent],
       ].sort((left, right) => String(left).localeCompare(String(right)));
       expect(await shown(caller(), StatType.UsersStat)).toEqual(users);
       const outbounds = (await shown(caller(), StatType.Outbounds)).map(([name, , link]) => `${name} ${link}`);

@@ -2,13 +2,14 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { afterEach, describe, expect, it, onTestFinished } from "vitest";
 import { StatType } from "../../gen/service/node_pb.ts";
 import { watchersOf } from "../engines/engine-under-test.ts";
 import { isAlive } from "../support/child-processes.ts";
 import { kernelHasWireGuard } from "../support/kernel-wireguard.ts";
 import { startLossyRelay } from "../support/lossy-relay.ts";
 import { mayMakeNamespaces } from "../support/network-namespace.ts";
+import { bothCounted, countedBy, toldOf } from "../support/peer-bytes.ts";
 import { statsWays } from "../support/stats-ways.ts";
 import { type ConnectedPerson, startScene, type WireGuardScene } from "../support/wireguard-scene.ts";
 import type { CompatNode } from "./harness.ts";
@@ -37,27 +38,11 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
     return pids.filter((_, index) => lines[index]?.includes(`wireguard-go\0-f\0${scene.name}\0`));
   }
   const links = () => scene.inside("ip", "-brief", "link", "show");
-  /** What is told of Anna, and what she has counted herself: received and sent by the node. */
-  const told = async (node = scene.node) => {
-    const { stats } = await node.grpc.stats({ type: StatType.UserStat, name: "2" });
-    const of = (wanted: string) => Number(stats.find(({ type }) => type === wanted)?.value ?? 0n);
-    return { received: of("downlink"), sent: of("uplink") };
-  };
   /** What is told to have come through the interface; nothing while it is not there. */
   const received = async () => {
     const { stats } = await scene.node.grpc.stats({ type: StatType.Outbounds }).catch(() => ({ stats: [] }));
     return Number(stats.find(({ type }) => type === "downlink")?.value ?? 0n);
   };
-  const counted = async () => {
-    const { sentBytes: received, receivedBytes: sent } = await anna.peer.state();
-    return { received, sent };
-  };
-  /** A node tells what she has counted since; both count a packet a moment after they have sent it. */
-  const tellsWhatAnnaCounted = (node = scene.node, since = { received: 0, sent: 0 }) =>
-    vi.waitFor(async () => {
-      const { received, sent } = await counted();
-      expect(await told(node)).toEqual({ received: received - since.received, sent: sent - since.sent });
-    });
   async function end(node: CompatNode, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
     process.kill(node.pid, signal);
     await expect.poll(() => isAlive(node.pid), { timeout: 20_000, interval: 5 }).toBe(false);
@@ -69,7 +54,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
     async () => {
       await begin({ STATS_UPDATE_INTERVAL_SECONDS: "1" });
       const [dead = 0] = await drivers();
-      await tellsWhatAnnaCounted();
+      await bothCounted(scene.node, anna);
       await sleep(1_500); // nobody asks for the interface's own bytes, but the node looks at them
       await anna.traffic.startPinging({ ...scene.target.v4, everyMs: 100, bytes: 100 });
       process.kill(dead, "SIGKILL");
@@ -89,7 +74,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
         .toBe(true);
       await anna.traffic.stopPinging();
       await carry(10);
-      const [now, own] = [await told(), await counted()];
+      const [now, own] = [await toldOf(scene.node, anna), await countedBy(anna)];
       // What the node has sent has arrived, and is counted, but for what the dead one sent last; what was sent into the void is not.
       expect(now.sent).toBeLessThanOrEqual(own.sent);
       expect(now.sent).toBeGreaterThan(own.sent - 5_000);
@@ -131,7 +116,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
       const handshake = (await anna.peer.state()).lastHandshake;
       const running = await drivers();
       await anna.traffic.startPinging({ ...scene.target.v4, everyMs: 50, bytes: 100 });
-      expect((await told()).sent).toBeGreaterThan(0);
+      expect((await toldOf(scene.node, anna)).sent).toBeGreaterThan(0);
       await end(scene.node, signal);
       await sleep(300);
       const next = await scene.startNode({ GARRISON_DATA_DIR: data, GARRISON_RESUME: "on" });
@@ -142,7 +127,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
       expect((await anna.peer.state()).lastHandshake).toBe(handshake);
       expect(await drivers()).toEqual(running);
       expect((await scene.held()).peers).toHaveLength(2);
-      await tellsWhatAnnaCounted(next);
+      await bothCounted(next, anna);
       await next.grpc.stop();
       expect(await links()).not.toContain(scene.name);
       await expect.poll(drivers, { timeout: 5_000, interval: 20 }).toEqual([]);
@@ -163,10 +148,9 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node with WireGuard", () => {
       });
       await line.read();
       await sleep(50); // for the acknowledgement
-      const before = await counted();
+      const before = await countedBy(anna);
       await carry(20);
-      await tellsWhatAnnaCounted(undefined, before);
-      const after = await counted();
+      const after = await bothCounted(scene.node, anna, { since: before });
       const carried = BigInt(after.received - before.received + after.sent - before.sent);
       const swallowed = relay.swallowAfter(0);
       const failure = line.read().then(

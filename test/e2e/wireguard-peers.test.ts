@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { StatType, type User } from "../../gen/service/node_pb.ts";
 import { mayMakeNamespaces } from "../support/network-namespace.ts";
+import { bothCounted, toldOf } from "../support/peer-bytes.ts";
 import { makeKeys } from "../support/wireguard-peer.ts";
 import {
   type ConnectedPerson,
@@ -39,24 +40,6 @@ describe.skipIf(!(await mayMakeNamespaces()))("peers of a node's WireGuard", () 
     for (const way of [scene.target.v4, scene.target.v6])
       await traffic.startPinging({ ...way, everyMs, bytes: pingBytes });
   };
-  /** What the node tells of a user and key: received and sent. */
-  const told = async (email: string, key: string) => {
-    const { stats } = await scene.node.grpc.stats({ type: StatType.UserStat, name: email });
-    const of = (wanted: string) => Number(stats.find(({ type, link }) => type === wanted && link === key)?.value ?? 0n);
-    return { received: of("downlink"), sent: of("uplink") };
-  };
-  /** What the peer itself has counted: the other way round. */
-  const counted = async ({ peer }: ConnectedPerson) => {
-    const { sentBytes: received, receivedBytes: sent } = await peer.state();
-    return { received, sent };
-  };
-  /** What both ends have counted, who agree; each counts a packet a moment after it has sent it. */
-  const bothCounted = (each: ConnectedPerson, key = each.keys.publicKey) =>
-    vi.waitFor(async () => {
-      const own = await counted(each);
-      expect(await told(each.email, key)).toEqual(own);
-      return own;
-    });
 
   it("lose no packet and no byte while users are added, changed, removed and synced", async () => {
     const own = people.map(({ user }) => user);
@@ -106,7 +89,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("peers of a node's WireGuard", () 
         expect(lost).toEqual([]);
       }
       // Both ends have counted the same: every packet, with what WireGuard adds to it.
-      const own = await bothCounted(each);
+      const own = await bothCounted(scene.node, each);
       if (each !== people[0]) continue;
       const [v4, v6] = pinged.map(({ sent }) => sent);
       const data = (v4 ?? 0) * countedOf(pingBytes) + (v6 ?? 0) * countedOf(pingBytes, "v6");
@@ -131,7 +114,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("peers of a node's WireGuard", () 
         expect(sent).toBeGreaterThan(20);
         expect(lost).toEqual([]);
       }
-      await bothCounted(each);
+      await bothCounted(scene.node, each);
     }
     for (const { sent, lost } of await carla.traffic.stopPinging()) {
       expect(lost.length).toBeGreaterThan(0);
@@ -139,8 +122,8 @@ describe.skipIf(!(await mayMakeNamespaces()))("peers of a node's WireGuard", () 
       expect(lost).not.toContain(0);
       expect(lost).not.toContain(sent - 1);
     }
-    expect((await told("4", carla.keys.publicKey)).received).toBeGreaterThan(5 * countedOf(pingBytes));
-    await bothCounted(carla, keys.publicKey);
+    expect((await toldOf(scene.node, carla)).received).toBeGreaterThan(5 * countedOf(pingBytes));
+    await bothCounted(scene.node, carla, { key: keys.publicKey });
     await scene.node.grpc.syncUser(carla.user);
     await carla.peer.beginAnew(carla.keys);
   });
