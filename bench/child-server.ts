@@ -6,6 +6,8 @@ import { createInterface } from "node:readline";
 export interface ChildServer {
   readonly port: number;
   readonly pid: number;
+  /** Tells the script something. */
+  send(message: string): void;
   close(): Promise<void>;
 }
 
@@ -30,14 +32,6 @@ export function keepLoadCoreAwake(): { close(): void } {
   return { close: () => void spinner.kill("SIGKILL") };
 }
 
-/** Where a process runs that is to have both processors, as it has on a small server: what `taskset -c` takes. */
-export const bothCores = `${serverCore},${loadCore}`;
-
-/** Moves the first thread of a process to the processor that servers run on; its other threads stay where they may be. */
-export function moveToServerCore(pid: number | undefined): void {
-  execFileSync("taskset", ["-cp", String(serverCore), String(pid)], { stdio: "ignore" });
-}
-
 /**
  * Starts a server script on one processor, or with its first thread there and all others where there is room. It says on
  * its first line which port of 127.0.0.1 it listens on, and leaves on SIGTERM.
@@ -47,10 +41,11 @@ export async function startServer(
   args: readonly string[] = [],
   cores: "one" | "both" = "one",
 ): Promise<ChildServer> {
-  const where = cores === "both" ? bothCores : String(serverCore);
+  const where = cores === "both" ? `${serverCore},${loadCore}` : String(serverCore);
   const child = spawn("taskset", ["-c", where, process.execPath, script, ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["ignore", "pipe", "inherit", "ipc"],
   });
+  if (child.stdout === null) throw new Error(`${script} says nothing`);
   const exited = once(child, "exit");
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);
@@ -58,10 +53,12 @@ export async function startServer(
     once(createInterface(child.stdout), "line"),
     exited.then(() => Promise.reject(new Error(`${script} did not start`))),
   ]);
-  if (cores === "both") moveToServerCore(child.pid);
+  // Its other threads stay where they may be.
+  if (cores === "both") execFileSync("taskset", ["-cp", String(serverCore), String(child.pid)], { stdio: "ignore" });
   return {
     port: Number(line),
     pid: child.pid ?? 0,
+    send: (message) => void child.send(message),
     async close() {
       child.kill("SIGTERM");
       await exited;

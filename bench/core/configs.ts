@@ -1,11 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { NodeAgentService } from "../../gen/garrison/core/v1/node_agent_pb.ts";
 import { engines, shareDatabase } from "../../test/core/shared-database.ts";
-import { bothCores, moveToServerCore } from "../child-server.ts";
+import { type ChildServer, startServer } from "../child-server.ts";
 import { requestsPerSecond } from "../h2load.ts";
 import { report } from "../node/report.ts";
 import { median, quantile } from "../rounds.ts";
@@ -31,13 +28,13 @@ export async function measureUnchanged(): Promise<void> {
 /** One user is added: until nodes that watch have the difference. */
 export async function measureFanOut(nodes = 1_000, users = 100, rounds = 5): Promise<void> {
   for (const engine of engines) {
-    await withServer(engine, nodes, users, async ({ port, child }) => {
+    await withServer(engine, nodes, users, async ({ port, send }) => {
       const streams = await Promise.all(Array.from({ length: nodes }, (_, node) => watch(port, node)));
       const lastMs: number[] = [];
       const middleMs: number[] = [];
       for (let round = 0; round < rounds; round += 1) {
         const startedAt = performance.now();
-        child.send("a user is added");
+        send("a user is added");
         const took = await Promise.all(
           streams.map(async (next) => {
             if ((await next()) !== "delta") throw new Error("a node got something else than a delta");
@@ -76,31 +73,20 @@ async function watch(port: number, node: number): Promise<() => Promise<string |
   return next;
 }
 
-interface ConfigServer {
-  readonly port: number;
-  readonly child: ChildProcess;
-}
-
 async function withServer(
   engine: (typeof engines)[number],
   nodes: number,
   users: number,
-  measure: (server: ConfigServer) => Promise<void>,
+  measure: (server: ChildServer) => Promise<void>,
 ): Promise<void> {
   const shared = await shareDatabase(engine);
   const { file, url } = shared.location;
   const script = new URL("serve-configs.ts", import.meta.url).pathname;
-  const args = [process.execPath, script, file ?? url ?? "", `${nodes}`, `${users}`];
-  const child = spawn("taskset", ["-c", bothCores, ...args], { stdio: ["ignore", "pipe", "inherit", "ipc"] });
-  const exited = once(child, "exit");
+  const server = await startServer(script, [file ?? url ?? "", `${nodes}`, `${users}`], "both");
   try {
-    if (child.stdout === null) throw new Error("the server says nothing");
-    const [line] = await once(createInterface(child.stdout), "line");
-    moveToServerCore(child.pid);
-    await measure({ port: Number(line), child });
+    await measure(server);
   } finally {
-    child.kill("SIGTERM");
-    await exited;
+    await server.close();
     await shared.close();
   }
 }
