@@ -22,7 +22,7 @@ export interface ConfigLibrary {
   /** The content with a digest, taken apart. Undefined: it is not kept any more. */
   parts(digest: string): Promise<ContentParts | undefined>;
   /** Takes in a content that is about to be asked for. */
-  add(config: Pick<RenderedConfig, "digest" | "content">): void;
+  add(config: RenderedConfig): void;
   /** The config that a node shall run. Undefined: it is not kept any more. */
   config(head: ConfigHead): Promise<StoredConfig | undefined>;
 }

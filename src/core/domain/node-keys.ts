@@ -129,9 +129,8 @@ export function createNodeKeys({ store, now }: NodeKeysOptions): NodeKeys {
     async rotate(caller) {
       const { text, hash } = makeCredential("nk_");
       const at = now();
-      const oldKeyEndsAt = await store.rotate(caller, {
-        ...{ hash, at, callersEndsAt: at + overlapMs, unusedSince: at - answeredMs },
-      });
+      const next = { hash, at, callersEndsAt: at + overlapMs, unusedSince: at - answeredMs };
+      const oldKeyEndsAt = await store.rotate(caller, next);
       changed(caller.nodeId);
       if (oldKeyEndsAt === undefined) throw new NodeKeyRevoked();
       return { key: text, oldKeyEndsAt };
