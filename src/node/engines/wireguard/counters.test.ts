@@ -83,6 +83,12 @@ test("what an interface that was left has counted long ago makes nobody online",
   expect(counters.onlineNames()).toEqual(new Set(["a"]));
 });
 
+test("who is on their way in when a new interface is looked at first is online, from where they are", () => {
+  const { counters, peer, observe } = openCounters();
+  observe(peer("k1", 148, 92)); // no handshake is complete yet
+  expect(counters.online("a")).toEqual({ "192.0.2.1": 1_000_000n });
+});
+
 test("online is whoever was heard, or shook hands, within three minutes", () => {
   const { counters, peer, observe, wait } = openCounters();
   observe(peer("k1", 0, 0), peer("k2", 0, 5, { lastHandshake: 999_900, endpoint: "[2001:db8::1]:7" }));

@@ -35,6 +35,8 @@ export class PeerCounters {
   readonly #entriesOf = new Map<string, Entry[]>();
   readonly #seen = new Map<string, Seen>();
   readonly #now: () => number;
+  /** What the interface counted before it was looked at first may be long ago: it stood before this process. */
+  #isLeft = false;
 
   /** `now` tells the time in Unix milliseconds. */
   constructor(now: () => number) {
@@ -52,9 +54,7 @@ export class PeerCounters {
       }
       const received = growth(receivedBytes, seen.receivedBytes);
       const sent = growth(sentBytes, seen.sentBytes);
-      // What came before somebody looked may be long ago.
-      const wasHeard = seen.isRecent && received > 0n;
-      seen.isRecent = true;
+      const wasHeard = !this.#isLeft && received > 0n;
       seen.receivedBytes = receivedBytes;
       seen.sentBytes = sentBytes;
       const email = emailOf(publicKey);
@@ -67,6 +67,7 @@ export class PeerCounters {
       entry.activeAt = Math.max(entry.activeAt, wasHeard ? now : lastHandshake);
       if (endpoint !== undefined) entry.address = addressOf(endpoint);
     }
+    this.#isLeft = false;
   }
 
   /** A peer was taken from the interface: should it come back, WireGuard counts it from zero. */
@@ -86,6 +87,7 @@ export class PeerCounters {
 
   /** Goes on with what another process has kept of the same interface. */
   restore(kept: Iterable<KeptCounter>): void {
+    this.#isLeft = true;
     for (const { email, publicKey, receivedBytes, sentBytes, seenReceivedBytes, seenSentBytes } of kept) {
       Object.assign(this.#entryOf(email, publicKey), { receivedBytes, sentBytes });
       this.#seen.set(publicKey, { ...unseen, receivedBytes: seenReceivedBytes, sentBytes: seenSentBytes });
@@ -133,11 +135,9 @@ interface Seen {
   sentBytes: bigint;
   /** Saves looking for it: of a large node all are looked at every few seconds. */
   entry: Entry | undefined;
-  /** By this process, at its last look. */
-  isRecent: boolean;
 }
 
-const unseen: Seen = { receivedBytes: 0n, sentBytes: 0n, entry: undefined, isRecent: false };
+const unseen: Seen = { receivedBytes: 0n, sentBytes: 0n, entry: undefined };
 
 /** The address of `192.0.2.1:51820` or `[2001:db8::1]:51820`. */
 function addressOf(endpoint: string): string {
