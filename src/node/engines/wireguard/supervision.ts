@@ -137,8 +137,11 @@ export class Supervision {
     });
   }
 
-  /** Runs a plan instead of the one before, which comes back when it does not run. */
-  async replace(plan: Plan): Promise<LiveInterface> {
+  /**
+   * Runs a plan instead of the one before, which comes back when it does not run. Its table has its users once `filled`
+   * resolves.
+   */
+  async replace(plan: Plan, filled: Promise<unknown>): Promise<LiveInterface> {
     const before = this.#plan;
     // What runs is not touched for one that cannot.
     if (before !== undefined) await requireNameFree(plan.config.interfaceName, this.#tunnelOptions(plan.config));
@@ -147,7 +150,7 @@ export class Supervision {
     try {
       await this.#end();
       this.#plan = plan;
-      const live = await this.#bringUp(plan);
+      const live = await this.#bringUp(plan, filled);
       this.#comeback.renew();
       return live;
     } catch (error) {
@@ -202,12 +205,13 @@ export class Supervision {
     });
   }
 
-  async #bringUp(plan: Plan): Promise<LiveInterface> {
+  async #bringUp(plan: Plan, filled?: Promise<unknown>): Promise<LiveInterface> {
     const tunnel = await openTunnel(this.#tunnelOptions(plan.config), this.#stops.unwanted);
     const live = this.#liveOn(tunnel, plan);
     // Meanwhile: thousands of peers take WireGuard a second.
     const routed = this.#route(plan.config);
     try {
+      await filled;
       await live.furnish();
     } catch (error) {
       await routed;

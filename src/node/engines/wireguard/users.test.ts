@@ -15,8 +15,8 @@ function openTable(addresses = ["10.8.0.1/16", "fd00::1/64"]) {
     addresses: addresses.flatMap((address) => readCidr(address) ?? []),
     publicKey: key(99),
   });
-  const apply = (users: User[], replace = false): PeersDiff => {
-    const diff = table.diff(users, replace);
+  const apply = async (users: User[], replace = false): Promise<PeersDiff> => {
+    const diff = await table.diff(users, replace);
     for (const difference of diff.differences) table.settle(difference);
     return diff;
   };
@@ -24,24 +24,24 @@ function openTable(addresses = ["10.8.0.1/16", "fd00::1/64"]) {
   return { table, apply, held };
 }
 
-test("a user with key and addresses is a peer, with canonical ranges", () => {
+test("a user with key and addresses is a peer, with canonical ranges", async () => {
   const { apply, held, table } = openTable();
-  const { skipped, rejected } = apply([user("a", key(1), ["10.8.0.2/32", "FD00:0::2/128", "10.8.0.2/32"])]);
+  const { skipped, rejected } = await apply([user("a", key(1), ["10.8.0.2/32", "FD00:0::2/128", "10.8.0.2/32"])]);
   expect({ skipped, rejected }).toEqual({ skipped: [], rejected: [] });
   expect(held()).toEqual([["a", key(1), "10.8.0.2/32", "fd00::2/128"]]);
   expect(table.emailOf(key(1))).toBe("a");
   expect(table.has("a")).toBe(true);
 });
 
-test("what has not changed is no difference", () => {
+test("what has not changed is no difference", async () => {
   const { apply } = openTable();
-  apply([user("a"), user("b", key(2), ["10.8.0.3/32"])]);
-  expect(apply([user("b", key(2), ["10.8.0.3/32"]), user("a")], true).differences).toEqual([]);
+  await apply([user("a"), user("b", key(2), ["10.8.0.3/32"])]);
+  expect((await apply([user("b", key(2), ["10.8.0.3/32"]), user("a")], true)).differences).toEqual([]);
 });
 
-test("of several with one e-mail the last counts", () => {
+test("of several with one e-mail the last counts", async () => {
   const { apply, held } = openTable();
-  apply([user("a", key(1)), user("a", key(2), ["10.8.0.9/32"])]);
+  await apply([user("a", key(1)), user("a", key(2), ["10.8.0.9/32"])]);
   expect(held()).toEqual([["a", key(2), "10.8.0.9/32"]]);
 });
 
@@ -53,46 +53,46 @@ test.each([
   ["no wireguard peer IP", user("a", key(1), [])],
   ["wireguard peer IP is no CIDR", user("a", key(1), ["10.8.0.2/32", "10.8.0.2"])],
   ["wireguard peer IPs are outside of the interface's addresses", user("a", key(1), ["10.9.0.2/32", "10.0.0.0/8"])],
-])("a user is left out, and told: %s", (reason, asking) => {
+])("a user is left out, and told: %s", async (reason, asking) => {
   const { apply, held } = openTable();
-  apply([user("a"), user("", key(7), ["10.8.7.7/32"])]);
-  expect(apply([asking]).skipped).toEqual([{ email: asking.email, inbound: "wg0", reason }]);
+  await apply([user("a"), user("", key(7), ["10.8.7.7/32"])]);
+  expect((await apply([asking])).skipped).toEqual([{ email: asking.email, inbound: "wg0", reason }]);
   expect(held().filter(([email]) => email === asking.email)).toEqual([]);
 });
 
-test("who comes and who goes is told, with a peer or without", () => {
+test("who comes and who goes is told, with a peer or without", async () => {
   const { apply } = openTable();
-  const told = (users: User[], replace = false) => [...apply(users, replace).comeAndGone].sort();
+  const told = async (users: User[], replace = false) => [...(await apply(users, replace)).comeAndGone].sort();
   const elsewhere = (email: string) => user(email, key(3), ["10.8.0.4/32"], ["elsewhere"]);
   const nowhere = (email: string) => user(email, key(3), ["10.8.0.4/32"], []);
-  expect(told([user("a"), elsewhere("b")])).toEqual(["a", "b"]);
-  expect(told([user("a", key(5)), elsewhere("b")])).toEqual([]);
-  expect(told([elsewhere("c"), nowhere("c"), nowhere("b")])).toEqual(["b"]);
-  expect(told([nowhere("a"), user("a")])).toEqual([]);
-  expect(told([elsewhere("d"), elsewhere("d")], true)).toEqual(["a", "d"]);
-  expect(told([elsewhere("d")], true)).toEqual([]);
-  expect(told([], true)).toEqual(["d"]);
+  expect(await told([user("a"), elsewhere("b")])).toEqual(["a", "b"]);
+  expect(await told([user("a", key(5)), elsewhere("b")])).toEqual([]);
+  expect(await told([elsewhere("c"), nowhere("c"), nowhere("b")])).toEqual(["b"]);
+  expect(await told([nowhere("a"), user("a")])).toEqual([]);
+  expect(await told([elsewhere("d"), elsewhere("d")], true)).toEqual(["a", "d"]);
+  expect(await told([elsewhere("d")], true)).toEqual([]);
+  expect(await told([], true)).toEqual(["d"]);
 });
 
-test("addresses outside of the interface's are ignored beside others", () => {
+test("addresses outside of the interface's are ignored beside others", async () => {
   const { apply, held } = openTable();
-  expect(apply([user("a", key(1), ["192.0.2.1/32", "10.8.0.2/32"])]).skipped).toEqual([]);
+  expect((await apply([user("a", key(1), ["192.0.2.1/32", "10.8.0.2/32"])])).skipped).toEqual([]);
   expect(held()).toEqual([["a", key(1), "10.8.0.2/32"]]);
 });
 
-test("a user without the interface's tag, or without inbounds, is no peer", () => {
+test("a user without the interface's tag, or without inbounds, is no peer", async () => {
   const { apply, held, table } = openTable();
-  apply([user("a"), user("b", key(2), ["10.8.0.3/32"])]);
-  apply([user("a", key(1), ["10.8.0.2/32"], ["xray-in"]), user("b", key(2), ["10.8.0.3/32"], [])]);
+  await apply([user("a"), user("b", key(2), ["10.8.0.3/32"])]);
+  await apply([user("a", key(1), ["10.8.0.2/32"], ["xray-in"]), user("b", key(2), ["10.8.0.3/32"], [])]);
   expect(held()).toEqual([]);
   expect([table.has("a"), table.has("b")]).toEqual([true, false]);
 });
 
 describe("what another user has", () => {
-  test("an address is refused, and both stay as they are", () => {
+  test("an address is refused, and both stay as they are", async () => {
     const { apply, held } = openTable();
-    apply([user("a"), user("b", key(2), ["10.8.0.3/32"])]);
-    const { rejected, differences } = apply([user("b", key(2), ["10.8.0.2/32"])]);
+    await apply([user("a"), user("b", key(2), ["10.8.0.3/32"])]);
+    const { rejected, differences } = await apply([user("b", key(2), ["10.8.0.2/32"])]);
     expect(rejected).toEqual([
       { email: "b", inbound: "wg0", reason: "duplicate wireguard allowed IP 10.8.0.2/32 of users a and b" },
     ]);
@@ -103,37 +103,39 @@ describe("what another user has", () => {
     ]);
   });
 
-  test("a key is refused", () => {
+  test("a key is refused", async () => {
     const { apply } = openTable();
-    apply([user("a")]);
-    expect(apply([user("b", key(1), ["10.8.0.3/32"])]).rejected).toMatchObject([
+    await apply([user("a")]);
+    expect((await apply([user("b", key(1), ["10.8.0.3/32"])])).rejected).toMatchObject([
       { email: "b", reason: "wireguard public key of user b is already assigned to user a" },
     ]);
   });
 
-  test("can be had when they give it up in the same breath, also in a swap", () => {
+  test("can be had when they give it up in the same breath, also in a swap", async () => {
     const { apply, held } = openTable();
-    apply([user("a"), user("b", key(2), ["10.8.0.3/32"])]);
-    expect(apply([user("a", key(1), ["10.8.0.3/32"]), user("b", key(2), ["10.8.0.2/32"])]).rejected).toEqual([]);
+    await apply([user("a"), user("b", key(2), ["10.8.0.3/32"])]);
+    expect((await apply([user("a", key(1), ["10.8.0.3/32"]), user("b", key(2), ["10.8.0.2/32"])])).rejected).toEqual(
+      [],
+    );
     expect(held()).toEqual([
       ["a", key(1), "10.8.0.3/32"],
       ["b", key(2), "10.8.0.2/32"],
     ]);
-    expect(apply([user("c", key(1), ["10.8.0.3/32"])], true).rejected).toEqual([]);
+    expect((await apply([user("c", key(1), ["10.8.0.3/32"])], true)).rejected).toEqual([]);
     expect(held()).toEqual([["c", key(1), "10.8.0.3/32"]]);
   });
 
-  test("cannot be had when they do not get what they give it up for", () => {
+  test("cannot be had when they do not get what they give it up for", async () => {
     const { apply, held } = openTable();
-    apply([user("a"), user("b", key(2), ["10.8.0.3/32"]), user("c", key(3), ["10.8.0.4/32"])]);
+    await apply([user("a"), user("b", key(2), ["10.8.0.3/32"]), user("c", key(3), ["10.8.0.4/32"])]);
     // b may not have what a has, and so keeps what c asks for.
-    const { rejected } = apply([user("c", key(3), ["10.8.0.3/32"]), user("b", key(2), ["10.8.0.2/32"])]);
+    const { rejected } = await apply([user("c", key(3), ["10.8.0.3/32"]), user("b", key(2), ["10.8.0.2/32"])]);
     expect(rejected.map(({ email }) => email).sort()).toEqual(["b", "c"]);
     expect(held()).toHaveLength(3);
   });
 });
 
-test("many who are refused do not have all others looked at for each", () => {
+test("many who are refused do not have all others looked at for each", async () => {
   const { apply, held } = openTable(["10.0.0.0/8"]);
   const keyOf = (number: number) => Buffer.from(`${number}`.padStart(32, "0")).toString("base64");
   const some = (count: number, publicKey: (number: number) => string) =>
@@ -141,11 +143,11 @@ test("many who are refused do not have all others looked at for each", () => {
       return user(`${number}`, publicKey(number), [`10.1.${number >> 8}.${number & 255}/32`]);
     });
   const count = 20_000;
-  apply(some(count, keyOf));
+  await apply(some(count, keyOf));
   const before = held();
   const since = performance.now();
   // The second half ask for the keys of the first.
-  const { rejected, differences } = apply(
+  const { rejected, differences } = await apply(
     some(count, (number) => keyOf(number % (count / 2))),
     true,
   );
@@ -154,7 +156,7 @@ test("many who are refused do not have all others looked at for each", () => {
   expect(held()).toEqual(before);
 }, 60_000);
 
-test("whatever is asked for, no key and no range has two users, and everybody is served, left out or refused", () => {
+test("whatever is asked for, no key and no range has two users, and everybody is served, left out or refused", async () => {
   const someUser = fc
     .record({
       email: fc.constantFrom("a", "b", "c", "d"),
@@ -168,11 +170,11 @@ test("whatever is asked for, no key and no range has two users, and everybody is
   const calls = fc.array(fc.record({ users: fc.array(someUser, { maxLength: 5 }), replace: fc.boolean() }), {
     maxLength: 8,
   });
-  fc.assert(
-    fc.property(calls, (sequence) => {
+  await fc.assert(
+    fc.asyncProperty(calls, async (sequence) => {
       const { table, apply } = openTable();
       for (const { users, replace } of sequence) {
-        const { skipped, rejected } = apply(users, replace);
+        const { skipped, rejected } = await apply(users, replace);
         const peers: Peer[] = [...table.peers()];
         const owned = peers.flatMap(({ publicKey, allowedIps }) => [publicKey, ...allowedIps]);
         expect(new Set(owned).size).toBe(owned.length);

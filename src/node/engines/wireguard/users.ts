@@ -1,5 +1,6 @@
 import type { User } from "../../../../gen/service/node_pb.ts";
 import type { RejectedUser, SkippedUser } from "../engine.ts";
+import { createPause } from "../pause.ts";
 import { type Cidr, isWithin, readCidr } from "./cidr.ts";
 import { canonicalKey } from "./device/keys.ts";
 
@@ -105,12 +106,16 @@ export class PeerTable {
   /**
    * What has to change so that these users are as they ask to be and, with `replace`, no others are left. A key or an
    * address that another user has is refused, and whoever asks for it stays as they are. Remembers who the users are;
-   * their peers are remembered as the differences are settled.
+   * their peers are remembered as the differences are settled. Of many users it takes a while, in which others have
+   * their turn; nothing may use the table meanwhile.
    */
-  diff(users: readonly User[], replace: boolean): PeersDiff {
+  async diff(users: readonly User[], replace: boolean): Promise<PeersDiff> {
+    const pause = createPause();
     const skipped: SkippedUser[] = [];
     const wanted = new Map<string, Peer | undefined>();
     for (const user of users) {
+      const turn = pause();
+      if (turn !== undefined) await turn;
       const peer = this.#peerOf(user);
       // The last of those with one e-mail counts, also for its place among the others.
       wanted.delete(user.email);

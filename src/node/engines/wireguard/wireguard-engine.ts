@@ -71,10 +71,10 @@ class WireGuardEngine implements Engine {
       if (live?.config.interfaceName === config.interfaceName)
         return this.#changeInto(live, { config, table: PeerTable.succeeding(live.table, config), keepAlive }, users);
       const plan = { config, table: new PeerTable(config), keepAlive };
-      const { differences, skipped, rejected } = plan.table.diff(users, true);
-      for (const difference of differences) plan.table.settle(difference);
-      await supervision.replace(plan);
-      return { skipped, rejected };
+      // While WireGuard starts: thousands of users take as long.
+      const outcome = fill(plan.table, users);
+      await supervision.replace(plan, outcome);
+      return outcome;
     });
   }
 
@@ -151,7 +151,7 @@ class WireGuardEngine implements Engine {
   }
 
   async #sync(live: LiveInterface, plan: Plan, users: readonly User[], replace: boolean): Promise<UsersOutcome> {
-    const { differences, comeAndGone, skipped, rejected } = live.table.diff(users, replace);
+    const { differences, comeAndGone, skipped, rejected } = await live.table.diff(users, replace);
     try {
       const refused = await live.apply(differences);
       return { skipped, rejected: [...rejected, ...refused] };
@@ -182,6 +182,13 @@ class WireGuardEngine implements Engine {
     await this.#supervision.adopt(plan);
     return this.#sync(live, plan, users, true);
   }
+}
+
+/** Has a table of nobody hold these users, and tells who cannot be on it. */
+async function fill(table: PeerTable, users: readonly User[]): Promise<UsersOutcome> {
+  const { differences, skipped, rejected } = await table.diff(users, true);
+  for (const difference of differences) table.settle(difference);
+  return { skipped, rejected };
 }
 
 function notRunning(): EngineNotRunning {

@@ -1,6 +1,6 @@
+import { createPause } from "../pause.ts";
 import type { Listener } from "./listeners.ts";
 import type { LiveChange } from "./live-change.ts";
-import { createPause } from "./pause.ts";
 import type { Plan } from "./plan.ts";
 import type { AccountChange } from "./users-diff.ts";
 

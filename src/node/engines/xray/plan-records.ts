@@ -1,8 +1,8 @@
 import { inParts } from "../../../platform/files/in-parts.ts";
+import { createPause } from "../pause.ts";
 import { type Account, sameAccount } from "./accounts.ts";
 import type { UserInbound, XrayConfig } from "./config.ts";
 import type { JsonObject } from "./json-object.ts";
-import { createPause } from "./pause.ts";
 import type { Plan } from "./plan.ts";
 import type { XrayProgram } from "./process.ts";
 import type { RoutingState } from "./routing-state.ts";

@@ -1,9 +1,9 @@
 import { StatsService } from "../../../../gen/xray/app/stats/command/command_pb.ts";
 import type { TrafficCounter, TrafficKind } from "../engine.ts";
+import { createPause } from "../pause.ts";
 import type { XrayApi } from "./api.ts";
 import { ByteNames } from "./byte-names.ts";
 import { apiInboundTag } from "./config-sections.ts";
-import { createPause } from "./pause.ts";
 import { StatsReader } from "./stats-reader.ts";
 
 /** Reads the traffic counters of one kind, or all. The inbound of the API is not among them. */

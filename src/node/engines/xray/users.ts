@@ -1,9 +1,9 @@
 import type { User } from "../../../../gen/service/node_pb.ts";
+import { createPause } from "../pause.ts";
 import type { Account, AccountKind } from "./accounts.ts";
 import type { UserInbound } from "./config.ts";
 import { Identities } from "./identities.ts";
 import type { JsonObject } from "./json-object.ts";
-import { createPause } from "./pause.ts";
 import { type AccountChange, Diff, keyOf, type Slot, type UsersDiff } from "./users-diff.ts";
 
 /** The users of one config, by inbound: what Xray holds as far as we know. */
