@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { isRunning } from "../../../platform/proc.ts";
 import type { Incarnation } from "../engine.ts";
 import { StartFailed } from "../engine-error.ts";
 import { pinnedEngines } from "../install/pinned.ts";
@@ -9,6 +10,7 @@ import { endRecorded, forgetProcess, recordedProcess, recordProcess } from "../p
 import type { WireGuardDevice } from "./device/device.ts";
 import { createKernelDevice } from "./device/kernel-device.ts";
 import { createUapiDevice } from "./device/uapi-device.ts";
+import { requireSocketFree, socketDirectory, socketOf } from "./device/uapi-socket.ts";
 import { recordedInterface, recordInterface } from "./host/interface-record.ts";
 import {
   addKernelInterface,
@@ -100,7 +102,7 @@ export async function takeOverTunnel(options: TunnelOptions): Promise<Tunnel | u
   }
   const left = await recordedProcess(record);
   if (left === undefined || left.plan !== interfaceName || output === undefined) return undefined;
-  const device = createUapiDevice({ socketPath: socketOf(options), timeoutMs: answerMs });
+  const device = createUapiDevice({ socketPath: socketOf(interfaceName), timeoutMs: answerMs });
   if (!(await device.read().then(...isSo))) return undefined;
   const process = adoptProcess(left.pid, left.startTicks, output, { keepLines, onLine: options.onLine });
   return holdProcess(options, process, left.version, async () => undefined);
@@ -131,6 +133,7 @@ async function openProcess(options: TunnelOptions, signal: AbortSignal): Promise
         "the package wireguard-go",
     );
   }
+  await requireSocketFree(interfaceName);
   const process = await spawnProcess({
     executable,
     // In the foreground, and without its advice to use the kernel's.
@@ -141,17 +144,25 @@ async function openProcess(options: TunnelOptions, signal: AbortSignal): Promise
     throw new StartFailed(`wireguard-go cannot be run: ${error.message}`);
   });
   const watch = watchOver(process, onLine);
-  const note = (version: string) => recordProcess(record, process, { plan: interfaceName, version });
+  const note = (version: string) =>
+    recordProcess(record, process, { plan: interfaceName, version }).then(
+      () => true,
+      (error: unknown) => {
+        // One that has ended says itself why.
+        if (isRunning(process.pid, process.startTicks))
+          onLine(`[garrison] it cannot be noted which wireguard-go runs, it ends with the node: ${error}`);
+        return false;
+      },
+    );
   const hold = (version: string) => holdProcess(options, process, version, () => watch.close());
   try {
     const said = versionOf(executable, pinnedEngines.wireguard).catch(() => "unknown");
-    await note("");
-    await untilAnswers(createUapiDevice({ socketPath: socketOf(options) }), process, signal);
+    const noted = await note("");
+    await untilAnswers(createUapiDevice({ socketPath: socketOf(interfaceName) }), process, signal);
     await markInterface(interfaceName, owner, tools);
     const version = await said;
     // What was started by a script is another program by now.
-    await note(version);
-    if (output !== undefined) await watch.close();
+    if (noted && (await note(version)) && output !== undefined) await watch.close();
     return hold(version);
   } catch (error) {
     await hold("").close();
@@ -162,7 +173,7 @@ async function openProcess(options: TunnelOptions, signal: AbortSignal): Promise
 }
 
 function holdProcess(
-  options: TunnelOptions,
+  { interfaceName, record }: TunnelOptions,
   process: EngineProcess,
   version: string,
   closeWatch: () => Promise<void>,
@@ -170,20 +181,15 @@ function holdProcess(
   // It may also end by itself.
   const gone = process.ended.then(closeWatch);
   return {
-    device: createUapiDevice({ socketPath: socketOf(options) }),
+    device: createUapiDevice({ socketPath: socketOf(interfaceName) }),
     ...{ version, process, incarnation: process.incarnation },
     async close() {
       await process.terminate(terminationGraceMs);
       await gone;
-      await forgetProcess(options.record);
+      await forgetProcess(record);
     },
     leave: process.leave,
   };
-}
-
-/** Where all programs of WireGuard look for it. */
-function socketOf({ interfaceName }: Pick<TunnelOptions, "interfaceName">): string {
-  return `/var/run/wireguard/${interfaceName}.sock`;
 }
 
 async function untilAnswers(device: WireGuardDevice, process: EngineProcess, signal: AbortSignal): Promise<void> {
@@ -211,6 +217,9 @@ function withHint({ message, said }: ToolFailed): string {
   }
   if (/\/dev\/net\/tun|TUN device.*no such/i.test(said)) {
     return `${message}; it needs the device /dev/net/tun: \`modprobe tun\`, and give a container --device /dev/net/tun`;
+  }
+  if (/UAPI listen error: (?!unix socket in use)/.test(said)) {
+    return `${message}; it needs a directory ${socketDirectory} that it may write: run the node as root, or \`install -d -o <user of the node> ${socketDirectory}\`, in a systemd unit RuntimeDirectory=wireguard`;
   }
   return message;
 }
