@@ -3,16 +3,16 @@ import type { EngineEvents, EngineState, OnlineAddresses } from "../engine.ts";
 import { ApplyTimedOut, EngineNotRunning } from "../engine-error.ts";
 import { createComeback } from "../process/comeback.ts";
 import type { ProcessEnd } from "../process/engine-process.ts";
-import { type HealthPace, usualHealthPace, watchHealth } from "../process/health-watch.ts";
+import { type HealthPace, usualHealthPace } from "../process/health-watch.ts";
 import { type ApplyOptions, type ApplyPace, applyLive, drainAll, entire, usualApplyPace } from "./apply.ts";
 import type { InboundConfig } from "./config.ts";
-import { type CountedProcess, Counters, type UserTotal } from "./counters.ts";
+import { Counters, type UserTotal } from "./counters.ts";
 import { filesOf, removeConfig } from "./files.ts";
+import { type Held, hold, watchWellbeing } from "./held.ts";
 import { createOnlineTimes } from "./online.ts";
 import type { TelemtProgram } from "./process.ts";
 import { structureOf } from "./render.ts";
 import { type RunningTelemt, runTelemt } from "./running.ts";
-import { readSample, type TrafficSample } from "./traffic.ts";
 
 /** How telemt is run, and who is told of it. */
 export interface SupervisionOptions {
@@ -32,16 +32,6 @@ export interface SupervisionOptions {
   /** When a telemt that served but does not answer any more is killed, to be started again. */
   readonly health?: HealthPace;
   readonly pace?: ApplyPace;
-}
-
-/** A process of telemt that serves, and its counters. */
-interface Held {
-  readonly running: RunningTelemt;
-  /** Reads its counters, and counts what has come. */
-  readonly sample: () => Promise<TrafficSample>;
-  readonly counted: CountedProcess;
-  /** Aborted when it has ended. */
-  readonly gone: AbortSignal;
 }
 
 /**
@@ -215,36 +205,21 @@ export class Supervision {
   }
 
   #hold(running: RunningTelemt): Held {
-    const { process, api, version } = running;
-    const counted = this.#counters.begin();
-    const gone = new AbortController();
-    void process.ended.then(() => gone.abort());
-    const held = { running, counted, sample: inOrder(() => readSample(api), counted), gone: gone.signal };
+    const { events, health = usualHealthPace } = this.#options;
+    const held = hold(running, this.#counters.begin());
     this.#held = held;
-    this.#version = version;
+    this.#version = running.version;
     this.#enter("running");
-    void process.ended.then((end) => this.#onEnded(held, end));
-    let told: string | undefined;
-    const tellReadiness = (reason: string | undefined) => {
-      if (reason === told) return;
-      told = reason;
-      this.#options.events.line(
-        `[garrison] telemt of inbound ${this.#id} is ${reason ? `not ready: ${reason}` : "ready"}`,
-      );
-    };
-    this.#stopHealthWatch = watchHealth(
-      process,
-      async (timeoutMs) => {
-        await api.health(timeoutMs);
-        tellReadiness(await api.whyNotReady(timeoutMs));
-      },
-      this.#options.health ?? usualHealthPace,
-      () => {
+    void running.process.ended.then((end) => this.#onEnded(held, end));
+    this.#stopHealthWatch = watchWellbeing(held, health, {
+      readiness: (reason) =>
+        events.line(`[garrison] telemt of inbound ${this.#id} is ${reason ? `not ready: ${reason}` : "ready"}`),
+      silent: () => {
         if (this.#held !== held) return; // it is being ended
-        this.#options.events.line("[garrison] telemt does not answer any more: it is killed, and started again");
-        void process.terminate(0);
+        events.line("[garrison] telemt does not answer any more: it is killed, and started again");
+        void running.process.terminate(0);
       },
-    );
+    });
     return held;
   }
 
@@ -298,17 +273,6 @@ export class Supervision {
     this.#state = state;
     this.#options.changed();
   }
-}
-
-/** Takes samples one after the other: one that was taken before another must not be counted after it. */
-function inOrder(read: () => Promise<TrafficSample>, counted: CountedProcess): () => Promise<TrafficSample> {
-  const inTurn = createInTurn();
-  return () =>
-    inTurn(async () => {
-      const taken = await read();
-      counted.observe(taken);
-      return taken;
-    });
 }
 
 /** As long as telemt may take to follow and to end connections; one that hangs is not waited for longer. */
