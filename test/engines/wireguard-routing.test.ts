@@ -307,6 +307,20 @@ describe.skipIf(!(await mayMakeNamespaces()))("a router between a peer and the i
       expect(await setting("ipv4/ip_forward")).toBe("1");
     });
 
+    test("that is turned on by a node that is not root, but may, is put back, too", async () => {
+      const before = await settings();
+      // The second one lets it read these sources, wherever they are.
+      const capabilities = ["inh", "ambient"].map((set) => `--${set}-caps=+net_admin,+dac_read_search`);
+      const node = await startNode("a", false, undefined, undefined, [
+        ...["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", ...capabilities],
+      ]);
+      await route(node);
+      expect(await said(node)).toEqual([]);
+      expect(await everyone()).toEqual(routers);
+      await node.call("remove");
+      expect(await settings()).toEqual(before);
+    });
+
     test("that others have come to need stays on, and that is told", async () => {
       const node = await startNode();
       await route(node);

@@ -1,4 +1,4 @@
-import { accessSync, constants, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../../../../platform/errno.ts";
 import type { Family } from "./egress.ts";
@@ -110,7 +110,8 @@ function read(path: string): string | undefined {
 
 function isWritable(path: string): boolean {
   try {
-    accessSync(join(root, path), constants.W_OK);
+    // Asked without opening it, the kernel answers for the user alone, whatever capabilities this process has.
+    closeSync(openSync(join(root, path), constants.O_WRONLY));
     return true;
   } catch {
     return false;
