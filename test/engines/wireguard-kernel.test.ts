@@ -3,9 +3,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { UserSchema } from "../../gen/service/node_pb.ts";
 import type { Engine } from "../../src/node/engines/engine.ts";
+import { ToolFailed } from "../../src/node/engines/wireguard/host/system-tool.ts";
 import { createWireGuardEngine } from "../../src/node/engines/wireguard/wireguard-engine.ts";
 import { createKernelStandIn, type KernelStandIn } from "../support/kernel-stand-in.ts";
 
@@ -100,6 +101,44 @@ test("a config that stands is in force though its users could not be set: who co
   kernel.interfaces.delete(name);
   const peers = () => [...(kernel.interfaces.get(name)?.peers.keys() ?? [])].sort();
   await vi.waitFor(() => expect(peers()).toEqual([ofAlice, ofBob].sort()), 5_000);
+});
+
+describe("a key that one change gives from one user to another stays theirs", () => {
+  const ofCarol = key();
+  const carol = user("carol", ofCarol, "10.8.0.4/32");
+  const [aliceAnew, bobAnew] = [user("alice", ofBob, "10.8.0.3/32"), user("bob", ofAlice, "10.8.0.2/32")];
+  const peers = () =>
+    Object.fromEntries(Array.from(kernel.interfaces.get(name)?.peers ?? [], ([of, { ranges }]) => [of, ranges]));
+  const exchanged = { [ofAlice]: "10.8.0.2/32", [ofBob]: "10.8.0.3/32" };
+
+  test.each([
+    ["where they exchange theirs", () => engine.replaceUsers([aliceAnew, bobAnew]), exchanged],
+    ["whose name alone is another", () => engine.replaceUsers([bobAnew]), { [ofAlice]: "10.8.0.2/32" }],
+    [
+      "where who had it goes, and is named behind",
+      () =>
+        engine.updateUsers([bobAnew, create(UserSchema, { email: "alice" }), create(UserSchema, { email: "carol" })]),
+      { [ofAlice]: "10.8.0.2/32" },
+    ],
+  ])("%s", async (_, change, expected) => {
+    await engine.start({ ...request(), users: [alice, bob, carol] });
+    expect(await change()).toEqual({ skipped: [], rejected: [] });
+    // By then whoever has gone is counted a last time.
+    await vi.waitFor(() => expect(peers()).not.toHaveProperty([ofCarol]), 5_000);
+    expect(peers()).toEqual(expected);
+  });
+
+  test("where WireGuard takes them only one by one", async () => {
+    engine = open(undefined, async (program, args, input = "") => {
+      if (args[0] === "addconf" && input.split("[Peer]").length > 2)
+        throw new ToolFailed(program, "one by one, please");
+      return kernel.tools(program, args, input);
+    });
+    await engine.start(request());
+    await engine.updateUsers([bob]);
+    expect(await engine.replaceUsers([aliceAnew, bobAnew])).toEqual({ skipped: [], rejected: [] });
+    expect(peers()).toEqual(exchanged);
+  });
 });
 
 test("one that cannot be marked is not left behind", async () => {

@@ -214,12 +214,13 @@ export class LiveInterface {
     return { publicKey, allowedIps, preSharedKey: this.#config.preSharedKey };
   }
 
-  /** Who goes gives up key and ranges before others get them. */
+  /** Who goes gives up key and ranges before others get them, unless the key is another's by now. */
   #changesFor(differences: readonly PeerDifference[]): PeerChange[] {
     const kept = new Set(differences.flatMap(({ after }) => (after === undefined ? [] : [after.publicKey])));
+    const isGivenUp = ({ publicKey, email }: Peer) => !kept.has(publicKey) && this.#table.emailOf(publicKey) === email;
     return [
       ...differences.flatMap(({ before }) =>
-        before === undefined || kept.has(before.publicKey) ? [] : [this.#changeTo({ ...before, allowedIps: [] })],
+        before === undefined || !isGivenUp(before) ? [] : [this.#changeTo({ ...before, allowedIps: [] })],
       ),
       ...differences.flatMap(({ after }) => (after === undefined ? [] : [this.#changeTo(after)])),
     ];
@@ -228,7 +229,8 @@ export class LiveInterface {
   #settle(difference: PeerDifference): void {
     const { before, after } = difference;
     this.#table.settle(difference);
-    if (before !== undefined && before.publicKey !== after?.publicKey)
+    // The key may be another's by now.
+    if (before !== undefined && this.#table.emailOf(before.publicKey) === undefined)
       this.#leaving.set(before.publicKey, before.email);
     if (after !== undefined) this.#leaving.delete(after.publicKey);
   }
