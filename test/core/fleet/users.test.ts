@@ -92,6 +92,21 @@ describeFleet((scene) => {
     await refused(scene.call(users.getUser, { id: alone }), Code.NotFound, 404, "USER_UNKNOWN");
   });
 
+  test.each(["Иван Étienne", "иван étienne", "ИВАН ÉTIENNE"])("who is sought as %s is found", async (query) => {
+    const name = scene.unused("sought");
+    await make({ name: `${name} Иван Étienne` });
+    await make({ name: `${name} note`, note: "Иван Étienne_%" });
+    await make({ name: `${name} other`, note: "Иван Etienne 1%" });
+    const found = async (text: string) => {
+      const { users: all } = await scene.call(users.listUsers, { query: text });
+      return all.map((user) => user.name).filter((one) => one.startsWith(name));
+    };
+    // This server's locale is C, in which letters beyond ASCII have one case.
+    const isMissed = scene.fleet.database.engine === "postgres" && query !== "Иван Étienne";
+    expect(await found(query)).toEqual(isMissed ? [] : [`${name} Иван Étienne`, `${name} note`]);
+    expect(await found(`${query}_%`)).toEqual(isMissed ? [] : [`${name} note`]);
+  });
+
   test.each([
     ["by id", UserOrder.ID],
     ["the newest first", UserOrder.ID_DESC],

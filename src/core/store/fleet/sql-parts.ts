@@ -1,11 +1,12 @@
 import { type Expression, type RawBuilder, type SqlBool, sql } from "kysely";
 
-/** One of the columns holds the text, in any case of ASCII. */
+/** One of the columns holds the text, in any case. */
 export function anyContains(columns: readonly (string | RawBuilder<string>)[], text: string): Expression<SqlBool> {
-  const pattern = `%${text.toLowerCase().replaceAll(/[\\%_]/g, "\\$&")}%`;
+  const pattern = `%${text.replaceAll(/[\\%_]/g, "\\$&")}%`;
   const tests = columns.map((column) => {
     const value = typeof column === "string" ? sql.ref(column) : column;
-    return sql<SqlBool>`lower(${value}) like ${pattern} escape '\\'`;
+    // The database lowers both: in some locales PostgreSQL knows ASCII only, and a name must still be found as it is.
+    return sql<SqlBool>`lower(${value}) like lower(${pattern}) escape '\\'`;
   });
   return sql<SqlBool>`(${sql.join(tests, sql` or `)})`;
 }

@@ -36,6 +36,10 @@ export interface ExecutorOptions {
 
 /** Executes in this thread. Where there is much to execute, others get a turn every few milliseconds. */
 export function createExecutor({ database, int64, now }: ExecutorOptions): SqliteExecutor {
+  // SQLite's own knows ASCII only.
+  database.function("lower", { deterministic: true }, (value) =>
+    typeof value === "string" ? value.toLowerCase() : value,
+  );
   const prepare = createPrepare(database, int64);
   let sliceEndsAt = 0;
   const giveTurn = async () => {
