@@ -19,6 +19,7 @@ import { ApplyState } from "../../../../gen/garrison/core/v1/node_status_pb.ts";
 import { createMemoryEngine, type MemoryEngine } from "../../../../test/support/memory-engine.ts";
 import { createLog } from "../../../platform/telemetry/log.ts";
 import { CoreAway } from "../contact/core-client.ts";
+import { createDrivenMtproto } from "../engines/driven-mtproto.ts";
 import { createDrivenXray } from "../engines/driven-xray.ts";
 import { contentOf, digestOf } from "./config-content.ts";
 import { type ConfigSync, createConfigSync } from "./config-sync.ts";
@@ -65,7 +66,13 @@ function open(): void {
       call: (make) =>
         isAway ? Promise.reject(new CoreAway("away", undefined, undefined)) : make(core, { signal: closing.signal }),
     },
-    engines: [createDrivenXray(engine, () => lives)],
+    engines: [
+      createDrivenXray(engine, () => lives),
+      createDrivenMtproto(
+        async () => undefined, // there is no telemt
+        () => 0,
+      ),
+    ],
     file: join(directory, "last-good.json"),
     refusals: { isRefused: (link) => refused.has(link), addressesOf: (link) => refusedFrom.get(link) ?? [] },
     changed: () => undefined,
@@ -97,15 +104,19 @@ const core = createClient(
 interface Changes {
   readonly digest?: string;
   readonly xray?: { readonly inbounds: string; readonly outbounds: string };
+  readonly mtproto?: { readonly inbounds: { readonly port: number }[] };
 }
 
-function publish(revision: number, users: readonly number[], { digest, xray }: Changes = {}) {
+function publish(revision: number, users: readonly number[], { digest, xray, mtproto }: Changes = {}) {
   const clients = users.map((user) => ({ email: `7.${uuid(user)}`, id: uuid(user) }));
   const inbounds = JSON.stringify([{ tag: "in", protocol: "vless", settings: { clients, decryption: "none" } }]);
   const config = create(NodeConfigSchema, {
     revision: BigInt(revision),
     clientMap: Object.fromEntries(users.map((user) => [uuid(user), { userId: BigInt(user), subscriptionId: 5n }])),
-    services: { xray: xray ?? { inbounds, outbounds: '[{"tag":"direct","protocol":"freedom"}]' } },
+    services: {
+      xray: xray ?? { inbounds, outbounds: '[{"tag":"direct","protocol":"freedom"}]' },
+      ...(mtproto !== undefined && { mtproto }),
+    },
   });
   config.digest = digest ?? digestOf(contentOf(config));
   published = config;
@@ -245,6 +256,14 @@ test("a config that does not start is tried again after 1, 5, 15 and 60 minutes;
   expect([users(), sync.state]).toEqual([[1], ApplyState.ROLLED_BACK]);
   await sync.sync(publish(3, [1, 2]));
   expect([users(), sync.state]).toEqual([[1, 2], ApplyState.SYNCED]);
+});
+
+test("a config that the machine lacks a program for disconnects nobody, whatever else it changes", async () => {
+  await sync.sync(publish(1, [1]));
+  const xray = { inbounds: '[{"tag":"other","protocol":"socks"}]', outbounds: "[]" };
+  await sync.sync(publish(2, [1], { xray, mtproto: { inbounds: [{ port: 8443 }] } }));
+  expect([users(), engine.starts, sync.state]).toEqual([[1], 1, ApplyState.ROLLED_BACK]);
+  expect(reported).toEqual([{ code: "ENGINE_START_FAILED", revision: 2 }]);
 });
 
 test("the last good config runs before Core is asked", async () => {

@@ -162,6 +162,7 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
       const good = { revision, digest, content, config, links };
       // Whom they belong to has to be known before the first bytes come, and whom to refuse before they are let in.
       changed(good);
+      for (const engine of engines) await engine.check?.(config.services);
       applied = await applyAll(config);
       await keepConfig(file, good);
       current = good;

@@ -14,6 +14,11 @@ export interface DrivenEngine {
   /** Undefined: it was never needed. */
   readonly counted: CountedEngine | undefined;
   /**
+   * Looks, and changes nothing: asked of all engines before any is changed, so that nobody is disconnected for a config
+   * that cannot run here. Throws like {@link apply} when what the services say takes something that the machine lacks.
+   */
+  check?(services: NodeServices | undefined): Promise<void>;
+  /**
    * Runs what the services say of this engine, without the links, and the addresses, that are refused; nothing when they
    * say nothing. It tests before it touches anything, changes what runs live where it can, and brings back what ran before
    * when it fails.
