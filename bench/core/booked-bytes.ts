@@ -1,11 +1,8 @@
-import { migrations } from "../../src/core/store/migrations.ts";
-import { type CoreSchema, int64Columns } from "../../src/core/store/schema.ts";
-import { openDatabase } from "../../src/platform/storage/database.ts";
-import { locationOf } from "./usage-database.ts";
+import { openBenchDatabase } from "./open-database.ts";
 
 /** The bytes in a database's rows, in both directions. Throws when the counters of subscriptions say otherwise. */
 export async function bookedBytes(database: string): Promise<bigint> {
-  const { db, close } = await openDatabase<CoreSchema>({ ...locationOf(database), migrations, int64: int64Columns });
+  const { db, close } = await openBenchDatabase(database);
   try {
     const [rows, counters] = await Promise.all(
       (["usage_minute", "subscription"] as const).map((table) =>

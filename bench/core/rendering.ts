@@ -7,12 +7,14 @@ import { addNode, addUsers } from "../../test/core/fleet-rows.ts";
 import { engines, shareDatabase } from "../../test/core/shared-database.ts";
 import { report } from "../node/report.ts";
 import { median } from "../rounds.ts";
+import { openBenchDatabase } from "./open-database.ts";
 
 /** From a change to its revision, without the time in which changes are collected, for one node with many users. */
 export async function measureRendering(users = 10_000, rounds = 9): Promise<void> {
   for (const engine of engines) {
     const shared = await shareDatabase(engine);
-    const database = await shared.open();
+    const { file, url } = shared.location;
+    const database = await openBenchDatabase(file ?? url ?? "");
     const node = await addNode(database, "a", ["vless"]);
     await addUsers(database, users);
     const publishing = new Publishing({
@@ -46,6 +48,7 @@ export async function measureRendering(users = 10_000, rounds = 9): Promise<void
     report({ about, value: median(took), unit: "ms", atMost: 200 });
     report({ about: `${about}: longest stall`, value: median(stalls), unit: "ms", atMost: 20 });
     await publishing.close();
+    await database.close();
     await shared.close();
   }
 }

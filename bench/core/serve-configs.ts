@@ -7,20 +7,17 @@ import { hashOf } from "../../src/core/domain/hashed-secret.ts";
 import { createNodeKeys } from "../../src/core/domain/node-keys.ts";
 import { openConfigs } from "../../src/core/open-configs.ts";
 import { readHeads } from "../../src/core/store/config-heads.ts";
-import { migrations } from "../../src/core/store/migrations.ts";
 import { createNodeKeyStore } from "../../src/core/store/node-keys.ts";
-import { type CoreSchema, int64Columns } from "../../src/core/store/schema.ts";
 import { serveService } from "../../src/platform/rpc/served-service.ts";
 import { createServer } from "../../src/platform/server/server.ts";
-import { openDatabase } from "../../src/platform/storage/database.ts";
 import { createLog } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
 import { addNode, addUsers } from "../../test/core/fleet-rows.ts";
 import { benchKey } from "./config-keys.ts";
+import { openBenchDatabase } from "./open-database.ts";
 
 const [, , place = "", nodes = "1", users = "1"] = process.argv;
-const location = place.startsWith("postgres:") ? { url: place } : { file: place };
-const database = await openDatabase<CoreSchema>({ ...location, migrations, int64: int64Columns, ownThread: true });
+const database = await openBenchDatabase(place);
 const nodeIds: number[] = [];
 for (let n = 1; n <= Number(nodes); n += 1) nodeIds.push(await addNode(database, `node-${n}`));
 await database.db

@@ -2,21 +2,15 @@
 // users there are. The keys of its nodes are those of config-keys.ts.
 import { createCore } from "../../src/core/core.ts";
 import { hashOf } from "../../src/core/domain/hashed-secret.ts";
-import { migrations } from "../../src/core/store/migrations.ts";
-import { type CoreSchema, int64Columns } from "../../src/core/store/schema.ts";
 import { createServer } from "../../src/platform/server/server.ts";
-import { openDatabase } from "../../src/platform/storage/database.ts";
 import { createLog } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
 import { addNode, addUsers } from "../../test/core/fleet-rows.ts";
 import { benchKey } from "./config-keys.ts";
-import { locationOf } from "./usage-database.ts";
+import { openBenchDatabase } from "./open-database.ts";
 
 const [, , place = "", nodes = "1", users = "1"] = process.argv;
-const database = await openDatabase<CoreSchema>({
-  ...locationOf(place),
-  ...{ migrations, int64: int64Columns, ownThread: true },
-});
+const database = await openBenchDatabase(place);
 const nodeIds: number[] = [];
 for (let n = 0; n < Number(nodes); n += 1) nodeIds.push(await addNode(database, `node-${n + 1}`));
 for (let from = 0; from < nodeIds.length; from += 500) {

@@ -5,7 +5,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { DatabaseSync } from "node:sqlite";
 import pg from "pg";
-import { locationOf, openFleet } from "./usage-database.ts";
+import { locationOf } from "./open-database.ts";
+import { openFleet } from "./usage-database.ts";
 
 interface Entry {
   userId: number;
@@ -16,8 +17,9 @@ interface Entry {
   recordedAt: string;
 }
 
-const location = locationOf(process.argv[2] ?? "");
-await (await openFleet(location)).close();
+const place = process.argv[2] ?? "";
+const location = locationOf(place);
+await (await openFleet(place)).close();
 const write = location.url === undefined ? sqliteWriter(location.file) : postgresWriter(location.url);
 const server = createServer((request, response) => {
   const chunks: Buffer[] = [];

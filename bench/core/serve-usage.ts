@@ -9,9 +9,9 @@ import { createServer } from "../../src/platform/server/server.ts";
 import { createLog } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
 import { nodeKey } from "./usage-bodies.ts";
-import { locationOf, openFleet } from "./usage-database.ts";
+import { openFleet } from "./usage-database.ts";
 
-const database = await openFleet(locationOf(process.argv[2] ?? ""));
+const database = await openFleet(process.argv[2] ?? "");
 const booking = createUsageBooking({
   store: createUsageStore(database),
   configs: { changed: () => undefined },

@@ -1,10 +1,9 @@
 import { hashSubscriptionToken } from "../../src/core/domain/fleet/subscription-token.ts";
 import type { FormatName } from "../../src/core/domain/subscription-links/formats/formats.ts";
-import { migrations } from "../../src/core/store/migrations.ts";
-import { type CoreSchema, int64Columns } from "../../src/core/store/schema.ts";
-import { type Database, openDatabase } from "../../src/platform/storage/database.ts";
+import type { CoreSchema } from "../../src/core/store/schema.ts";
+import type { Database } from "../../src/platform/storage/database.ts";
 import { addNode, addUsers } from "../../test/core/fleet-rows.ts";
-import { locationOf } from "./usage-database.ts";
+import { openBenchDatabase } from "./open-database.ts";
 
 /** Subscriptions that there are. Each has all protocols of all nodes. */
 export const subscriptions = 10_000;
@@ -17,7 +16,7 @@ export function pathOf(subscription: number, format: FormatName): string {
 
 /** Opens a database; a new one gets its nodes and subscriptions. */
 export async function openSubscriptions(place: string): Promise<Database<CoreSchema>> {
-  const database = await openDatabase<CoreSchema>({ ...locationOf(place), migrations, int64: int64Columns });
+  const database = await openBenchDatabase(place);
   const { db } = database;
   if ((await db.selectFrom("node").select("id").executeTakeFirst()) !== undefined) return database;
   for (let n = 1; n <= nodes; n += 1) {

@@ -1,17 +1,12 @@
 import { sql } from "kysely";
-import { migrations } from "../../src/core/store/migrations.ts";
-import { type CoreSchema, int64Columns } from "../../src/core/store/schema.ts";
-import { type Database, type DatabaseLocation, openDatabase } from "../../src/platform/storage/database.ts";
+import type { CoreSchema } from "../../src/core/store/schema.ts";
+import type { Database } from "../../src/platform/storage/database.ts";
+import { openBenchDatabase } from "./open-database.ts";
 import { nodes, users } from "./usage-bodies.ts";
 
-/** The database that an argument names: a PostgreSQL URL, or a file. */
-export function locationOf(argument: string): DatabaseLocation {
-  return argument.startsWith("postgres:") ? { url: argument } : { file: argument };
-}
-
 /** Makes a database of nodes with a protocol each, and users with a subscription each, with a quota that is far. */
-export async function openFleet(location: DatabaseLocation): Promise<Database<CoreSchema>> {
-  const database = await openDatabase<CoreSchema>({ ...location, migrations, int64: int64Columns, ownThread: true });
+export async function openFleet(place: string): Promise<Database<CoreSchema>> {
+  const database = await openBenchDatabase(place);
   const isPostgres = database.engine === "postgres";
   const numbers = (count: number) =>
     isPostgres
