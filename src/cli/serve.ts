@@ -26,6 +26,9 @@ export interface ReadyLine {
 
 // A service ends its streams and calls within 10 s, its engines some seconds later.
 const closeMs = 20_000;
+// One that starts is seldom worth waiting for: it may be waiting itself, for a database that does not come. Less than the
+// 10 s after which Docker kills.
+const startMs = 8_000;
 /** The exit code of a service that wants to be started again. */
 const exitRestart = 75;
 // Ctrl-C reaches the service twice where its parent hands signals on.
@@ -33,7 +36,8 @@ const sameRequestMs = 500;
 
 /**
  * Runs a service in the foreground until SIGTERM, SIGINT, or the end of the process that supervises it; a second signal
- * ends it at once. Prints the ready line, and calls `ready` after it.
+ * ends it at once, and one that does not come to the end of its start is not waited for. Prints the ready line, and calls
+ * `ready` after it.
  *
  * @returns the exit code
  */
@@ -44,7 +48,11 @@ export async function serve(
   ready: (line: ReadyLine) => void = () => undefined,
 ): Promise<number> {
   const stop = stopRequest();
-  const running = await start();
+  const running = await Promise.race([start(), stop.first.then(() => sleep(startMs, undefined, { ref: false }))]);
+  if (running === undefined) {
+    stderr.write(`garrison ${service}: ended while it was starting\n`);
+    return 1;
+  }
   if (!stop.requested()) {
     const line: ReadyLine = { ready: true, service, url: reachable(running.url), fingerprint: running.fingerprint };
     stdout.write(`${JSON.stringify(line)}\n`);

@@ -58,6 +58,16 @@ describe("a service", () => {
     expect(said).toEqual({ stdout: "", stderr: "starting\nclosing\nclosed\n" });
   });
 
+  test("that does not come to an end of its start is ended by the first signal all the same", {
+    timeout: 20_000,
+  }, async () => {
+    const { child, said, hears, ended } = runService("later(60_000)", "later(0)");
+    await hears("stderr", "starting");
+    child.kill("SIGTERM");
+    expect(await ended).toBe(1);
+    expect(said).toEqual({ stdout: "", stderr: "starting\ngarrison test: ended while it was starting\n" });
+  });
+
   test("that does not close is ended by a second signal", async () => {
     const { child, hears, ended } = runService("later(0)", "later(60_000)");
     await hears("stdout", readyLine);

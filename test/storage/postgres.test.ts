@@ -228,9 +228,15 @@ describe("PostgreSQL", () => {
           return realTiming.sleep(ms);
         },
       };
-      const opening = open(`postgres://garrison:s3cret@127.0.0.1:${port}/fleet`, { openTimeoutMs: 300, timing });
+      const said: unknown[] = [];
+      const log = { warn: (...told: unknown[]) => said.push(told) };
+      const opening = open(`postgres://garrison:s3cret@127.0.0.1:${port}/fleet`, { openTimeoutMs: 300, timing, log });
       const error = await opening.catch((thrown: unknown) => thrown);
       expect(waits).toBeGreaterThan(1);
+      // Once: who has mistyped the address sees what is waited for, and not every attempt.
+      const err = expect.objectContaining({ message: expect.stringContaining("ECONNREFUSED") });
+      const target = `postgres://garrison@127.0.0.1:${port}/fleet`;
+      expect(said).toEqual([[{ err, target, openTimeoutMs: 300 }, "the database cannot be used yet: waiting for it"]]);
       expect(error).toBeInstanceOf(DatabaseUnavailable);
       expect(error).toMatchObject({ target: `postgres://garrison@127.0.0.1:${port}/fleet`, temporary: true });
       expect(String(error)).not.toContain("s3cret");

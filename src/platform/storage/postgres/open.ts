@@ -33,7 +33,7 @@ export async function openPostgres(
   // A connection that breaks while nobody uses it: the pool has removed it already.
   pool.on("error", (error) => log.warn({ err: error }, "an idle connection to the database was lost"));
   try {
-    await whenUp(options, async () => {
+    await whenUp(target, options, async () => {
       const client = await pool.connect().catch((error: unknown) => {
         throw connectError(target, error);
       });
@@ -159,8 +159,12 @@ function lockNumber(schema: string | undefined): bigint {
 }
 
 /** Waits for a server that starts, restarts or cannot take more connections now. */
-async function whenUp(options: CompleteStorageOptions, attemptOnce: () => Promise<void>): Promise<void> {
-  const { timing, openTimeoutMs } = options;
+async function whenUp(
+  target: string,
+  options: CompleteStorageOptions,
+  attemptOnce: () => Promise<void>,
+): Promise<void> {
+  const { timing, openTimeoutMs, log } = options;
   const deadline = timing.now() + openTimeoutMs;
   for (let attempt = 0; ; attempt++) {
     try {
@@ -171,6 +175,8 @@ async function whenUp(options: CompleteStorageOptions, attemptOnce: () => Promis
       if (!mayPass || timing.now() + waitMs > deadline) {
         throw error;
       }
+      if (attempt === 0)
+        log.warn({ err: error, target, openTimeoutMs }, "the database cannot be used yet: waiting for it");
       await timing.sleep(waitMs);
     }
   }
