@@ -74,6 +74,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       },
     },
     now: Date.now,
+    signal,
     log,
   });
 

@@ -19,6 +19,8 @@ export interface ContactOptions {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly log: Logger;
+  /** Aborts all calls. How they end then says nothing of Core. Default: nothing does. */
+  readonly signal?: AbortSignal;
   /** How long Core is left alone when it does not accept the key. Default: 5 minutes. */
   readonly refusedMs?: number;
 }
@@ -27,7 +29,7 @@ export interface ContactOptions {
  * Keeps an eye on calls to Core, and tells the operator when their luck changes. While Core does not accept the node's
  * key it is not called: calls throw {@link CoreAway} until it is time to try again.
  */
-export function createContact({ client, now, log, refusedMs = 300_000 }: ContactOptions): Contact {
+export function createContact({ client, now, log, signal, refusedMs = 300_000 }: ContactOptions): Contact {
   let state: ContactState = "none";
   let lastAnswerAt: number | undefined;
   let refusedUntil = 0;
@@ -72,7 +74,7 @@ export function createContact({ client, now, log, refusedMs = 300_000 }: Contact
         become("reached", () => log.info("Core answers"));
         return answer;
       } catch (error) {
-        note(error);
+        if (!signal?.aborted) note(error);
         throw error;
       }
     },
