@@ -1058,8 +1058,9 @@ export const SubscriptionService: GenService<{
     output: typeof RotateSubscriptionTokenResponseSchema;
   },
   /**
-   * Replaces a subscription's credentials: those who use the old ones are disconnected. The new ones are had by the
-   * subscription's link. SUBSCRIPTION_UNKNOWN (NotFound; REST 404).
+   * Replaces a subscription's credentials: nodes let nobody in any more by the old ones. Connections over Xray that live
+   * by then run on until they end, except at nodes with `GARRISON_KICK=on`. The new ones are had by the subscription's
+   * link. SUBSCRIPTION_UNKNOWN (NotFound; REST 404).
    *
    * @generated from rpc garrison.core.v1.SubscriptionService.RotateSubscriptionLinks
    */
