@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .PHONY: help install xray wireguard sing-box mihomo gen fmt lint test conformance bench bench-node bench-wireguard bench-core soak soak-core run
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
 # npm writes this file at the end of an installation. Its output goes to stderr: stdout is for what a verb is about.
 # Not `npm ci`, which refuses a lock that lacks programs for other systems, and mirrors of the registry lack some. The
