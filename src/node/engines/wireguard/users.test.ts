@@ -156,6 +156,25 @@ test("many who are refused do not have all others looked at for each", async () 
   expect(held()).toEqual(before);
 }, 60_000);
 
+test("many who are refused one because of the other do not have all looked at for each", async () => {
+  const { apply, held } = openTable(["10.0.0.0/8"]);
+  const keyOf = (number: number) => Buffer.from(`${number}`.padStart(32, "0")).toString("base64");
+  const count = 10_000;
+  const some = (place: (number: number) => number) =>
+    Array.from({ length: count }, (_, number) => {
+      return user(`${number}`, keyOf(number), [`10.1.${place(number) >> 8}.${place(number) & 255}/32`]);
+    });
+  await apply(some((number) => number));
+  const before = held();
+  const since = performance.now();
+  // Everybody asks for the place of the next, and the last for one that is asked for already.
+  const next = some((number) => (number < count - 1 ? number + 1 : 1));
+  const { rejected, differences } = await apply(next, true);
+  expect([rejected.length, differences.length]).toEqual([count, 0]);
+  expect(performance.now() - since).toBeLessThan(2_000);
+  expect(held()).toEqual(before);
+}, 60_000);
+
 test("whatever is asked for, no key and no range has two users, and everybody is served, left out or refused", async () => {
   const someUser = fc
     .record({

@@ -188,30 +188,39 @@ export class PeerTable {
 
   /**
    * Finds those who ask for what another user has or asks for first. Whoever is refused keeps what they have, which then
-   * nobody else can get: where somebody was to get it, it is gone over again.
+   * nobody else can get: who was to get it is refused as well.
    */
   #refuseTaken(wanted: ReadonlyMap<string, Peer | undefined>): Map<string, RejectedUser> {
     const rejected = new Map<string, RejectedUser>();
+    const claimed = new Map<string, string>();
     const isChanged = (email: string) =>
       wanted.has(email) && wanted.get(email) !== this.#peers.get(email) && !rejected.has(email);
-    for (let found = true; found; ) {
-      found = false;
-      const claimed = new Map<string, string>();
-      const ownerOf = (held: string) => {
-        const owner = this.#owners.get(held);
-        return owner !== undefined && !isChanged(owner) ? owner : claimed.get(held);
-      };
-      for (const [email, peer] of wanted) {
-        if (peer === undefined || !isChanged(email)) continue;
-        const reason = whyTaken(peer, ownerOf);
-        if (reason === undefined) {
-          for (const held of heldBy(peer)) claimed.set(held, email);
-          continue;
-        }
-        rejected.set(email, { email, inbound: this.#interface.interfaceName, reason });
+    const ownerOf = (held: string) => {
+      const owner = this.#owners.get(held);
+      return owner !== undefined && !isChanged(owner) ? owner : claimed.get(held);
+    };
+    const refuse = (peer: Peer, reason: string) => {
+      rejected.set(peer.email, { email: peer.email, inbound: this.#interface.interfaceName, reason });
+      for (const held of heldBy(peer)) if (claimed.get(held) === peer.email) claimed.delete(held);
+    };
+    for (const peer of wanted.values()) {
+      if (peer === undefined || !isChanged(peer.email)) continue;
+      const reason = whyTaken(peer, ownerOf);
+      if (reason === undefined) {
+        for (const held of heldBy(peer)) claimed.set(held, peer.email);
+        continue;
+      }
+      refuse(peer, reason);
+      const refused = [peer.email];
+      for (const email of refused) {
         const kept = this.#peers.get(email);
-        found = kept !== undefined && heldBy(kept).some((held) => claimed.has(held));
-        if (found) break;
+        for (const held of kept === undefined ? [] : heldBy(kept)) {
+          const claimant = wanted.get(claimed.get(held) ?? "");
+          const why = claimant && whyTaken(claimant, ownerOf);
+          if (claimant === undefined || why === undefined) continue;
+          refuse(claimant, why);
+          refused.push(claimant.email);
+        }
       }
     }
     return rejected;
