@@ -102,13 +102,14 @@ export async function createNode(
   const keeperOf = async (path: string) =>
     resume ? openCounterKeeper(path, (err) => log.error({ err }, "the counters cannot be kept")) : undefined;
   const cutter = settings.kick ? await openCutter(env, log) : undefined;
+  const onCut = settings.kick ? createCutCounter(registry) : undefined;
   const created: { xray?: UpdatableEngine } = {};
   const runtime = createRuntime({
     clock: systemClock,
     lines,
     system,
     keepAliveGraceMs: agent === undefined ? settings.keepAliveGraceMs : Number.POSITIVE_INFINITY,
-    onCut: settings.kick ? createCutCounter(registry) : undefined,
+    onCut,
     onSkipped: createSkipCounter(registry),
     log,
     backends: [
@@ -156,7 +157,7 @@ export async function createNode(
   if (agent !== undefined && created.xray !== undefined) {
     const mtproto = () => openMtProto(settings.telemt, { dataDir, env, agent, lines, log });
     const wireguard = { open: () => runtime.engine(BackendType.WIREGUARD), isLeft: isWireGuardLeft };
-    agent.drive({ xray: created.xray, mtproto, wireguard });
+    agent.drive({ xray: created.xray, mtproto, wireguard, onCut });
   }
   const gate = createNodeGate({ key, now: systemClock.now });
   const describe = () => describeNode(version);

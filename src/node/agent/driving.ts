@@ -8,6 +8,7 @@ import { bootId } from "../../platform/proc.ts";
 import type { Logger } from "../../platform/telemetry/log.ts";
 import type { Engine, EngineEvents } from "../engines/engine.ts";
 import type { MtProtoEngine } from "../engines/mtproto/mtproto-engine.ts";
+import { followKicks } from "../runtime/kick-result.ts";
 import { shareRuns } from "../runtime/share-runs.ts";
 import type { SystemStats } from "../runtime/system-stats.ts";
 import { type AgentCounters, type AgentReadings, registerAgentMetrics } from "./agent-metrics.ts";
@@ -46,6 +47,8 @@ export interface DrivenEngines {
   /** Makes the engine of MTProto, when a config asks for it. Undefined: there is no telemt. */
   readonly mtproto: () => Promise<MtProtoEngine | undefined>;
   readonly wireguard: WireGuardAtHand;
+  /** So many connections of Xray's users were cut. Undefined: they are left alone. */
+  readonly onCut?: ((connections: number) => void) | undefined;
 }
 
 /** Engines that run what Core says. */
@@ -118,7 +121,11 @@ export function startDriving(options: DrivingOptions): Driving {
   const watches = { xray: watchOf("xray"), mtproto: watchOf("mtproto"), wireguard: watchOf("wireguard") };
   const mtproto = createDrivenMtproto(options.engines.mtproto, () => watches.mtproto.lives);
   const engines = [
-    createDrivenXray(options.engines.xray, () => watches.xray.lives),
+    createDrivenXray(
+      options.engines.xray,
+      () => watches.xray.lives,
+      followKicks({ log, onCut: options.engines.onCut }),
+    ),
     mtproto,
     createDrivenWireGuard(options.engines.wireguard, () => watches.wireguard.lives),
   ];

@@ -1,6 +1,6 @@
 import { ApplyMode } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
 import { EngineKind } from "../../../../gen/garrison/core/v1/node_status_pb.ts";
-import type { Engine } from "../../engines/engine.ts";
+import type { Engine, UsersOutcome } from "../../engines/engine.ts";
 import { StartFailed } from "../../engines/engine-error.ts";
 import { canonicalAddress } from "../../engines/sockets/ss-output.ts";
 import { readUserName } from "../config/links.ts";
@@ -8,8 +8,15 @@ import { xrayRequest } from "../config/xray-request.ts";
 import type { DrivenEngine } from "./driven-engine.ts";
 import { withRefusedAddresses } from "./refused-addresses.ts";
 
-/** Drives Xray. `lives` counts how often the engine has started, or started again. */
-export function createDrivenXray(engine: Engine, lives: () => number): DrivenEngine {
+/**
+ * Drives Xray. `lives` counts how often the engine has started, or started again; `kicked` is told of what becomes of the
+ * connections of users who have lost an inbound, where they are cut.
+ */
+export function createDrivenXray(
+  engine: Engine,
+  lives: () => number,
+  kicked: (kick: UsersOutcome["kick"]) => void = () => undefined,
+): DrivenEngine {
   let last: { readonly config: string; readonly users: number } | undefined;
   return {
     kind: EngineKind.XRAY,
@@ -27,7 +34,8 @@ export function createDrivenXray(engine: Engine, lives: () => number): DrivenEng
       const before = lives();
       const uuidOf = (name: string) => readUserName(name)?.uuid ?? "";
       const config = withRefusedAddresses(request.config, users, (name) => addressesOf(uuidOf(name)));
-      const { skipped, rejected } = await engine.start({ ...request, config, users });
+      const { skipped, rejected, kick } = await engine.start({ ...request, config, users });
+      kicked(kick);
       if (engine.state !== "running") throw new StartFailed("xray went away as soon as it had started");
       const isSame = last?.config === config;
       last = { config, users: users.length };
