@@ -284,6 +284,17 @@ describe("starts and stops at the same time", () => {
     expect(await Promise.all(ports.map(answers))).toEqual([false, false, false, false]);
     await start();
   });
+
+  test("a stop while a start sets the users of a running engine ends the start as it ends any other", async () => {
+    await start();
+    const many = Array.from({ length: 3_000 }, (_, index) => userOf(`${index}`, "vless"));
+    const again = start(config, many).catch((error: unknown) => error);
+    while (xray.engine.knows("user", "999") === false) await sleep(0);
+    await xray.engine.stop();
+    const error = await again;
+    expect(error).toBeInstanceOf(StartFailed);
+    expect(`${error}`).toContain("stopped while xray was starting");
+  });
 });
 
 describe("a stop", () => {

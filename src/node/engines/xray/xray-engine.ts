@@ -119,7 +119,11 @@ class XrayEngine implements UpdatableEngine {
         return { skipped, rejected };
       } catch (error) {
         if (this.#xray.plan === undefined) this.#xray.voice.enter("stopped");
-        throw error;
+        // A stop, or the end of Xray, came while its users were being set.
+        if (!(error instanceof EngineNotRunning)) throw error;
+        throw new StartFailed(
+          this.#xray.unwanted.aborted ? "stopped while xray was starting" : `failed to start xray: ${error.message}`,
+        );
       }
     });
   }
