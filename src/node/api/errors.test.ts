@@ -29,7 +29,7 @@ describe("answerTo", () => {
     [new UnknownBackendType(), Code.Unknown, 503, "invalid backend type"],
     [new ConfigRefused("unexpected end of JSON"), Code.Unknown, 503, "unexpected end of JSON"],
     [new StartFailed("address already in use"), Code.Unknown, 503, "address already in use"],
-    [new EmailMissing(), Code.InvalidArgument, 400, "email is required"],
+    [new EmailMissing(), Code.Unknown, 400, "email is required"],
     [new IncompleteChunks("missing chunk index 3"), Code.InvalidArgument, 400, "missing chunk index 3"],
     [new InvalidStatRequest("tag required"), Code.InvalidArgument, 400, "tag required"],
     [new TrafficTargetUnknown("user"), Code.NotFound, 404, "user not found"],

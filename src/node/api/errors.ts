@@ -52,7 +52,7 @@ const answers: readonly (readonly [situation: new (...args: never[]) => Error, c
   [UnknownBackendType, Code.Unknown, 503],
   [ConfigRefused, Code.Unknown, 503],
   [StartFailed, Code.Unknown, 503],
-  [EmailMissing, Code.InvalidArgument, 400],
+  [EmailMissing, Code.Unknown, 400],
   [IncompleteChunks, Code.InvalidArgument, 400],
   [ChunksTooLarge, Code.ResourceExhausted, 413],
   [InvalidStatRequest, Code.InvalidArgument, 400],

@@ -95,7 +95,7 @@ describe("user syncs", () => {
     const broken = client.syncUser(
       stream({ email: "3", inbounds: ["in"] }, { email: "" }, { email: "4", inbounds: ["in"] }),
     );
-    expect(await refused(broken)).toMatchObject({ code: Code.InvalidArgument, rawMessage: "email is required" });
+    expect(await refused(broken)).toMatchObject({ code: Code.Unknown, rawMessage: "email is required" });
     expect(emails()).toEqual(["2", "3"]);
   });
 
