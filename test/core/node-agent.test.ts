@@ -198,6 +198,17 @@ describe.each(engines)("Core on %s", (engine) => {
       expect(await ask(anonymous, "lost-3")).toEqual(refused);
     });
 
+    test.each([true, false])("is refused when an operator has revoked its key; which was used: %s", async (used) => {
+      const code = await core.makeCode();
+      const { nodeId, authKey } = await ask(code, `lost-revoked-${used}`, "install-lost");
+      if (used) expect((await beat(authKey)).status).toBe(200);
+      const operator = `authorization: Bearer ${await core.operator("nodes:write")}`;
+      expect((await core.curl(`/api/v1/nodes/${nodeId}:revokeKeys`, "{}", operator)).status).toBe(200);
+      expect(await ask(code, `lost-revoked-${used}`, "install-lost")).toEqual(refused);
+      const anew = await ask(await core.makeCode({ nodeId }), `lost-revoked-${used}`, "install-lost");
+      expect((await beat(anew.authKey)).status).toBe(200);
+    });
+
     test("many times at once gets one key that is valid", async () => {
       const code = await core.makeCode();
       const answers = await Promise.all(Array.from({ length: 6 }, () => ask(code, "lost-4", "install-lost")));

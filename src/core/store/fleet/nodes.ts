@@ -166,6 +166,12 @@ export function createNodeStore({ database: { db }, change, codes, heartbeatMs, 
           .where("node_id", "=", row.id)
           .where("revoked_at", "is", null)
           .execute();
+        // Nor does the code that the node has enrolled by bring another key, as it would after a lost answer.
+        await tx
+          .updateTable("enrolment_code")
+          .set({ used_by_install_id: "" })
+          .where("used_by_node_id", "=", row.id)
+          .execute();
         await audit("node.revoke-keys", `node:${row.id}`);
         await announce(topics.nodeKeys, `${row.id}`);
         return show(row);
