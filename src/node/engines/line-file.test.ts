@@ -113,6 +113,7 @@ describe("a file that cannot be written", () => {
   test.each([
     ["its disk is full", () => "/dev/full", "ENOSPC"],
     ["its directory is a file", () => "/dev/null/access.log", "ENOTDIR"],
+    ["its directory takes none", () => "/proc/nowhere/deep/access.log", "ENOENT"],
     ["its name is none", () => join(root, "a\0b"), "null bytes"],
     ["it is a pipe that nobody reads", () => pipe(), "ENXIO"],
   ])("because %s, fails nobody and holds up nobody", async (_why, place, reason) => {

@@ -78,7 +78,7 @@ export function createLineFile({ path, tell, maxWaitingBytes = 8 << 20 }: LineFi
 async function append(path: string, lines: readonly string[]): Promise<void> {
   const file = await openToAppend(path).catch(async (error: unknown) => {
     if (!isErrno(error, "ENOENT")) throw error;
-    await mkdir(dirname(path), { recursive: true });
+    await makeDirectory(dirname(path));
     return openToAppend(path);
   });
   try {
@@ -86,6 +86,20 @@ async function append(path: string, lines: readonly string[]): Promise<void> {
   } finally {
     await file.close();
   }
+}
+
+// Not by Node's `recursive`: that tries for ever where a directory says of one within it that it cannot be, as /proc does.
+async function makeDirectory(path: string): Promise<void> {
+  const make = () =>
+    mkdir(path).catch((error: unknown) => {
+      if (!isErrno(error, "EEXIST")) throw error;
+    });
+  await make().catch(async (error: unknown) => {
+    const parent = dirname(path);
+    if (!isErrno(error, "ENOENT") || parent === path) throw error;
+    await makeDirectory(parent);
+    await make();
+  });
 }
 
 // A pipe that nobody reads must not hold one of the few threads that serve all files.
