@@ -236,6 +236,24 @@ test("a node takes another key when an operator wants it to, and keeps it", asyn
   await until("it is used by the next one", () => node.log().split('"Core answers"').length > 2, 20_000);
 });
 
+test("a node whose key was revoked is let in again by a code for it, and what it has carried meanwhile is booked", async () => {
+  await core.addVless(nodeId, port);
+  const link = await core.addUser();
+  await untilAdmittedTo(link);
+  await untilSynced();
+  await core.operate(Fleet).revokeNodeKeys({ id: BigInt(nodeId) });
+  await until("it is refused", () => node.log().includes("Core does not accept this node's key"), 10_000);
+  // The code that it was enrolled by once is no way back.
+  expect(node.log()).toContain("Core does not enrol this server (CODE_INVALID)");
+  await carry(port, link.id, target, 1_000, 2_000);
+  await node.stop();
+  const { code } = await core.operate(Fleet).createEnrolmentCode({ nodeId: BigInt(nodeId) });
+  await node.start({ CORE_ENROLMENT_CODE: code });
+  await until("all is booked", async () => (await booked()) === (await countedByEngine()), 20_000);
+  expect(await booked()).toBeGreaterThan(3_000);
+  expect((await nodes()).map(({ id }) => Number(id))).toEqual([nodeId]);
+});
+
 test("a code that was used is refused with what to do about it", async () => {
   const code = await core.code();
   const other = await startNode({ CORE_ENROLMENT_CODE: code });

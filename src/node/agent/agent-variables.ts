@@ -16,7 +16,9 @@ export const agentVariables = {
     absent: "what the enrolment code says; without either the node is driven by its own API",
   }),
   CORE_ENROLMENT_CODE: optional(enrolmentCode, {
-    about: "Makes this server a node of Core, once. A node that is enrolled does not look at it.",
+    about:
+      "Makes this server a node of Core, once. A node that is enrolled does not look at it, unless Core no longer " +
+      "accepts its key.",
     absent: "the node is enrolled already, or not driven by Core",
     secret: true,
   }),

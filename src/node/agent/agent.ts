@@ -1,11 +1,12 @@
 import { hostname, networkInterfaces, uptime as systemUptime } from "node:os";
 import { join } from "node:path";
 import type { Registry } from "prom-client";
+import { certificateSha256 } from "../../platform/identity/authority.ts";
 import { bootId } from "../../platform/proc.ts";
 import type { Logger } from "../../platform/telemetry/log.ts";
 import type { EngineEvents } from "../engines/engine.ts";
 import type { SystemStats } from "../runtime/system-stats.ts";
-import type { AgentSettings } from "./agent-variables.ts";
+import type { AgentSettings, EnrolmentSettings } from "./agent-variables.ts";
 import { createContact } from "./contact/contact.ts";
 import { CoreAway, type CoreClient, createCoreClient } from "./contact/core-client.ts";
 import { createCoreClock } from "./contact/core-clock.ts";
@@ -66,6 +67,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   let client: CoreClient | undefined;
   let driving: Driving | undefined;
   let beginning: Promise<void> = Promise.resolve();
+  let enrolledAgain: Promise<void> | undefined;
   const contact = createContact({
     client: {
       async call(make, bounds) {
@@ -85,11 +87,29 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       log.error("this server is not a node of Core: make an enrolment code there, and put it in CORE_ENROLMENT_CODE");
       return undefined;
     }
+    return enrolWith(enrolment);
+  }
+
+  function enrolWith(enrolment: EnrolmentSettings): Promise<CoreIdentity> {
     const facts = {
       ...{ name: hostname(), ip: ownAddress(networkInterfaces()), port: options.port },
       ...{ agentVersion: version, capabilities },
     };
     return enrol({ settings: enrolment, directory, facts, signal, log });
+  }
+
+  /**
+   * What an operator does about a key that was revoked: the node has been started with another code. Tried once, since a
+   * code is good for one enrolment; and only at the same Core, whose users are those in the spool.
+   */
+  async function enrolAgain(): Promise<void> {
+    const enrolment = settings?.enrolment;
+    if (enrolment === undefined || enrolment.caSha256 !== authorityOf(identity)) return;
+    try {
+      identity = await enrolWith(enrolment);
+    } catch (error) {
+      if (!signal.aborted) log.error(error instanceof Error ? error.message : `${error}`);
+    }
   }
 
   async function begin(): Promise<void> {
@@ -101,6 +121,10 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       client = createCoreClient({
         urls: named.length > 0 ? named : urls,
         ...{ authority, signal, authKey: () => identity?.authKey },
+        keyRefused() {
+          enrolledAgain ??= enrolAgain();
+          return enrolledAgain;
+        },
       });
       log.info({ nodeId }, "Core drives this node");
       driving?.begin(installId);
@@ -158,4 +182,9 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       await spool.close();
     },
   };
+}
+
+/** SHA-256 of the certificate of the Core that the node is enrolled at. */
+function authorityOf(identity: CoreIdentity | undefined): string | undefined {
+  return identity?.authority && certificateSha256(identity.authority);
 }

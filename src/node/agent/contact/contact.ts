@@ -41,7 +41,11 @@ export function createContact({ client, now, log, signal, refusedMs = 300_000 }:
   const note = (error: unknown) => {
     if (error instanceof AuthorityMismatch) {
       become("not core", () =>
-        log.error(`whoever answers is not Core: ${error.message}. The engines serve on, and nothing is sent`),
+        log.error(
+          `whoever answers is not Core: ${error.message}. The engines serve on, and nothing is sent. If Core was made ` +
+            "anew: end this node, remove its directory `agent`, and start it with a code of the new Core in " +
+            "CORE_ENROLMENT_CODE",
+        ),
       );
     } else if (error instanceof CoreRefused && isAboutKey(error)) {
       refusedUntil = now() + refusedMs;
@@ -49,7 +53,8 @@ export function createContact({ client, now, log, signal, refusedMs = 300_000 }:
         log.error(
           { code: error.code },
           `Core does not accept this node's key: ${error.message}. The engines serve on, what is counted is kept, and ` +
-            `it is tried again every ${Math.round(refusedMs / 1_000)} s`,
+            `it is tried again every ${Math.round(refusedMs / 1_000)} s. A code that Core makes for this node lets it in ` +
+            "again: start it with that in CORE_ENROLMENT_CODE",
         ),
       );
     } else if (error instanceof CoreRefused) {

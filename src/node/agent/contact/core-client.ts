@@ -63,6 +63,8 @@ export interface CoreClientOptions {
   readonly authority: string | undefined;
   /** The node's key; undefined: none yet. */
   readonly authKey: () => string | undefined;
+  /** Core does not accept the key: where there is another one when it resolves, the call is made again. Default: not. */
+  readonly keyRefused?: () => Promise<void>;
   /** Aborts all calls, and closes all connections. */
   readonly signal: AbortSignal;
 }
@@ -109,8 +111,10 @@ export function createCoreClient(options: CoreClientOptions): CoreClient {
         try {
           return await callWith(key, make, { signal, timeoutMs });
         } catch (error) {
+          if (!(error instanceof CoreRefused) || !isAboutKey(error)) throw error;
           // Another call may have been the first with a new key, and ended the one that was on its way with this one.
-          if (!(error instanceof CoreRefused) || !isAboutKey(error) || key === authKey()) throw error;
+          if (key === authKey()) await options.keyRefused?.();
+          if (key === authKey()) throw error;
         }
       }
     },
