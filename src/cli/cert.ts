@@ -27,10 +27,12 @@ export const certCommand: Command = {
     "       garrison cert create [--replace] [name or address …]",
   ].join("\n"),
   about: [
-    "show         prints the certificate that services show their callers, PEM; where it is goes to stderr.",
+    "show         prints the certificate that the node shows its callers, PEM; where it is goes to stderr.",
     "fingerprint  prints its SHA-256 fingerprint.",
     "create       makes a certificate for the names and addresses of this machine, and those given besides. A",
-    "             service without a certificate does so by itself. One that runs picks up the new one within seconds.",
+    "             node without a certificate does so by itself. One that runs picks up the new one within seconds.",
+    "",
+    "Core has another one, signed by its own authority: core/ca.pem in the data directory is what callers trust.",
   ].join("\n"),
   options: { replace: { type: "boolean", about: "create: in the place of the one that there is" } },
   details: `Environment variables:\n${variablesAsText(variables)}`,
@@ -108,7 +110,7 @@ async function current(readEnv: Surroundings["readEnv"]): Promise<Certificate & 
   const directory = certificateDir(dataDir);
   if (given === undefined && (await isVacant(directory)))
     throw new CertificateNotAsExpected(
-      `${directory} holds no certificate yet: \`garrison cert create\` makes one, and so does the first start of a service`,
+      `${directory} holds no certificate yet: \`garrison cert create\` makes one, and so does the first start of the node`,
     );
   const files = given ?? keptFiles(directory);
   return { files, ...(await readCertificate(files)) };

@@ -25,7 +25,7 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import("./engines.ts")).enginesCommand,
   },
   cert: {
-    summary: "show, make or replace the certificate of this machine's services",
+    summary: "show, make or replace the certificate of the node",
     load: async () => (await import("./cert.ts")).certCommand,
   },
   version: {
