@@ -329,6 +329,14 @@ export const migrations: readonly Migration[] = [
       `,
     },
   },
+  // By user first, each entry of a report was written to another page: the more there was, the slower.
+  step(
+    "0007-usage-index",
+    `
+    drop index usage_minute_account;
+    create index usage_minute_time on usage_minute (minute, account_id);
+    `,
+  ),
 ];
 
 /** A step in the words of both engines. */

@@ -13,7 +13,7 @@ import type { Database } from "../../../platform/storage/database.ts";
 import { pageOf } from "../../domain/fleet/page.ts";
 import { Invalid } from "../../domain/fleet/situations.ts";
 import type { CoreSchema } from "../schema.ts";
-import { nodesWithUsage } from "../usage/nodes-with-usage.ts";
+import { nodesWithUsage, timesWithUsage } from "../usage/index-steps.ts";
 import { msOf, timeOf } from "./message-values.ts";
 import { idOf } from "./sql-parts.ts";
 
@@ -50,12 +50,15 @@ export function createQueryUsage({ db }: Pick<Database<CoreSchema>, "db">, now: 
       .limit(page.size + 1);
     for (const key of keys) query = query.groupBy(key).orderBy(key);
     for (const { column, id } of filters) {
-      if (id(request) !== 0n) query = query.where(column, "=", idOf(id(request)));
+      if (id(request) === 0n) continue;
+      // The way to a user's rows is not by way of all that a node has.
+      const isAside = column === "node_id" && request.userId !== 0n;
+      query = query.where(isAside ? sql<number>`node_id + 0` : sql.ref<number>(column), "=", idOf(id(request)));
     }
-    if (request.userId === 0n && request.nodeId === 0n) {
-      // Neither the index by user nor the key, which begins with the node, knows times alone.
+    // No index knows users, or times alone.
+    if (request.userId !== 0n) query = query.where(sql<SqlBool>`minute in ${timesWithUsage(from, to)}`);
+    else if (request.nodeId === 0n)
       query = query.where(sql<SqlBool>`node_id in (select id from ${nodesWithUsage} as used)`);
-    }
     if (page.after !== undefined && keys.length > 0) {
       query = query.where(sql<SqlBool>`(${sql.join(keys)}) > (${sql.join(page.after.map((value) => sql.val(value)))})`);
     }

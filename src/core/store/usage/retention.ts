@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { Database } from "../../../platform/storage/database.ts";
 import type { Resolution, RetentionStore } from "../../domain/usage/retention.ts";
 import type { CoreSchema } from "../schema.ts";
-import { nodesWithUsage } from "./nodes-with-usage.ts";
+import { nodesWithUsage } from "./index-steps.ts";
 import { added } from "./saturating.ts";
 
 /** Rolls up usage in Core's database. */
