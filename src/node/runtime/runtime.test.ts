@@ -19,8 +19,9 @@ import type { TrafficQuery } from "./traffic.ts";
 let clock: MemoryRuntime["clock"];
 let engine: MemoryRuntime["engine"];
 let runtime: MemoryRuntime["runtime"];
+let lines: MemoryRuntime["lines"];
 beforeEach(() => {
-  ({ clock, engine, runtime } = createMemoryRuntime());
+  ({ clock, engine, runtime, lines } = createMemoryRuntime());
 });
 
 const here = new AbortController().signal;
@@ -129,10 +130,12 @@ describe("users", () => {
     await expect(runtime.replaceUsers([user("bad", "in")])).rejects.toThrow(UsersRejected);
   });
 
-  it("that the engine refuses do not undo a start", async () => {
+  it("that the engine refuses do not undo a start, and are named in its log: the answer cannot name them", async () => {
     engine.refuse = "bad";
     await runtime.start(backend({ users: [user("bad", "in"), user("2", "in")] }));
     expect([...engine.users.keys()]).toEqual(["2"]);
+    const { value: line } = await lines.follow(here).next();
+    expect(line).toBe("[garrison] user bad is left out of in: User bad is unwelcome.");
   });
 });
 

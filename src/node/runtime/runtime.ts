@@ -164,7 +164,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     const active = requireActive();
     const settled = await Promise.allSettled(active.map((backend) => backend.whileRunning(set)));
     const outcomes = settled.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
-    for (const outcome of outcomes) tellOutcome(options, outcome);
+    for (const outcome of outcomes) tellOutcome(options, outcome, { isTold: true });
     const [kick] = outcomes.flatMap((outcome) => follow(outcome.kick) ?? []);
     const failed = settled.find((each) => each.status === "rejected");
     if (failed !== undefined) throw failed.reason;
@@ -190,7 +190,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     async start(request) {
       const backend = backendOf(request.type);
       const outcome = await backend.whileStarting((engine) => engine.start(request));
-      tellOutcome(options, outcome);
+      tellOutcome(options, outcome, { isTold: false });
       backend.keepAlive.arm(request.keepAlive);
       return { kick: follow(outcome.kick) };
     },

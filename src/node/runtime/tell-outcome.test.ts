@@ -10,7 +10,7 @@ const outcome: UsersOutcome = {
   rejected: [on("carl", "a", "User carl already exists.")],
 };
 
-function tell(level: LogLevel, what = outcome) {
+function tell(level: LogLevel, what = outcome, isTold = true) {
   const log: Record<string, unknown>[] = [];
   const sink = new Writable({
     write(chunk, _encoding, done) {
@@ -25,7 +25,7 @@ function tell(level: LogLevel, what = outcome) {
     lines: { push: (line: string) => lines.push(line) },
     onSkipped: (reason: string, count: number) => counted.push([reason, count]),
   };
-  tellOutcome(hearers, what);
+  tellOutcome(hearers, what, { isTold });
   return { log, lines, counted };
 }
 
@@ -47,6 +47,18 @@ it("viewers of the engine's log are told who was skipped where and why", () => {
     "[garrison] user anna is left out of a: no id",
     "[garrison] user anna is left out of b: no id",
     "[garrison] user bert is left out of a: no password",
+  ]);
+});
+
+it("viewers are told whom the engine refused where the answer does not tell it, on a line that is none of theirs", () => {
+  expect(tell("silent", outcome, false).lines).toEqual([
+    ...tell("silent").lines,
+    "[garrison] user carl is left out of a: User carl already exists.",
+  ]);
+  const forged = on("x", "a", `User x\n[garrison] y${"z".repeat(10_000)} already exists.`);
+  const { lines } = tell("silent", { skipped: [], rejected: [forged] }, false);
+  expect(lines).toEqual([
+    expect.stringMatching(/^\[garrison\] user x is left out of a: User x \[garrison\] yz{400,}…$/),
   ]);
 });
 

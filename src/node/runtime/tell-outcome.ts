@@ -1,5 +1,5 @@
 import type { Logger } from "../../platform/telemetry/log.ts";
-import type { SkippedUser, UsersOutcome } from "../engines/engine.ts";
+import type { RejectedUser, SkippedUser, UsersOutcome } from "../engines/engine.ts";
 import type { LogRing } from "./log-ring.ts";
 
 /** Who is told what became of users. */
@@ -13,14 +13,17 @@ export interface OutcomeHearers {
 
 /**
  * Tells what became of users: the log how many and why, and who only at debug; viewers of the engine's log who was
- * skipped where and why.
+ * left out where and why: of those whom the engine refused unless the caller `isTold` in the answer.
  */
-export function tellOutcome({ log, lines, onSkipped }: OutcomeHearers, { skipped, rejected }: UsersOutcome): void {
+export function tellOutcome(
+  { log, lines, onSkipped }: OutcomeHearers,
+  { skipped, rejected }: UsersOutcome,
+  { isTold }: { readonly isTold: boolean },
+): void {
   if (skipped.length > 0) {
     const reasons = tally(skipped.map(({ reason }) => reason));
     log.info({ users: countUsers(skipped), reasons }, "users skipped");
     log.debug({ skipped }, "users skipped");
-    for (const line of listed(skipped)) lines.push(line);
     for (const [reason, count] of Object.entries(reasons)) onSkipped?.(reason, count);
   }
   if (rejected.length > 0) {
@@ -29,23 +32,31 @@ export function tellOutcome({ log, lines, onSkipped }: OutcomeHearers, { skipped
     log.warn({ users: countUsers(rejected), inbounds }, "users rejected by the engine");
     log.debug({ rejected }, "users rejected by the engine");
   }
+  for (const line of listed(isTold ? skipped : [...skipped, ...rejected])) lines.push(line);
 }
 
 // More at once would push out what else there is to read.
 const listMax = 100;
 // An e-mail comes from outside, and is as long as that likes.
 const emailMax = 100;
+const lineMax = 500;
 
-function listed(skipped: readonly SkippedUser[]): string[] {
-  const list = skipped
+function listed(leftOut: readonly (SkippedUser | RejectedUser)[]): string[] {
+  const list = leftOut
     .slice(0, listMax)
-    .map(({ email, inbound, reason }) => `[garrison] user ${oneLine(email)} is left out of ${inbound}: ${reason}`);
-  const more = skipped.length - list.length;
+    .map(({ email, inbound, reason }) => `[garrison] user ${clipped(email)} is left out of ${inbound}: ${reason}`)
+    .map(oneLine);
+  const more = leftOut.length - list.length;
   return more > 0 ? [...list, `[garrison] and ${more} more were left out`] : list;
 }
 
-function oneLine(email: string): string {
-  return (email.length > emailMax ? `${email.slice(0, emailMax)}…` : email).replace(/\p{Cc}/gu, " ");
+function clipped(email: string): string {
+  return email.length > emailMax ? `${email.slice(0, emailMax)}…` : email;
+}
+
+/** An engine's reasons name users, too. */
+function oneLine(text: string): string {
+  return (text.length > lineMax ? `${text.slice(0, lineMax)}…` : text).replace(/\p{Cc}/gu, " ");
 }
 
 function countUsers(users: readonly { readonly email: string }[]): number {
