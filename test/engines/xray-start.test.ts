@@ -344,6 +344,17 @@ test("names are known when config or users have them", async () => {
   expect(known("outbound", "direct", "block", "API", "vless")).toEqual(["direct", "block"]);
 });
 
+test("users are known whom the config itself has, on inbounds that the node does not touch", async () => {
+  const text = JSON.parse(config);
+  const [vless, trojan] = ["vless", "trojan"].map((tag) =>
+    text.inbounds.find((each: { tag: string }) => each.tag === tag),
+  );
+  vless.settings.clients = [{ id: crypto.randomUUID(), email: "written" }];
+  trojan.settings.clients = [{ password: "erased", email: "erased" }];
+  await xray.engine.start({ config: JSON.stringify(text), users: [], excludeInbounds: ["vless"] });
+  expect(["written", "erased"].filter((name) => xray.engine.knows("user", name))).toEqual(["written"]);
+});
+
 test("a directory that is too long for a socket is refused before anything runs", () => {
   const runDir = `/tmp/${"x".repeat(100)}`;
   expect(() => createXrayEngine({ executable: "/x", assets: "/", env: {}, runDir, events: silent })).toThrow(

@@ -149,7 +149,7 @@ class XrayEngine implements UpdatableEngine {
   knows(kind: TrafficKind, name: string): boolean {
     if (this.#xray.plan === undefined) return false;
     const { config, table } = this.#xray.plan;
-    if (kind === "user") return table.has(name);
+    if (kind === "user") return table.has(name) || config.writtenUsers.has(name);
     return (kind === "inbound" ? config.inboundTags : config.outboundTags).has(name);
   }
 
