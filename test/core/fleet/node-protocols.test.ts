@@ -118,6 +118,17 @@ describeFleet((scene) => {
     await invalid({ tag: "API" }, "TAG_RESERVED");
     await invalid({ settings: "[]" }, "SETTINGS_INVALID");
     await invalid({ linkSettings: "1" }, "SETTINGS_INVALID");
+    for (const [linkSettings, sentence] of [
+      [{ SNI: "a.example" }, "SNI: is none of host, port, sni, hostHeader, path, fingerprint, alpn, allowInsecure"],
+      [{ constructor: 1 }, /constructor: is none of/],
+      [{ host: "https://a.example" }, "host: is no host name and no address"],
+      [{ port: "x" }, "port: is no port, 1 to 65535"],
+      [{ port: 65_536 }, /port: /],
+      [{ sni: ["a.example"] }, "sni: is no text"],
+      [{ alpn: [1] }, "alpn: is no list of texts"],
+      [{ allowInsecure: "yes" }, "allowInsecure: is neither true nor false"],
+    ] as const)
+      expect(await invalid({ linkSettings: JSON.stringify(linkSettings) }, "SETTINGS_INVALID")).toMatch(sentence);
     await invalid({ settings: '{"port":1}' }, "SETTINGS_INVALID");
     await refused(create({ tag: "first" }), Code.AlreadyExists, 409, "TAG_TAKEN");
     await refused(create({ tag: "direct" }), Code.AlreadyExists, 409, "TAG_TAKEN");

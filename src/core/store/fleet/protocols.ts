@@ -16,6 +16,7 @@ import { VpnProtocolSchema } from "../../../../gen/garrison/core/v1/vpn_protocol
 import type { Database } from "../../../platform/storage/database.ts";
 import { type JsonObject, parseObject } from "../../domain/fleet/json-object.ts";
 import { pageOf } from "../../domain/fleet/page.ts";
+import { checkLinkSettings } from "../../domain/fleet/protocols/link-settings.ts";
 import { collide } from "../../domain/fleet/protocols/ports.ts";
 import { realityPublicKey } from "../../domain/fleet/protocols/reality-key.ts";
 import { completeSettings, type ServedProtocol, servedProtocol } from "../../domain/fleet/protocols/settings.ts";
@@ -77,7 +78,7 @@ export function createProtocolStore({ database: { db }, change, random }: Protoc
             port,
             enabled: Number(!request.disabled),
             settings: JSON.stringify(settings),
-            link_settings: JSON.stringify(objectOf("linkSettings", request.linkSettings)),
+            link_settings: JSON.stringify(checkLinkSettings(objectOf("linkSettings", request.linkSettings))),
             created_at: at,
           })
           .returningAll()
@@ -177,7 +178,7 @@ function columnsOf(request: UpdateNodeProtocolRequest, before: ProtocolRow, rand
     enabled: fields.has("enabled") ? Number(request.enabled ?? false) : before.enabled,
     settings: fields.has("settings") ? settingsOf(request.settings ?? "", before, random) : before.settings,
     link_settings: fields.has("linkSettings")
-      ? JSON.stringify(objectOf("linkSettings", request.linkSettings ?? ""))
+      ? JSON.stringify(checkLinkSettings(objectOf("linkSettings", request.linkSettings ?? "")))
       : before.link_settings,
   };
 }
