@@ -571,6 +571,13 @@ describe.each(engines)("Core on %s", (engine) => {
       }
       expect(codes.filter((code) => code === Code.Unauthenticated)).toHaveLength(100);
       expect(codes.slice(100)).toEqual([Code.ResourceExhausted, Code.ResourceExhausted]);
+      for (const way of rpcWays) {
+        const failure = await core
+          .agent(way, `nk_${"y".repeat(43)}`)
+          .heartbeat({})
+          .catch(ConnectError.from);
+        expect([way, failure instanceof ConnectError && failure.metadata.get("retry-after")]).toEqual([way, "1"]);
+      }
       expect((await beat(key)).status).toBe(200);
       clock.now += 3_600_000;
     });

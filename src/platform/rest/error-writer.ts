@@ -20,7 +20,6 @@ export function createErrorWriter(style: ErrorStyle, writers: Writers): ErrorWri
   return (cause, requestId) => {
     const shown = shownOf(cause, style);
     const header: Record<string, string> = cause instanceof ConnectError ? ownHeader(cause) : {};
-    if (shown.retryAfterSeconds !== undefined) header["retry-after"] = `${Math.ceil(shown.retryAfterSeconds)}`;
     if (style.form === "text") {
       header["content-type"] = "text/plain; charset=utf-8";
       header["x-content-type-options"] = "nosniff";
@@ -42,13 +41,12 @@ interface Shown {
   readonly status: number;
   readonly sentence: string;
   readonly machineCode: string;
-  readonly retryAfterSeconds?: number | undefined;
 }
 
 function shownOf(cause: unknown, { internalStatus, sentences }: ErrorStyle): Shown {
   if (cause instanceof PublicError) {
-    const { httpStatus: status, rawMessage: sentence, machineCode, retryAfterSeconds } = cause;
-    return { status, sentence, machineCode, retryAfterSeconds };
+    const { httpStatus: status, rawMessage: sentence, machineCode } = cause;
+    return { status, sentence, machineCode };
   }
   if (cause instanceof ConnectError && !isUnforeseen(cause)) {
     return { status: httpStatusOf(cause.code), sentence: cause.rawMessage, machineCode: machineCodeOf(cause.code) };

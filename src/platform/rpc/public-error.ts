@@ -9,7 +9,7 @@ export interface PublicErrorDetails {
    * header, or trailer, `garrison-code`. Default: the code's own name, which is not sent.
    */
   readonly machineCode?: string;
-  /** Seconds after which a retry makes sense: the `Retry-After` header. */
+  /** Seconds after which a retry makes sense: the header, or trailer, `retry-after`. */
   readonly retryAfterSeconds?: number;
   /** What was wrong underneath: logged, never sent. */
   readonly cause?: unknown;
@@ -24,15 +24,13 @@ export interface PublicErrorDetails {
 export class PublicError extends ConnectError {
   readonly httpStatus: number;
   readonly machineCode: string;
-  readonly retryAfterSeconds: number | undefined;
   readonly logged: string;
 
   constructor(message: string, code: Code, details: PublicErrorDetails = {}) {
     // The name stays ConnectError's: connect knows its own errors by it.
-    super(message, code, details.machineCode && { [machineCodeHeader]: details.machineCode }, undefined, details.cause);
+    super(message, code, sentBeside(details), undefined, details.cause);
     this.httpStatus = details.httpStatus ?? httpStatusOf(code);
     this.machineCode = details.machineCode ?? machineCodeOf(code);
-    this.retryAfterSeconds = details.retryAfterSeconds;
     this.logged = details.logged ?? message;
   }
 
@@ -40,6 +38,13 @@ export class PublicError extends ConnectError {
   static override [Symbol.hasInstance](value: unknown): value is PublicError {
     return value instanceof Error && Object.prototype.isPrototypeOf.call(PublicError.prototype, value);
   }
+}
+
+function sentBeside({ machineCode, retryAfterSeconds }: PublicErrorDetails): Record<string, string> {
+  return {
+    ...(machineCode && { [machineCodeHeader]: machineCode }),
+    ...(retryAfterSeconds !== undefined && { "retry-after": `${Math.ceil(retryAfterSeconds)}` }),
+  };
 }
 
 /** The header, or trailer, with the stable name of an error that has one of its own. */
