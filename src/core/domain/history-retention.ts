@@ -9,6 +9,8 @@ export interface HistoryStore {
   forget(history: History, before: number): Promise<boolean>;
   /** Forgets the totals of inbounds of days before a time. */
   forgetInbounds(before: number): Promise<void>;
+  /** Forgets that there were protocols that were deleted before a time: what is told of them is not booked any more. */
+  forgetProtocols(before: number): Promise<void>;
   /** Forgets sessions that nobody has ended since before a time. */
   forgetOnline(before: number): Promise<void>;
   /** Nodes with more than so many revisions. */
@@ -74,6 +76,7 @@ export class HistoryRetention {
     for (const history of ["sessions", "quarantine", "gaps", "audit"] as const)
       while (!closing.aborted && (await store.forget(history, now() - ages[history])));
     await store.forgetInbounds(now() - inboundsForMs);
+    await store.forgetProtocols(now() - protocolsForMs);
     await store.forgetOnline(now() - sessionsForMs);
     for (const nodeId of await store.nodesWithMany(revisionsKept)) {
       if (closing.aborted) return;
@@ -84,3 +87,5 @@ export class HistoryRetention {
 
 const dayMs = 24 * 60 * 60 * 1000;
 const everyMs = 60 * 60 * 1000;
+/** As long as the batches of a node that does not call are remembered. */
+const protocolsForMs = 30 * dayMs;

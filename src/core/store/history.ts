@@ -18,6 +18,9 @@ export function createHistoryStore({ db, transaction }: Database<CoreSchema>): H
     async forgetInbounds(before) {
       await db.deleteFrom("inbound_day").where("day", "<", before).execute();
     },
+    async forgetProtocols(before) {
+      await db.deleteFrom("former_node_protocol").where("deleted_at", "<", before).execute();
+    },
     async forgetOnline(before) {
       await db.deleteFrom("online_session").where("since", "<", before).execute();
     },

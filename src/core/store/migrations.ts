@@ -337,6 +337,18 @@ export const migrations: readonly Migration[] = [
     create index usage_minute_time on usage_minute (minute, account_id);
     `,
   ),
+  // What users have carried over a protocol is told after it was deleted, long after when the node cannot reach Core.
+  step(
+    "0008-former-protocols",
+    `
+    create table former_node_protocol (
+      id {int} primary key,
+      node_id {int} not null references node (id) on delete cascade,
+      deleted_at {int} not null
+    );
+    create index former_node_protocol_node on former_node_protocol (node_id);
+    `,
+  ),
 ];
 
 /** A step in the words of both engines. */

@@ -23,6 +23,7 @@ export interface CoreSchema {
   readonly node_key: NodeKeyTable;
   readonly enrolment_code: EnrolmentCodeTable;
   readonly node_protocol: NodeProtocolTable;
+  readonly former_node_protocol: FormerNodeProtocolTable;
   readonly node_outbound: NodeOutboundTable;
   readonly node_routing: NodeRoutingTable;
   readonly account: AccountTable;
@@ -235,6 +236,13 @@ interface LinkTable {
   enabled: Generated<number>;
   /** Of WireGuard, whose secret is the private key: the public one. Else empty. */
   public_key: Generated<string>;
+}
+
+/** A node protocol that was deleted a while ago: what was carried over it is still told. */
+interface FormerNodeProtocolTable {
+  id: number;
+  node_id: number;
+  deleted_at: number;
 }
 
 /** The addresses that a node protocol of WireGuard has for its users, by number. A node has one such protocol. */

@@ -131,7 +131,7 @@ export function createProtocolStore({ database: { db }, change, random }: Protoc
       }),
 
     remove: (actor, { id, force }) =>
-      change(actor, async ({ tx, audit, publish }) => {
+      change(actor, async ({ tx, at, audit, publish }) => {
         const row = await find(tx, id);
         await refuseIfRouted(tx, row);
         const { count } = await tx
@@ -143,6 +143,8 @@ export function createProtocolStore({ database: { db }, change, random }: Protoc
           throw new NotNow("NODE_PROTOCOL_IN_USE", `${count} subscriptions name it: change these first, or say force`);
         }
         await tx.deleteFrom("node_protocol").where("id", "=", row.id).execute();
+        const former = { id: row.id, node_id: row.node_id, deleted_at: at };
+        await tx.insertInto("former_node_protocol").values(former).execute();
         await audit("node-protocol.delete", `node-protocol:${row.id}`, { nodeId: row.node_id, tag: row.tag });
         publish({ nodeIds: [row.node_id] }, `protocol ${row.tag} deleted`);
       }),

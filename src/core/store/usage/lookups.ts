@@ -21,7 +21,11 @@ export function createLookups(database: Database<CoreSchema>) {
       .where("id", "=", nodeId),
   );
   const protocols = database.prepare((db, { nodeId }: { nodeId: number }) =>
-    db.selectFrom("node_protocol").select("id").where("node_id", "=", nodeId),
+    db
+      .selectFrom("node_protocol")
+      .select("id")
+      .where("node_id", "=", nodeId)
+      .unionAll(db.selectFrom("former_node_protocol").select("id").where("node_id", "=", nodeId)),
   );
   const tags = database.prepare((db, { nodeId }: { nodeId: number }) =>
     db.selectFrom("node_outbound").select("tag").where("node_id", "=", nodeId),
