@@ -42,14 +42,9 @@ export function createFailureLimiter(options: FailureLimiterOptions): FailureLim
   };
 }
 
-/**
- * The network that an address is counted under: itself for IPv4, also where it is written as one of IPv6, as it is to
- * who listens on `::`; the first 64 bits for IPv6.
- */
+/** The network that an address is counted under: itself for IPv4, the first 64 bits for IPv6. */
 export function networkOf(address: string): string {
   if (!address.includes(":")) return address;
-  const mapped = /^::ffff:(\d+(?:\.\d+){3})$/i.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
   const [left = [], right = []] = address
     .replace(/%.*$/, "")
     .toLowerCase()
