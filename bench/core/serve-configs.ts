@@ -32,10 +32,11 @@ publisher.changed("all", "created");
 while ((await readHeads(database, nodeIds)).size < nodeIds.length)
   await new Promise((resolve) => setTimeout(resolve, 50));
 
+const nodeKeys = createNodeKeys({ store: createNodeKeyStore(database), now: Date.now });
 const server = await createServer({
-  services: [serveService(NodeAgentService, createConfigHandlers(configs))],
+  services: [serveService(NodeAgentService, createConfigHandlers(configs, nodeKeys))],
   gate: createCoreGate({
-    nodeKeys: createNodeKeys({ store: createNodeKeyStore(database), now: Date.now }),
+    nodeKeys,
     operators: [],
     now: () => performance.now(),
   }),

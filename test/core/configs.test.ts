@@ -34,9 +34,10 @@ async function startReplica(database: Database<CoreSchema>): Promise<Replica> {
   const debounce = { quietMs: 20, mostMs: 100 };
   const opened = openConfigs({ database, now: Date.now, log: { warn: () => undefined }, debounce });
   const { configs, publisher } = opened;
+  const keys = { follow: () => ({ ended: new AbortController().signal, close: () => undefined }) };
   const server = await createServer({
     services: [
-      serveService(NodeAgentService, createConfigHandlers(configs), { interceptors: [answerErrors(answerTo)] }),
+      serveService(NodeAgentService, createConfigHandlers(configs, keys), { interceptors: [answerErrors(answerTo)] }),
     ],
     gate: ({ header, values }) => void values.set(kNode, { nodeId: Number(header.get("x-node-id")), keyId: 1 }),
     host: "127.0.0.1",

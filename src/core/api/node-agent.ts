@@ -52,7 +52,7 @@ export function createNodeAgentService(options: NodeAgentServiceOptions): Served
       reportUsage: (request, context) => usage.reportUsage(nodeOf(context), request, batchOf(context)),
       reportOutboundUsage: (request, context) => usage.reportOutboundUsage(nodeOf(context), request, batchOf(context)),
       reportSessions: (request, context) => usage.reportSessions(nodeOf(context), request, batchOf(context)),
-      ...createConfigHandlers(configs),
+      ...createConfigHandlers(configs, nodeKeys),
       async rotateKey(_, { values }) {
         const { key, oldKeyEndsAt } = await nodeKeys.rotate(values.get(kNode));
         return { authKey: key, oldKeyEndsAtMs: BigInt(oldKeyEndsAt) };

@@ -5,12 +5,16 @@ import { isKnown } from "../../platform/rest/etag.ts";
 import { kReadyBody } from "../../platform/rest/ready-body.ts";
 import { kProtocol } from "../../platform/rpc/call-context.ts";
 import type { Configs, StoredConfig } from "../domain/configs.ts";
+import type { NodeKeys } from "../domain/node-keys.ts";
 import { kNode } from "./gate.ts";
 
 type ConfigMethods = "getConfig" | "watchConfig" | "reportApplied" | "reportError";
 
 /** The methods of NodeAgentService that are about configs. */
-export function createConfigHandlers(configs: Configs): Pick<ServiceImpl<typeof NodeAgentService>, ConfigMethods> {
+export function createConfigHandlers(
+  configs: Configs,
+  keys: Pick<NodeKeys, "follow">,
+): Pick<ServiceImpl<typeof NodeAgentService>, ConfigMethods> {
   const nodeOf = ({ values }: HandlerContext) => values.get(kNode).nodeId;
   return {
     async getConfig(request, context) {
@@ -19,7 +23,15 @@ export function createConfigHandlers(configs: Configs): Pick<ServiceImpl<typeof 
       if ("config" in latest) return { config: await latest.config.message() };
       return "delta" in latest ? { delta: latest.delta } : { unchanged: true };
     },
-    watchConfig: (request, context) => configs.watch(nodeOf(context), request, context.signal),
+    // Whoever listens for long is not told what comes after the key has ended: the next call is refused.
+    async *watchConfig(request, context) {
+      const key = keys.follow(context.values.get(kNode));
+      try {
+        yield* configs.watch(nodeOf(context), request, AbortSignal.any([context.signal, key.ended]));
+      } finally {
+        key.close();
+      }
+    },
     async reportApplied(report, context) {
       await configs.applied(nodeOf(context), report);
       return { ok: true };

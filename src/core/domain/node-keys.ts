@@ -31,8 +31,17 @@ export interface NodeKeys {
   rotate(caller: NodeCaller): Promise<RotatedKey>;
   /** Makes all keys of a node worthless, in all replicas: it has to register again. */
   revokeAll(nodeId: number): Promise<void>;
+  /** Tells when the key that a caller has shown is worth nothing any more, as long as the call takes. */
+  follow(caller: NodeCaller): FollowedKey;
   /** The keys of a node have changed, elsewhere: looks at them anew. Without a node, at all. */
   changed(nodeId?: number): void;
+}
+
+/** A key that a call goes on with. */
+interface FollowedKey {
+  /** Aborts when the key has ended, or it cannot be found out whether it has. */
+  readonly ended: AbortSignal;
+  close(): void;
 }
 
 /** A key as it is kept. Times are milliseconds since 1970. */
@@ -47,6 +56,8 @@ interface StoredNodeKey extends NodeCaller {
 /** What the keys of nodes ask of a store. Whatever changes a key is told to all replicas. */
 export interface NodeKeyStore {
   find(hash: Uint8Array): Promise<StoredNodeKey | undefined>;
+  /** The key is there and was not revoked. */
+  isGood(keyId: number): Promise<boolean>;
   /** Notes the first use of a key, once. It revokes all others of its node, whose wish for another key is so fulfilled. */
   use(caller: NodeCaller, at: number): Promise<void>;
   /**
@@ -116,8 +127,17 @@ export function createNodeKeys({ store, now }: NodeKeysOptions): NodeKeys {
     return key;
   }
 
+  const followed = new Set<{ readonly caller: NodeCaller; readonly end: AbortController }>();
+
   function changed(nodeId?: number): void {
     memory.forget((key) => nodeId === undefined || key.nodeId === nodeId);
+    for (const { caller, end } of followed) {
+      if (nodeId !== undefined && caller.nodeId !== nodeId) continue;
+      store.isGood(caller.keyId).then(
+        (isGood) => isGood || end.abort(),
+        () => end.abort(),
+      );
+    }
   }
 
   return {
@@ -138,6 +158,11 @@ export function createNodeKeys({ store, now }: NodeKeysOptions): NodeKeys {
     async revokeAll(nodeId) {
       await store.revokeAll(nodeId, now());
       changed(nodeId);
+    },
+    follow(caller) {
+      const one = { caller, end: new AbortController() };
+      followed.add(one);
+      return { ended: one.end.signal, close: () => void followed.delete(one) };
     },
     changed,
   };

@@ -13,11 +13,18 @@ export function createNodeKeyStore({ prepare, transaction, events }: Database<Co
       .select(["id", "node_id", "first_used_at", "expires_at", "revoked_at"])
       .where("hash", "=", hash),
   );
+  const good = prepare((db, { keyId }: { keyId: number }) =>
+    db.selectFrom("node_key").select("id").where("id", "=", keyId).where("revoked_at", "is", null),
+  );
 
   return {
     async find(hash) {
       const row = await find.first({ hash });
       return row && keyOf(row);
+    },
+    async isGood(keyId) {
+      const row = await good.first({ keyId });
+      return row !== undefined;
     },
     use({ nodeId, keyId }, at) {
       return transaction(async (tx) => {
