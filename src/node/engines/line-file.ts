@@ -1,7 +1,8 @@
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isErrno } from "../../platform/errno.ts";
+import { makeDirectory } from "../../platform/files/make-directory.ts";
 
 /** Options of {@link createLineFile}. */
 export interface LineFileOptions {
@@ -86,20 +87,6 @@ async function append(path: string, lines: readonly string[]): Promise<void> {
   } finally {
     await file.close();
   }
-}
-
-// Not by Node's `recursive`: that tries for ever where a directory says of one within it that it cannot be, as /proc does.
-async function makeDirectory(path: string): Promise<void> {
-  const make = () =>
-    mkdir(path).catch((error: unknown) => {
-      if (!isErrno(error, "EEXIST")) throw error;
-    });
-  await make().catch(async (error: unknown) => {
-    const parent = dirname(path);
-    if (!isErrno(error, "ENOENT") || parent === path) throw error;
-    await makeDirectory(parent);
-    await make();
-  });
 }
 
 // A pipe that nobody reads must not hold one of the few threads that serve all files.

@@ -1,5 +1,6 @@
-import { chmod, mkdir, readdir, stat } from "node:fs/promises";
+import { chmod, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { makeDirectory } from "../files/make-directory.ts";
 import { wrongValue } from "./variables.ts";
 
 /** The data directory cannot be used. The message names the variable, the directory and what would be right. */
@@ -16,7 +17,7 @@ class UnusableDataDir extends Error {
  */
 export async function openDataDir(root: string): Promise<void> {
   await usable(root, async () => {
-    await mkdir(root, { recursive: true, mode: 0o700 });
+    await makeDirectory(root, 0o700);
     await closeToOthers(root);
   });
 }
@@ -31,7 +32,7 @@ export async function openServiceDir(root: string, service: string): Promise<str
   await openDataDir(root);
   const directory = join(root, service);
   await usable(root, async () => {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory, 0o700);
     await chmod(directory, 0o700);
   });
   return directory;
