@@ -1,4 +1,5 @@
 import { readFileSync, readlinkSync } from "node:fs";
+import { isErrno } from "./errno.ts";
 
 /** When the process was started, in ticks since boot: together with the pid it names one process for good. */
 export function startTicks(pid: number): string {
@@ -12,6 +13,16 @@ export function isRunning(pid: number, startTicks: string): boolean {
     return stat.startTicks === startTicks && stat.state !== "Z" && stat.state !== "X";
   } catch {
     return false; // there is no such process
+  }
+}
+
+/** Sends a signal to the process that was started then, if it still runs; 0 sends none. Throws EPERM for another user's. */
+export function signalProcess(pid: number, startTicks: string, signal: NodeJS.Signals | 0): void {
+  if (!isRunning(pid, startTicks)) return;
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (!isErrno(error, "ESRCH")) throw error; // it went away just now
   }
 }
 

@@ -69,6 +69,7 @@ function readLength(bytes: Uint8Array, start: number): { value: number; end: num
   for (let index = 0; index < maxLengthBytes; index += 1) {
     const byte = bytes[start + index];
     if (byte === undefined) return undefined;
+    if (index === maxLengthBytes - 1 && byte > 1) break; // of 64 bits there is one left
     value += (byte & 0x7f) * 2 ** (7 * index);
     if (byte < 0x80) {
       return value > maxMessageBytes ? `no message has ${value} bytes` : { value, end: start + index + 1 };

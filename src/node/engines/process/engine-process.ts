@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { Readable } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { bootId, isRunning, startTicks } from "../../../platform/proc.ts";
+import { bootId, isRunning, signalProcess, startTicks } from "../../../platform/proc.ts";
 import type { Incarnation } from "../engine.ts";
 import { readLines } from "./lines.ts";
 import { makeOutput, openOutput } from "./output.ts";
@@ -112,9 +112,7 @@ export function adoptProcess(pid: number, startTicks: string, output: string, op
   void untilGone(pid, startTicks, untilOver(stream), left.signal).then((gone) => {
     if (gone) resolve({ code: null, signal: null });
   });
-  const signal = (name: NodeJS.Signals) => {
-    if (isRunning(pid, startTicks)) process.kill(pid, name);
-  };
+  const signal = (name: NodeJS.Signals) => signalProcess(pid, startTicks, name);
   return {
     ...identityOf(pid, startTicks),
     ended,

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readText } from "../../../platform/files/read-text.ts";
 import { replaceFile } from "../../../platform/files/replace-file.ts";
-import { bootId, executableOf, isRunning } from "../../../platform/proc.ts";
+import { bootId, executableOf, isRunning, signalProcess } from "../../../platform/proc.ts";
 import type { Incarnation } from "../engine.ts";
 import type { EngineProcess } from "./engine-process.ts";
 
@@ -62,7 +62,7 @@ export async function endRecorded(record: ProcessRecord, graceMs: number): Promi
     stillRuns(record);
     signal = performance.now() > end ? "SIGKILL" : 0
   ) {
-    process.kill(record.pid, signal);
+    signalProcess(record.pid, record.startTicks, signal);
     await sleep(10);
   }
 }
