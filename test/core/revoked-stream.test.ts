@@ -46,4 +46,23 @@ describe.each(engines)("a stream of configs on %s", (engine) => {
     expect(await Promise.race([others.next().then(({ done }) => (done ? "ended" : "open")), silent])).toBe("open");
     await others.return?.();
   });
+
+  test("who waits for a newer config is refused when its key is revoked meanwhile", async () => {
+    const node = await core.enrol("who waits");
+    const path = "/node/config/latest";
+    await expect
+      .poll(
+        async () => {
+          clock.now += 1_000; // changes are collected for a while
+          return (await core.curl(path, undefined, `x-node-auth-key: ${node.key}`)).status;
+        },
+        { timeout: 10_000 },
+      )
+      .toBe(200);
+    const waiting = core.curl(`${path}?wait=30`, undefined, `x-node-auth-key: ${node.key}`, "if-none-match: *");
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect((await core.curl(`/api/v1/nodes/${node.nodeId}:revokeKeys`, "{}", operator)).status).toBe(200);
+    const { status, text } = await waiting;
+    expect({ status, code: JSON.parse(text).code }).toEqual({ status: 401, code: "KEY_REVOKED" });
+  });
 });
