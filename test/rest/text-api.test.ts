@@ -162,6 +162,7 @@ describe("delimited messages", () => {
     ["a payload that is cut off", [5, 1, 2], "cut off: unexpected EOF\n"],
     ["a length that is cut off", [0x80], "bad length: unexpected EOF\n"],
     ["a length of more than 64 bits", Array(10).fill(0xff), "bad length: varint overflows a 64-bit integer\n"],
+    ["a length of 65 bits", [...Array(9).fill(0xff), 2], "bad length: varint overflows a 64-bit integer\n"],
     ["an absurd length", [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], "bad length: no message has"],
     ["garbage in a message", [2, 0x0a, 9], "bad part: premature EOF\n"],
   ])("%s is refused", async (_what, body, text) => {
