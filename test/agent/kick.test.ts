@@ -1,55 +1,25 @@
 import type { Socket } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { NodeService as Fleet } from "../../gen/garrison/core/v1/nodes_pb.ts";
 import { SubscriptionService } from "../../gen/garrison/core/v1/subscriptions_pb.ts";
 import { createConnectionCutter } from "../../src/node/engines/sockets/connection-cutter.ts";
 import { until } from "../engines/engine-under-test.ts";
-import { type ByteTarget, startByteTarget } from "../support/byte-target.ts";
-import { freePorts } from "../support/ports.ts";
-import { openVless, untilAdmitted } from "../support/vless-client.ts";
-import { type CoreAtHand, startCore } from "./core-at-hand.ts";
-import { type NodeAtHand, startNode } from "./node-at-hand.ts";
+import { startVlessFleet, type VlessFleet } from "./vless-fleet-at-hand.ts";
 
 const { inability } = await createConnectionCutter({ env: process.env });
 
-let core: CoreAtHand;
-let node: NodeAtHand;
-let target: ByteTarget;
-let port: number;
-const open = new Set<Socket>();
+let fleet: VlessFleet;
 beforeEach(async () => {
-  core = await startCore();
-  target = await startByteTarget();
-  [port = 0] = await freePorts(1);
-  node = await startNode({ CORE_ENROLMENT_CODE: await core.code(), GARRISON_KICK: "on" });
-  const nodes = async () => (await core.operate(Fleet).listNodes({})).nodes;
-  await until("the node is enrolled", async () => (await nodes()).length > 0, 10_000);
-  const [{ id: nodeId = 0n } = {}] = await nodes();
-  await core.addVless(Number(nodeId), port);
+  fleet = await startVlessFleet({ GARRISON_KICK: "on" });
 });
 afterEach(async (context) => {
-  if (context.task.result?.state === "fail") console.log(node.log());
-  for (const socket of open) socket.destroy();
-  await node.close();
-  await target.close();
-  await core.close();
+  if (context.task.result?.state === "fail") console.log(fleet.node.log());
+  await fleet.close();
 });
-
-/** Connects from a neighbour's address, since Xray counts nobody from 127.0.0.1; the connection stays. */
-async function connect(id: string): Promise<Socket> {
-  const socket = openVless({ inboundPort: port, targetPort: target.port, localAddress: "127.0.0.2" }, id);
-  open.add(socket);
-  const asked = Buffer.alloc(8);
-  asked.writeUInt32BE(9, 0); // the last byte never comes
-  asked.writeUInt32BE(8, 4);
-  socket.write(asked);
-  await untilAdmitted(socket);
-  return socket;
-}
 
 test.skipIf(inability !== undefined)(
   "whose credentials Core replaces is cut off by a node with GARRISON_KICK=on, which tells and counts it",
   async () => {
+    const { core, node, connect } = fleet;
     const link = await core.addUser();
     let socket: Socket | undefined;
     const tryToConnect = async () => {

@@ -20,7 +20,7 @@ import { startByteTarget } from "../support/byte-target.ts";
 import { makeNamespace, mayMakeNamespaces, type NetworkNamespace } from "../support/network-namespace.ts";
 import { type NetworkTraffic, startTraffic } from "../support/network-traffic.ts";
 import { freePorts } from "../support/ports.ts";
-import { openVless, untilAdmitted, type Way } from "../support/vless-client.ts";
+import { stayConnected, type Way } from "../support/vless-client.ts";
 import { startPeer, type WireGuardKeys, type WireGuardPeer } from "../support/wireguard-peer.ts";
 import { wireGuardPath } from "../wireguard-path.ts";
 import { type CoreAtHand, startCore } from "./core-at-hand.ts";
@@ -104,12 +104,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGu
     await until(
       "the user of VLESS is let in",
       async () => {
-        const socket = openVless(way, id);
-        const asked = Buffer.alloc(8);
-        asked.writeUInt32BE(9, 0); // the last byte never comes
-        asked.writeUInt32BE(8, 4);
-        socket.write(asked);
-        admitted = await untilAdmitted(socket).catch(() => undefined);
+        admitted = await stayConnected(way, id).catch(() => undefined);
         return admitted !== undefined;
       },
       20_000,

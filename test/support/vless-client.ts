@@ -30,6 +30,16 @@ export async function untilAdmitted(socket: Socket): Promise<Socket> {
   return socket;
 }
 
+/** Connects as a user to a {@link ByteTarget}, for as long as the socket is open. Rejects when the inbound lets go. */
+export function stayConnected(way: Way, id: string): Promise<Socket> {
+  const socket = openVless(way, id);
+  const asked = Buffer.alloc(8);
+  asked.writeUInt32BE(9, 0); // the last byte never comes
+  asked.writeUInt32BE(8, 4);
+  socket.write(asked);
+  return untilAdmitted(socket);
+}
+
 /** Sends `up` bytes as a user to a {@link ByteTarget} and takes `down` bytes from it, at least 8 of each. */
 export async function carry(
   inboundPort: number,
