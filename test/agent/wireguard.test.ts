@@ -16,6 +16,7 @@ import { UserService } from "../../gen/garrison/core/v1/users_pb.ts";
 import { VpnProtocol } from "../../gen/garrison/core/v1/vpn_protocol_pb.ts";
 import { NodeService, StatType } from "../../gen/service/node_pb.ts";
 import { until } from "../engines/engine-under-test.ts";
+import { createTls } from "../engines/more-protocols.ts";
 import { startByteTarget } from "../support/byte-target.ts";
 import { makeNamespace, mayMakeNamespaces, type NetworkNamespace } from "../support/network-namespace.ts";
 import { type NetworkTraffic, startTraffic } from "../support/network-traffic.ts";
@@ -343,6 +344,43 @@ describe.skipIf(!(await mayMakeNamespaces()))("a node that Core has serve WireGu
     } finally {
       await run("ip", ["link", "delete", foreign]);
     }
+  });
+
+  test("an interface that is not ours costs nobody on Xray a connection, whatever Xray was to change with it", async () => {
+    const nodeId = (await nodes())[0]?.id ?? 0n;
+    const [vlessPort = 0, hysteriaPort = 0] = await freePorts(2);
+    await core.addVless(Number(nodeId), vlessPort);
+    const { id } = await core.addUser();
+    const target = await startByteTarget();
+    const foreign = `gf${process.pid}`;
+    await run("ip", ["tuntap", "add", "dev", foreign, "mode", "tun"]);
+    const connected = await letIn({ inboundPort: vlessPort, targetPort: target.port }, id);
+    try {
+      await untilSynced();
+      await node.stop(); // both changes come as one
+      await core.operate(NodeProtocolService).updateNodeProtocol({ id: protocolId, tag: foreign });
+      // Xray cannot be given its first inbound of this kind while it runs.
+      const { server } = await createTls();
+      const tls = { security: "tls", tlsSettings: { ...server, alpn: ["h3"] } };
+      await core.operate(NodeProtocolService).createNodeProtocol({
+        ...{ nodeId, protocol: VpnProtocol.HYSTERIA2, port: hysteriaPort },
+        settings: JSON.stringify({ streamSettings: { network: "hysteria", ...tls, hysteriaSettings: { version: 2 } } }),
+      });
+      await startAgain();
+      await until("Core is told", async () => (await nodes())[0]?.syncStatus === SyncStatus.FAILED, 20_000);
+      expect((await nodes())[0]?.lastError?.message).toContain(`there is an interface ${foreign} already`);
+      expect(connected.closed).toBe(false);
+    } finally {
+      connected.destroy();
+      await target.close();
+      await run("ip", ["link", "delete", foreign]);
+    }
+    // What was wrong is so no longer: then Xray changes, too.
+    await core.operate(NodeProtocolService).updateNodeProtocol({ id: protocolId, tag: name });
+    await until("Core knows", async () => {
+      const engine = (await nodes())[0]?.observed?.engines.find(({ kind }) => kind === EngineKind.XRAY);
+      return engine?.ports.includes(hysteriaPort) ?? false;
+    });
   });
 
   test("a port that somebody else has is reported as that, and the one before is listened on", async () => {

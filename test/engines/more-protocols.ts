@@ -105,7 +105,7 @@ export async function createHysteria(): Promise<ProxyProtocol> {
 }
 
 /** The TLS settings of a server with a new certificate, and of a client that trusts that one alone. */
-async function createTls(): Promise<{ server: object; client: object }> {
+export async function createTls(): Promise<{ server: object; client: object }> {
   const { stdout } = await promisify(execFile)(await xrayPath(), ["tls", "cert", "--domain=localhost"]);
   const pair = JSON.parse(stdout);
   const fingerprint = new X509Certificate(pair.certificate.join("\n")).fingerprint256.replaceAll(":", "").toLowerCase();

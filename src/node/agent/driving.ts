@@ -120,18 +120,18 @@ export function startDriving(options: DrivingOptions): Driving {
     );
   const watches = { xray: watchOf("xray"), mtproto: watchOf("mtproto"), wireguard: watchOf("wireguard") };
   const mtproto = createDrivenMtproto(options.engines.mtproto, () => watches.mtproto.lives);
-  const engines = [
-    createDrivenXray(
-      options.engines.xray,
-      () => watches.xray.lives,
-      followKicks({ log, onCut: options.engines.onCut }),
-    ),
-    mtproto,
-    createDrivenWireGuard(options.engines.wireguard, () => watches.wireguard.lives),
-  ];
+  const xray = createDrivenXray(
+    options.engines.xray,
+    () => watches.xray.lives,
+    followKicks({ log, onCut: options.engines.onCut }),
+  );
+  const wireguard = createDrivenWireGuard(options.engines.wireguard, () => watches.wireguard.lives);
+  const engines = [xray, mtproto, wireguard];
   const counters: AgentCounters = registerAgentMetrics(options.registry, readings);
   const sync = createConfigSync({
-    ...{ contact, engines, faults, signal, now, log },
+    ...{ contact, faults, signal, now, log },
+    // What WireGuard lacks on a machine shows when it starts, and it takes back what it changes at nobody's cost.
+    engines: [wireguard, xray, mtproto],
     file: join(directory, "last-good.json"),
     refusals: { isRefused: terms.isRefused, addressesOf: addressLimits.addressesOf },
     counted: counters.config,

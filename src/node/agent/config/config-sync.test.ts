@@ -1,7 +1,7 @@
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import {
@@ -14,15 +14,20 @@ import {
   ConfigDeltaSchema,
   type NodeConfig,
   NodeConfigSchema,
+  type WireGuardServiceConfigSchema,
 } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
 import { ApplyState } from "../../../../gen/garrison/core/v1/node_status_pb.ts";
 import { createMemoryEngine, type MemoryEngine } from "../../../../test/support/memory-engine.ts";
 import { createLog } from "../../../platform/telemetry/log.ts";
+import { StartFailed } from "../../engines/engine-error.ts";
 import { CoreAway } from "../contact/core-client.ts";
 import { createDrivenMtproto } from "../engines/driven-mtproto.ts";
+import { createDrivenWireGuard } from "../engines/driven-wireguard.ts";
 import { createDrivenXray } from "../engines/driven-xray.ts";
 import { contentOf, digestOf } from "./config-content.ts";
 import { type ConfigSync, createConfigSync } from "./config-sync.ts";
+import { keepConfig } from "./kept-config.ts";
+import { linksOf } from "./links.ts";
 
 const uuid = (digit: number) => `${digit}0000000-0000-4000-8000-000000000000`;
 const minuteMs = 60_000;
@@ -67,6 +72,10 @@ function open(): void {
         isAway ? Promise.reject(new CoreAway("away", undefined, undefined)) : make(core, { signal: closing.signal }),
     },
     engines: [
+      createDrivenWireGuard(
+        { open: () => Promise.reject(new StartFailed("there is no device")), isLeft: false },
+        () => 0,
+      ),
       createDrivenXray(engine, () => lives),
       createDrivenMtproto(
         async () => undefined, // there is no telemt
@@ -105,9 +114,10 @@ interface Changes {
   readonly digest?: string;
   readonly xray?: { readonly inbounds: string; readonly outbounds: string };
   readonly mtproto?: { readonly inbounds: { readonly port: number }[] };
+  readonly wireguard?: MessageInitShape<typeof WireGuardServiceConfigSchema>;
 }
 
-function publish(revision: number, users: readonly number[], { digest, xray, mtproto }: Changes = {}) {
+function publish(revision: number, users: readonly number[], { digest, xray, mtproto, wireguard }: Changes = {}) {
   const clients = users.map((user) => ({ email: `7.${uuid(user)}`, id: uuid(user) }));
   const inbounds = JSON.stringify([{ tag: "in", protocol: "vless", settings: { clients, decryption: "none" } }]);
   const config = create(NodeConfigSchema, {
@@ -116,11 +126,12 @@ function publish(revision: number, users: readonly number[], { digest, xray, mtp
     services: {
       xray: xray ?? { inbounds, outbounds: '[{"tag":"direct","protocol":"freedom"}]' },
       ...(mtproto !== undefined && { mtproto }),
+      ...(wireguard !== undefined && { wireguard }),
     },
   });
   config.digest = digest ?? digestOf(contentOf(config));
   published = config;
-  return { revision, digest: config.digest };
+  return { revision, digest: config.digest, config };
 }
 
 const users = () => [...engine.users.keys()].map((email) => Number(email[2]));
@@ -272,6 +283,17 @@ test("the last good config runs before Core is asked", async () => {
   open();
   await sync.restore();
   expect([users(), sync.state, sync.current?.revision]).toEqual([[1, 2], ApplyState.SYNCED, 1]);
+});
+
+test("of the last good config there runs what can, where an engine has lost what it needs", async () => {
+  const inbound = { nodeProtocolId: 8n, tag: "wg0", port: 51_820, privateKey: "k", addresses: ["10.0.0.1/24"] };
+  const lastGood = publish(1, [1], { wireguard: { inbounds: [inbound] } });
+  const links = linksOf(lastGood.config, { owners: new Map(), former: new Map() }, now);
+  await keepConfig(join(directory, "last-good.json"), { ...lastGood, content: contentOf(lastGood.config), links });
+  await sync.restore();
+  expect([users(), sync.state]).toEqual([[1], ApplyState.FAILED]);
+  await sync.sync(publish(2, [1, 2]));
+  expect([users(), sync.state]).toEqual([[1, 2], ApplyState.SYNCED]);
 });
 
 test("links that are refused are left out, and come back", async () => {

@@ -84,16 +84,19 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
 
   async function applyAll(config: NodeConfig): Promise<EngineApplied[]> {
     const applied: EngineApplied[] = [];
-    for (const engine of engines) {
-      signal.throwIfAborted();
-      const began = performance.now();
-      const { mode, users, leftOut } = await engine.apply(config.services, refusals);
-      if (leftOut.length > 0) tellLeftOut(leftOut, Number(config.revision));
-      if (users === undefined) continue;
-      const durationMs = BigInt(Math.round(performance.now() - began));
-      applied.push(create(EngineAppliedSchema, { kind: engine.kind, mode, users: BigInt(users), durationMs }));
-    }
+    for (const engine of engines) applied.push(...(await applyTo(engine, config)));
     return applied;
+  }
+
+  /** Nothing is told of an engine that the config does not need. */
+  async function applyTo(engine: DrivenEngine, { services, revision }: NodeConfig): Promise<EngineApplied[]> {
+    signal.throwIfAborted();
+    const began = performance.now();
+    const { mode, users, leftOut } = await engine.apply(services, refusals);
+    if (leftOut.length > 0) tellLeftOut(leftOut, Number(revision));
+    if (users === undefined) return [];
+    const durationMs = BigInt(Math.round(performance.now() - began));
+    return [create(EngineAppliedSchema, { kind: engine.kind, mode, users: BigInt(users), durationMs })];
   }
 
   function tellLeftOut(leftOut: readonly { readonly email: string; readonly reason: string }[], revision: number) {
@@ -204,17 +207,21 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
     });
   }
 
-  /** Has the last good config run on all engines, some of which may run the one that failed. */
+  /** Has the last good config run on all engines that can run it: some may run the one that failed. */
   async function bringBack(): Promise<boolean> {
     if (current === undefined) return false;
-    try {
-      await applyAll(current.config);
-      return true;
-    } catch (error) {
-      signal.throwIfAborted();
-      log.error({ err: error, revision: current.revision }, "the last good config does not run");
-      return false;
+    const { config, revision } = current;
+    let areAllBack = true;
+    for (const engine of engines) {
+      try {
+        await applyTo(engine, config);
+      } catch (error) {
+        signal.throwIfAborted();
+        areAllBack = false;
+        log.error({ err: error, revision, engine: engine.name }, "the last good config does not run");
+      }
     }
+    return areAllBack;
   }
 
   return {
