@@ -1,7 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import {
   type EngineApplied,
-  EngineAppliedSchema,
   type NodeFault,
   NodeFaultSchema,
   type ReportAppliedRequest,
@@ -15,6 +14,7 @@ import type { Contact } from "../contact/contact.ts";
 import { CoreRefused } from "../contact/core-client.ts";
 import type { FaultReports } from "../contact/fault-reports.ts";
 import type { DrivenEngine, Refusals } from "../engines/driven-engine.ts";
+import { createApplying } from "./applying.ts";
 import { contentOf, digestOf } from "./config-content.ts";
 import { type FetchedConfig, fetchConfig } from "./config-fetch.ts";
 import { codeOf, DigestMismatch } from "./failure.ts";
@@ -80,31 +80,9 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
   let failed: { readonly digest: string; readonly times: number; readonly notBefore: number } | undefined;
   let untold: ReportAppliedRequest | undefined;
   const inTurn = createInTurn();
+  const applying = createApplying({ engines, refusals, faults, signal, log });
+  const bringBack = async () => current !== undefined && applying.bringBack(current);
   const isHeldBack = (digest: string) => failed?.digest === digest && now() < failed.notBefore;
-
-  async function applyAll(config: NodeConfig): Promise<EngineApplied[]> {
-    const applied: EngineApplied[] = [];
-    for (const engine of engines) applied.push(...(await applyTo(engine, config)));
-    return applied;
-  }
-
-  /** Nothing is told of an engine that the config does not need. */
-  async function applyTo(engine: DrivenEngine, { services, revision }: NodeConfig): Promise<EngineApplied[]> {
-    signal.throwIfAborted();
-    const began = performance.now();
-    const { mode, users, leftOut } = await engine.apply(services, refusals);
-    if (leftOut.length > 0) tellLeftOut(leftOut, Number(revision));
-    if (users === undefined) return [];
-    const durationMs = BigInt(Math.round(performance.now() - began));
-    return [create(EngineAppliedSchema, { kind: engine.kind, mode, users: BigInt(users), durationMs })];
-  }
-
-  function tellLeftOut(leftOut: readonly { readonly email: string; readonly reason: string }[], revision: number) {
-    const named = leftOut.slice(0, 5).map(({ email, reason }) => `${email}: ${reason}`);
-    const rest = leftOut.length > named.length ? `, and ${leftOut.length - named.length} more` : "";
-    const message = `users of revision ${revision} whom the engine does not take: ${named.join("; ")}${rest}`;
-    faults.report({ code: "CONFIG_INVALID", message, severity: "warning", details: { users: leftOut.length } });
-  }
 
   /** Tells Core what runs. When that is not heard, it is told again by the next call of `sync`. */
   async function tellApplied(): Promise<void> {
@@ -165,8 +143,7 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
       const good = { revision, digest, content, config, links };
       // Whom they belong to has to be known before the first bytes come, and whom to refuse before they are let in.
       changed(good);
-      for (const engine of engines) await engine.check?.(config.services);
-      applied = await applyAll(config);
+      applied = await applying.apply(config);
       await keepConfig(file, good);
       current = good;
     } catch (error) {
@@ -205,23 +182,6 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
       message: `revision ${revision} cannot be applied, ${outcome}: ${reason}`,
       details: { digest, tries: times, ...(current !== undefined && { runs: current.revision }) },
     });
-  }
-
-  /** Has the last good config run on all engines that can run it: some may run the one that failed. */
-  async function bringBack(): Promise<boolean> {
-    if (current === undefined) return false;
-    const { config, revision } = current;
-    let areAllBack = true;
-    for (const engine of engines) {
-      try {
-        await applyTo(engine, config);
-      } catch (error) {
-        signal.throwIfAborted();
-        areAllBack = false;
-        log.error({ err: error, revision, engine: engine.name }, "the last good config does not run");
-      }
-    }
-    return areAllBack;
   }
 
   return {
