@@ -56,8 +56,8 @@ interface StoredNodeKey extends NodeCaller {
 /** What the keys of nodes ask of a store. Whatever changes a key is told to all replicas. */
 export interface NodeKeyStore {
   find(hash: Uint8Array): Promise<StoredNodeKey | undefined>;
-  /** The key is there and was not revoked. */
-  isGood(keyId: number): Promise<boolean>;
+  /** Those of the keys that are there and were not revoked. */
+  goodAmong(keyIds: readonly number[]): Promise<ReadonlySet<number>>;
   /** Notes the first use of a key, once. It revokes all others of its node, whose wish for another key is so fulfilled. */
   use(caller: NodeCaller, at: number): Promise<void>;
   /**
@@ -131,13 +131,12 @@ export function createNodeKeys({ store, now }: NodeKeysOptions): NodeKeys {
 
   function changed(nodeId?: number): void {
     memory.forget((key) => nodeId === undefined || key.nodeId === nodeId);
-    for (const { caller, end } of followed) {
-      if (nodeId !== undefined && caller.nodeId !== nodeId) continue;
-      store.isGood(caller.keyId).then(
-        (isGood) => isGood || end.abort(),
-        () => end.abort(),
-      );
-    }
+    const concerned = [...followed].filter(({ caller }) => nodeId === undefined || caller.nodeId === nodeId);
+    if (concerned.length === 0) return;
+    const endAllBut = (good: ReadonlySet<number>) => {
+      for (const { caller, end } of concerned) if (!good.has(caller.keyId)) end.abort();
+    };
+    store.goodAmong(concerned.map(({ caller }) => caller.keyId)).then(endAllBut, () => endAllBut(new Set()));
   }
 
   return {

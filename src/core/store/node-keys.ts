@@ -6,15 +6,12 @@ import type { CoreSchema } from "./schema.ts";
 import { topics } from "./topics.ts";
 
 /** The keys of nodes in the database. */
-export function createNodeKeyStore({ prepare, transaction, events }: Database<CoreSchema>): NodeKeyStore {
+export function createNodeKeyStore({ db, prepare, transaction, events }: Database<CoreSchema>): NodeKeyStore {
   const find = prepare<{ hash: Uint8Array }, KeyRow>((db, { hash }) =>
     db
       .selectFrom("node_key")
       .select(["id", "node_id", "first_used_at", "expires_at", "revoked_at"])
       .where("hash", "=", hash),
-  );
-  const good = prepare((db, { keyId }: { keyId: number }) =>
-    db.selectFrom("node_key").select("id").where("id", "=", keyId).where("revoked_at", "is", null),
   );
 
   return {
@@ -22,9 +19,18 @@ export function createNodeKeyStore({ prepare, transaction, events }: Database<Co
       const row = await find.first({ hash });
       return row && keyOf(row);
     },
-    async isGood(keyId) {
-      const row = await good.first({ keyId });
-      return row !== undefined;
+    async goodAmong(keyIds) {
+      const good = new Set<number>();
+      for (let at = 0; at < keyIds.length; at += idsAtOnce) {
+        const rows = await db
+          .selectFrom("node_key")
+          .select("id")
+          .where("id", "in", keyIds.slice(at, at + idsAtOnce))
+          .where("revoked_at", "is", null)
+          .execute();
+        for (const { id } of rows) good.add(id);
+      }
+      return good;
     },
     use({ nodeId, keyId }, at) {
       return transaction(async (tx) => {
@@ -104,3 +110,5 @@ async function revoke(tx: Transaction<CoreSchema>, nodeId: number, at: number, b
     .executeTakeFirst();
   return numUpdatedRows;
 }
+
+const idsAtOnce = 500;
