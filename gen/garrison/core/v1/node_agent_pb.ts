@@ -543,7 +543,8 @@ export type UsageEntry = Message<"garrison.core.v1.UsageEntry"> & {
   subscriptionId?: bigint | undefined;
 
   /**
-   * The id of the node protocol, which begins the user's `email` in the engine. Required.
+   * The id of the node protocol, which begins the user's `email` in the engine. Required. What was carried over one that
+   * was deleted since is booked for 30 days.
    *
    * @generated from field: int64 node_protocol_id = 3;
    */

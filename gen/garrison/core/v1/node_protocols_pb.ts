@@ -578,7 +578,8 @@ export const NodeProtocolService: GenService<{
   /**
    * Has a node no longer serve a protocol. One that subscriptions name is in use: NODE_PROTOCOL_IN_USE
    * (FailedPrecondition; REST 409), unless `force` says so, which takes it from them. One that the node's routing names
-   * as `inboundTag` is always in use. NODE_PROTOCOL_UNKNOWN (NotFound; REST 404).
+   * as `inboundTag` is always in use. What users have carried over it is booked when the node tells it, for 30 days.
+   * NODE_PROTOCOL_UNKNOWN (NotFound; REST 404).
    *
    * @generated from rpc garrison.core.v1.NodeProtocolService.DeleteNodeProtocol
    */
