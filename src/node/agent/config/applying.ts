@@ -13,7 +13,7 @@ export interface Applying {
    * Throws what the first engine throws that cannot; others may run it by then.
    */
   apply(config: NodeConfig): Promise<EngineApplied[]>;
-  /** Has all engines run a config that can run it; false when one cannot, which is logged. */
+  /** Has all engines run a config that ran before; false when one cannot, which is logged, and holds up no other. */
   bringBack(good: Pick<GoodConfig, "config" | "revision">): Promise<boolean>;
 }
 
@@ -57,17 +57,20 @@ export function createApplying({ engines, refusals, faults, signal, log }: Apply
       return applied;
     },
     async bringBack({ config, revision }) {
-      let areAllBack = true;
-      for (const engine of engines) {
-        try {
-          await applyTo(engine, config);
-        } catch (err) {
-          signal.throwIfAborted();
-          areAllBack = false;
-          log.error({ err, revision, engine: engine.name }, "the last good config does not run");
-        }
-      }
-      return areAllBack;
+      // At once: nobody waits for an engine that others use.
+      const isBack = await Promise.all(
+        engines.map(async (engine) => {
+          try {
+            await applyTo(engine, config);
+            return true;
+          } catch (err) {
+            if (!signal.aborted) log.error({ err, revision, engine: engine.name }, "the last good config does not run");
+            return false;
+          }
+        }),
+      );
+      signal.throwIfAborted();
+      return isBack.every(Boolean);
     },
   };
 }
