@@ -69,8 +69,9 @@ export function createApplying({ engines, refusals, faults, signal, log }: Apply
           }
         }),
       );
+      if (isBack.every(Boolean)) return true;
       signal.throwIfAborted();
-      return isBack.every(Boolean);
+      return false;
     },
   };
 }
