@@ -1,6 +1,6 @@
 import { connect } from "node:net";
+import { socketOf } from "../../src/node/engines/wireguard/device/uapi-socket.ts";
 import type { NetworkNamespace } from "../../test/support/network-namespace.ts";
-import { socketOf } from "../../test/support/uapi-tap.ts";
 import { startWireGuard } from "../../test/support/wireguard-peer.ts";
 import { addressOf, keyOf } from "../node/made-users.ts";
 import { timed } from "../node/report.ts";

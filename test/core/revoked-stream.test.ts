@@ -24,9 +24,9 @@ describe.each(engines)("a stream of configs on %s", (engine) => {
   };
 
   test.each([
-    ["its keys are revoked", ":revokeKeys", []],
-    ["the node is deleted", "?force=true", ["-X", "DELETE"]],
-  ])("ends at once when %s; others stay open", async (what, action, [, method = "POST"]) => {
+    ["its keys are revoked", "POST", ":revokeKeys"],
+    ["the node is deleted", "DELETE", "?force=true"],
+  ])("ends at once when %s; others stay open", async (what, method, action) => {
     const [node, other] = [await core.enrol(`of ${what}`), await core.enrol(`other of ${what}`)];
     const [mine, others] = [await watch(node.key), await watch(other.key)];
     const next = mine.next();

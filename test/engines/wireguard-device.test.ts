@@ -13,6 +13,7 @@ import {
 } from "../../src/node/engines/wireguard/device/device.ts";
 import { createKernelDevice } from "../../src/node/engines/wireguard/device/kernel-device.ts";
 import { createUapiDevice } from "../../src/node/engines/wireguard/device/uapi-device.ts";
+import { socketOf } from "../../src/node/engines/wireguard/device/uapi-socket.ts";
 import {
   addKernelInterface,
   bringUp,
@@ -44,7 +45,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a real wireguard-go in a network 
     const [enter = "", ...args] = network.enter;
     wireGuard = spawn(enter, [...args, await wireGuardPath(), "-f", name], { stdio: "ignore" });
     tools = toolsIn(network);
-    await vi.waitFor(() => createUapiDevice({ socketPath: `/var/run/wireguard/${name}.sock` }).read(), 10_000);
+    await vi.waitFor(() => createUapiDevice({ socketPath: socketOf(name) }).read(), 10_000);
   });
   afterEach(async () => {
     wireGuard.kill("SIGTERM");
@@ -53,7 +54,7 @@ describe.skipIf(!(await mayMakeNamespaces()))("a real wireguard-go in a network 
   });
 
   const devices: [string, () => WireGuardDevice][] = [
-    ["its configuration protocol", () => createUapiDevice({ socketPath: `/var/run/wireguard/${name}.sock` })],
+    ["its configuration protocol", () => createUapiDevice({ socketPath: socketOf(name) })],
     ["wg", () => createKernelDevice(name, createSystemTools(process.env))],
   ];
   describe.each(devices)("by %s", (_, open) => {

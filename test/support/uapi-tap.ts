@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { rename } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
+import { socketOf } from "../../src/node/engines/wireguard/device/uapi-socket.ts";
 
 /** Stands between a WireGuard process and whoever asks it, and notes what it is asked. */
 export interface UapiTap {
@@ -10,11 +11,6 @@ export interface UapiTap {
   readonly writes: readonly string[];
   /** Takes itself out of the way again. */
   close(): Promise<void>;
-}
-
-/** Where WireGuard's programs have the sockets of interfaces, whatever network these are in. */
-export function socketOf(interfaceName: string): string {
-  return `/var/run/wireguard/${interfaceName}.sock`;
 }
 
 /**

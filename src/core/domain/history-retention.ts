@@ -1,4 +1,5 @@
 import { Recurring } from "./recurring.ts";
+import { epochMemoryMs } from "./usage/batch-order.ts";
 
 /** What grows with time, one row after another, and is forgotten when it is old. */
 export type History = "sessions" | "quarantine" | "gaps" | "audit";
@@ -76,7 +77,8 @@ export class HistoryRetention {
     for (const history of ["sessions", "quarantine", "gaps", "audit"] as const)
       while (!closing.aborted && (await store.forget(history, now() - ages[history])));
     await store.forgetInbounds(now() - inboundsForMs);
-    await store.forgetProtocols(now() - protocolsForMs);
+    // As long as the batches of a node that does not call are remembered.
+    await store.forgetProtocols(now() - epochMemoryMs);
     await store.forgetOnline(now() - sessionsForMs);
     for (const nodeId of await store.nodesWithMany(revisionsKept)) {
       if (closing.aborted) return;
@@ -87,5 +89,3 @@ export class HistoryRetention {
 
 const dayMs = 24 * 60 * 60 * 1000;
 const everyMs = 60 * 60 * 1000;
-/** As long as the batches of a node that does not call are remembered. */
-const protocolsForMs = 30 * dayMs;
