@@ -4,6 +4,7 @@ import { BackendType, StatType } from "../../gen/service/node_pb.ts";
 import { makeNamespace, mayMakeNamespaces, type NetworkNamespace } from "../../test/support/network-namespace.ts";
 import { type NetworkTraffic, startTraffic } from "../../test/support/network-traffic.ts";
 import { tapUapi } from "../../test/support/uapi-tap.ts";
+import { wireGuardPath } from "../../test/wireguard-path.ts";
 import { type Caller, startCaller } from "../node/caller.ts";
 import { addressOf, keyOf } from "../node/made-users.ts";
 import { type NodeUnderTest, startNodeUnderTest } from "../node/node-under-test.ts";
@@ -11,13 +12,18 @@ import { report } from "../node/report.ts";
 import { median, quantile } from "../rounds.ts";
 import { askWireGuard, type BareTimes, measureBare } from "./bare-interface.ts";
 
-// What a node's WireGuard costs with many peers, beside what WireGuard itself takes for the same.
+// What a node's WireGuard costs with many peers, beside what WireGuard itself takes for the same: the installed one, or
+// the one that WIREGUARD_GO_PATH names.
 
 const rounds = 20;
 const firstUser = 2;
 const name = `gn${process.pid}`;
+const program = await wireGuardPath();
+/** A peer whose key was changed has been taken away by then. */
+const burialMs = 1_500;
 
 if (await mayMakeNamespaces()) {
+  console.log(`with ${program}`);
   const network = await makeNamespace(1);
   try {
     await measure(1_000, network);
@@ -38,7 +44,7 @@ interface Targets {
 async function measure(count: number, network: NetworkNamespace, atMost?: Targets): Promise<void> {
   console.log(`\n== ${count.toLocaleString("en")} peers`);
   const bare = await measureBare(count, network);
-  const node = await startNodeUnderTest({}, network);
+  const node = await startNodeUnderTest({ WIREGUARD_GO_PATH: program }, network);
   const caller = await startCaller(node);
   const traffic = await startTraffic(network);
   try {
@@ -103,6 +109,7 @@ async function measureNode({ count, bare, node, caller, traffic, atMost }: Measu
     ...(atMost && { atMost: atMost.sync }),
     reference: { about: "one `set` of all", value: bare.setAll },
   });
+  await sleep(burialMs);
   const tap = await tapUapi(name);
   for (let round = 0; round < 3; round += 1) await sync.send();
   report({ about: "what three more of them write to WireGuard", value: tap.writes.length, unit: "calls", atMost: 0 });

@@ -110,22 +110,28 @@ describe.skipIf(!(await mayMakeNamespaces()))("a real wireguard-go in a network 
   });
 });
 
-test("a program that is not there is named with the package that has it", async () => {
-  await expect(createSystemTools({ PATH: "/nowhere" })("wg", ["show"])).rejects.toThrow(
-    "wg show: `wg` is not installed: the package wireguard-tools has it",
-  );
-});
+test.each([undefined, "what it reads"])(
+  "a program that is not there is named with its package: given %s",
+  async (input) => {
+    await expect(createSystemTools({ PATH: "/nowhere" })("wg", ["show"], input)).rejects.toThrow(
+      "wg show: `wg` is not installed: the package wireguard-tools has it",
+    );
+  },
+);
 
-test("a program that takes too long is ended, and whoever waits for it is told", async () => {
-  const bin = await mkdtemp(join(tmpdir(), "garrison-tools-"));
-  onTestFinished(() => rm(bin, { recursive: true }));
-  await writeFile(join(bin, "wg"), '#!/bin/sh\necho $$ > "$2"\nexec sleep 60\n', { mode: 0o755 });
-  const note = join(bin, "pid");
-  const tools = createSystemTools({ PATH: `${bin}:${process.env.PATH}` }, 500);
-  await expect(tools("wg", ["show", note])).rejects.toThrow(`wg show ${note}: it ended with SIGKILL`);
-  const pid = Number(await readFile(note, "utf8"));
-  await vi.waitFor(async () => expect(await isAlive(pid)).toBe(false));
-});
+test.each([undefined, "what it reads"])(
+  "a program that takes too long is ended, and told of: given %s",
+  async (input) => {
+    const bin = await mkdtemp(join(tmpdir(), "garrison-tools-"));
+    onTestFinished(() => rm(bin, { recursive: true }));
+    await writeFile(join(bin, "wg"), '#!/bin/sh\necho $$ > "$2"\nexec sleep 60\n', { mode: 0o755 });
+    const note = join(bin, "pid");
+    const tools = createSystemTools({ PATH: `${bin}:${process.env.PATH}` }, 500);
+    await expect(tools("wg", ["show", note], input)).rejects.toThrow(`wg show ${note}: it ended with SIGKILL`);
+    const pid = Number(await readFile(note, "utf8"));
+    await vi.waitFor(async () => expect(await isAlive(pid)).toBe(false));
+  },
+);
 
 describe.skipIf(!(await kernelHasWireGuard()))("the kernel's WireGuard by wg", () => {
   let network: NetworkNamespace;

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
+import { isErrno } from "../../../../platform/errno.ts";
 
 /** A program of the system did not do what it was asked to do. The message has its own words. */
 export class ToolFailed extends Error {
@@ -26,8 +27,9 @@ type SystemTool = keyof typeof packages;
  * they take longer than `timeoutMs`, by default half a minute.
  */
 export function createSystemTools(env: NodeJS.ProcessEnv, timeoutMs = 30_000): SystemTools {
-  return async (program, args, input = "") => {
-    const child = spawn("/bin/sh", ["-c", fedByPipe, program, ...args], {
+  return async (program, args, input) => {
+    const [executable, before] = input === undefined ? [program, []] : ["/bin/sh", ["-c", fedByPipe, program]];
+    const child = spawn(executable, [...before, ...args], {
       env: { PATH: env.PATH, LC_ALL: "C" },
       stdio: ["pipe", "pipe", "pipe"],
       // Of a group of its own, so that what the shell has started can be ended with it.
@@ -36,10 +38,14 @@ export function createSystemTools(env: NodeJS.ProcessEnv, timeoutMs = 30_000): S
     const overdue = setTimeout(() => endGroup(child.pid), timeoutMs);
     child.stdin.on("error", () => undefined); // one that ends early says why
     child.stdin.end(input);
-    const exit = once(child, "close");
-    const [stdout, stderr, [code, signal]] = await Promise.all([text(child.stdout), text(child.stderr), exit]).finally(
-      () => clearTimeout(overdue),
-    );
+    const [stdout, stderr, [code, signal]] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      once(child, "close").catch((error: unknown) => {
+        if (isErrno(error, "ENOENT")) return [notFound, null];
+        throw error;
+      }),
+    ]).finally(() => clearTimeout(overdue));
     if (code === 0) return stdout;
     // What is private stands in the input, never in the arguments.
     const command = [program, ...args].join(" ").slice(0, 200);
