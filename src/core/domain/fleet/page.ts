@@ -57,7 +57,7 @@ function tokenOf(fingerprint: string, key: PageKey): string {
 
 function keyIn(token: string, fingerprint: string, shape: readonly string[]): PageKey {
   const [made, ...key] = parsed(token);
-  const fits = key.length === shape.length && key.every((value, index) => typeof value === shape[index]);
+  const fits = key.length === shape.length && key.every((value, index) => isKeyOf(shape[index], value));
   if (made !== fingerprint || !fits) {
     throw new Invalid(
       "PAGE_TOKEN_INVALID",
@@ -65,6 +65,13 @@ function keyIn(token: string, fingerprint: string, shape: readonly string[]): Pa
     );
   }
   return key as PageKey; // as the check has just found
+}
+
+/** What a column can be compared with: all that orders rows are whole numbers, and texts without zero characters. */
+function isKeyOf(type: string | undefined, value: unknown): boolean {
+  return typeof value === "string"
+    ? type === "string" && !value.includes("\0")
+    : type === "number" && Number.isSafeInteger(value);
 }
 
 function parsed(token: string): unknown[] {
