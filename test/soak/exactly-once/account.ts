@@ -28,7 +28,7 @@ export interface AccountOptions {
 /** The clocks of the node and of this process may differ by that much. */
 const clockMs = 300;
 /** An engine that is ended on purpose is gone so long after its last reading, on a busy machine. */
-const endingMs = 1_000;
+export const endingMs = 1_000;
 
 /**
  * What Core has to have booked, by subscription. Of an engine that lives all has to be there, to the byte; so it has of

@@ -45,6 +45,8 @@ export interface Fleet {
   readonly database: Database<CoreSchema>;
   /** What Core and the node have logged. */
   log(): string;
+  /** When the node has said that its Xray runs no longer: that it ends it, or has seen it end. Unix milliseconds. */
+  xrayEnds(): number[];
   close(): Promise<void>;
 }
 
@@ -154,6 +156,10 @@ export async function startFleet({ engine, resume }: FleetOptions): Promise<Flee
   return {
     ...{ core, node, network, nodeId: Number(nodeId), port, xrayPid, operate, database, log },
     xraySocket: join(runDir, "xray-api.sock"),
+    xrayEnds: () =>
+      Array.from(log().matchAll(/^\{"level":"info","time":(\d+),"service":"node","engine":"xray","state":"(\w+)"/gm))
+        .filter(([, , state]) => state === "restarting" || state === "stopped")
+        .map(([, at]) => Number(at)),
     async close() {
       const xray = await xrayPid();
       await Promise.all([core.end("SIGKILL"), node.end("SIGKILL")]);
