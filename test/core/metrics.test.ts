@@ -1,21 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { type CoreUnderTest, serveCore } from "./core-under-test.ts";
-import { engines, type SharedDatabase, shareDatabase } from "./shared-database.ts";
+import { expect, test, vi } from "vitest";
+import { describeScene, openCoreScene } from "./scene.ts";
 
-describe.each(engines)("Core's metrics on %s", (engine) => {
-  const clock = { now: Date.parse("2026-11-21T12:00:00Z") };
-  let shared: SharedDatabase;
-  let core: CoreUnderTest;
-  beforeAll(async () => {
-    shared = await shareDatabase(engine);
-    core = await serveCore(shared, clock);
-  });
-  afterAll(async () => {
-    await core.close();
-    await shared.close();
-  });
-
+describeScene("Core's metrics", openCoreScene, (scene) => {
   test("tell how the fleet does and what was reported, without a name of anybody", async () => {
+    const { core, clock } = scene;
     const node = await core.enrol("counted");
     await core.enrol("silent");
     const { db } = core.database;

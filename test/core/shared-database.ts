@@ -8,6 +8,8 @@ import { startPostgres } from "../postgres.ts";
 
 /** The engines that everything of Core runs on. */
 export const engines = ["sqlite", "postgres"] as const;
+/** One of {@link engines}. */
+export type Engine = (typeof engines)[number];
 
 /** A place for Core's data, which any number of replicas may share. */
 export interface SharedDatabase {
@@ -19,7 +21,7 @@ export interface SharedDatabase {
 }
 
 /** Makes an empty database of an engine. */
-export async function shareDatabase(engine: (typeof engines)[number]): Promise<SharedDatabase> {
+export async function shareDatabase(engine: Engine): Promise<SharedDatabase> {
   const { location, remove } = await (engine === "sqlite" ? sqliteFile() : postgresServer());
   const opened: Database<CoreSchema>[] = [];
   return {

@@ -4,7 +4,7 @@ import { gunzipSync } from "node:zlib";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { NodeProtocolService } from "../../gen/garrison/core/v1/node_protocols_pb.ts";
 import { NodeService } from "../../gen/garrison/core/v1/nodes_pb.ts";
 import { SubscriptionFormat, SubscriptionLinkService } from "../../gen/garrison/core/v1/subscription_links_pb.ts";
@@ -13,19 +13,13 @@ import { UserService } from "../../gen/garrison/core/v1/users_pb.ts";
 import { VpnProtocol } from "../../gen/garrison/core/v1/vpn_protocol_pb.ts";
 import { serveCore } from "./core-under-test.ts";
 import { given } from "./fleet/scene.ts";
-import { engines } from "./shared-database.ts";
-import { type MadeSubscription, openSubscriptionScene, type SubscriptionScene } from "./subscription-scene.ts";
+import { describeScene } from "./scene.ts";
+import { type MadeSubscription, openSubscriptionScene } from "./subscription-scene.ts";
 
 const subscriptions = SubscriptionService.method;
 const browser = { "user-agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/142.0.0.0", accept: "text/html,*/*;q=0.8" };
 
-describe.each(engines)("subscription links on %s", (engine) => {
-  let scene: SubscriptionScene;
-  beforeAll(async () => {
-    scene = await openSubscriptionScene(engine);
-  });
-  afterAll(() => scene?.close());
-
+describeScene("subscription links", openSubscriptionScene, (scene) => {
   const get = (path: string, headers: Record<string, string> = {}, method = "GET") =>
     fetch(scene.core.url + path, { method, headers: { "user-agent": "curl/8", accept: "*/*", ...headers } });
   const linksOf = async ({ path }: MadeSubscription) =>
@@ -183,7 +177,7 @@ describe.each(engines)("subscription links on %s", (engine) => {
     expect(rotated).toEqual({ ...own, PrivateKey: key });
     expect(rotated.PrivateKey).not.toBe(own.PrivateKey);
 
-    const node = { name: `tunnels-${engine}`, host: "2001:db8::9" };
+    const node = { name: "tunnels", host: "2001:db8::9" };
     const nodeId = given((await call(NodeService.method.createNode, node)).node).id;
     const settings = JSON.stringify({ addressPools: ["10.9.0.0/24"], dns: [], persistentKeepalive: 0 });
     const request = { nodeId, protocol: VpnProtocol.WIREGUARD, port: 443, remark: 'A\n"b" # 🚀', settings };
@@ -228,7 +222,7 @@ describe.each(engines)("subscription links on %s", (engine) => {
 
   test("who comes when all addresses are given has everything but WireGuard, and has it when there are more", async () => {
     const { call } = scene;
-    const node = { name: `small-${engine}`, host: "small.example.org" };
+    const node = { name: "small", host: "small.example.org" };
     const nodeId = given((await call(NodeService.method.createNode, node)).node).id;
     const request = { nodeId, protocol: VpnProtocol.VLESS, port: 443 };
     const vless = given((await call(NodeProtocolService.method.createNodeProtocol, request)).nodeProtocol);
@@ -386,7 +380,7 @@ describe.each(engines)("subscription links on %s", (engine) => {
     const { call } = scene;
     const made = await scene.subscribe();
     const before = (await linksOf(made)).length;
-    const node = { name: `other-${engine}`, host: "2001:db8::7" };
+    const node = { name: "other", host: "2001:db8::7" };
     const nodeId = given((await call(NodeService.method.createNode, node)).node).id;
     const request = { nodeId, protocol: VpnProtocol.VLESS, port: 443, remark: "Other" };
     const protocol = given((await call(NodeProtocolService.method.createNodeProtocol, request)).nodeProtocol);

@@ -3,25 +3,15 @@ import { NodeService } from "../../gen/garrison/core/v1/nodes_pb.ts";
 import { SubscriptionService } from "../../gen/garrison/core/v1/subscriptions_pb.ts";
 import { UserService } from "../../gen/garrison/core/v1/users_pb.ts";
 import { VpnProtocol } from "../../gen/garrison/core/v1/vpn_protocol_pb.ts";
-import { type CoreUnderTest, serveCore } from "./core-under-test.ts";
 import { given } from "./fleet/scene.ts";
-import { type CallRpc, createCaller } from "./fleet/ways.ts";
-import { type SharedDatabase, shareDatabase } from "./shared-database.ts";
+import { type CoreScene, openCoreScene } from "./scene.ts";
+import type { Engine } from "./shared-database.ts";
 
 /** A Core with a node that has a protocol of every kind, for tests of what subscription links lead to. */
-export interface SubscriptionScene {
-  readonly core: CoreUnderTest;
-  readonly shared: SharedDatabase;
-  /** Milliseconds since 1970. */
-  readonly clock: { now: number };
-  /** Calls as an operator who may do everything. */
-  readonly call: CallRpc;
-  /** That operator's key. */
-  readonly key: string;
+export interface SubscriptionScene extends CoreScene {
   readonly nodeId: bigint;
   /** Makes a user with a subscription. */
   subscribe(more?: object, userName?: string): Promise<MadeSubscription>;
-  close(): Promise<void>;
 }
 
 /** A subscription that was made. */
@@ -34,17 +24,11 @@ export interface MadeSubscription {
   readonly path: string;
 }
 
-/** Makes one. `nodeName` is what the endpoints' names begin with. */
-export async function openSubscriptionScene(
-  engine: "sqlite" | "postgres",
-  nodeName = "fra-1",
-): Promise<SubscriptionScene> {
-  const shared = await shareDatabase(engine);
-  const clock = { now: Date.parse("2026-11-21T12:00:00Z") };
-  const core = await serveCore(shared, clock);
-  const key = await core.operator("*");
-  const call = createCaller("rest", core.url, key);
-  const node = { name: nodeName, host: "fra-1.example.org" };
+/** Makes one. */
+export async function openSubscriptionScene(engine: Engine): Promise<SubscriptionScene> {
+  const scene = await openCoreScene(engine);
+  const { call } = scene;
+  const node = { name: "fra-1", host: "fra-1.example.org" };
   const nodeId = given((await call(NodeService.method.createNode, node)).node).id;
   for (const [index, [protocol, settings]] of inbounds.entries()) {
     const request = { nodeId, protocol, port: 20_000 + index, settings: JSON.stringify(settings) };
@@ -52,11 +36,7 @@ export async function openSubscriptionScene(
   }
   let users = 0;
   return {
-    core,
-    shared,
-    clock,
-    call,
-    key,
+    ...scene,
     nodeId,
     async subscribe(more = {}, userName) {
       users += 1;
@@ -65,10 +45,6 @@ export async function openSubscriptionScene(
       const made = await call(SubscriptionService.method.createSubscription, { userId, ...more });
       const { token, url } = made;
       return { id: given(made.subscription).id, userId, token, url, path: `/sub/${token}` };
-    },
-    async close() {
-      await core.close();
-      await shared.close();
     },
   };
 }
