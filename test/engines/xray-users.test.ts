@@ -108,6 +108,16 @@ test("a user whom Xray would refuse is told in its words, and all others are set
   expect(await xray.usersOn("vless")).toEqual(["Ann", "bob"]);
 });
 
+test("a start with e-mails that only Xray takes for the same serves all others", async () => {
+  const mine = await createEngineUnderTest();
+  const emails = ["AΣ", "aσ", "aς", "İ", "i", "i\u0307", "\u212A", "k"];
+  const users = emails.map((email) => userOf(email, "vless", "vmess", "trojan"));
+  const { rejected } = await mine.engine.start({ config: nodeConfig(await freePorts(4)), users, excludeInbounds: [] });
+  expect([...new Set(rejected.map(({ email }) => email))].sort()).toEqual(["i", "k", "aσ"].sort());
+  expect((await mine.usersOn("vless")).sort()).toEqual(["AΣ", "aς", "İ", "i\u0307", "\u212A"].sort());
+  await mine.close();
+});
+
 test("what somebody else did to Xray's users does not stand in the way", async () => {
   const [one, two] = [userOf("1", "vless"), userOf("2", "vless")];
   await xray.engine.updateUsers([one]);

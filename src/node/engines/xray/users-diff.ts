@@ -140,9 +140,10 @@ function holder({ accounts, changes }: Diff["slots"][number], key: string): Acco
   return change === undefined ? accounts.get(key) : change.after;
 }
 
-/** Xray takes e-mails that differ in case only for the same. */
+/** Xray takes e-mails that differ in case only for the same, and looks at each letter by itself. */
 export function keyOf({ email }: { readonly email: string }): string {
-  return email.toLowerCase();
+  // The two letters whose small ones depend on others in JavaScript, or are several.
+  return email.replaceAll("Σ", "σ").replaceAll("İ", "i").toLowerCase();
 }
 
 /** Sets of tags. Users who come one after the other have the same nearly always, and then share one. */

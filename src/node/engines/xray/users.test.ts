@@ -103,6 +103,25 @@ describe("a difference", () => {
     expect(both.rejected).toHaveLength(1);
   });
 
+  test.each([
+    ["AΣ", "aσ"],
+    ["İ", "i"],
+    ["\u212A", "k"],
+  ])("knows that %s and %s are one e-mail to Xray", async (capital, small) => {
+    const both = await (await tableOf()).diff([user(capital, ["a"]), user(small, ["a"], 2)], true);
+    expect(changesOf(both)).toEqual([`a - ${capital}=1`]);
+    expect(both.rejected).toHaveLength(1);
+  });
+
+  test.each([
+    ["aΣ", "aς"],
+    ["i\u0307", "İ"],
+    ["ß", "SS"],
+  ])("knows that %s and %s are two", async (one, other) => {
+    const both = await (await tableOf()).diff([user(one, ["a"]), user(other, ["a"], 2)], true);
+    expect(both.rejected).toEqual([]);
+  });
+
   test("gives such an e-mail away when the other user goes in the same call", async () => {
     const table = await tableOf(user("Ann", ["a"]));
     const renamed = [user("ann", ["a"], 2), user("Ann", [])];
