@@ -37,16 +37,16 @@ describe.each(engines)("sweeping on %s", (engine) => {
     running = [];
   });
 
-  const start = (on = database) => {
+  const start = (on = database, now: () => number = Date.now) => {
     const publishing = new Publishing({
       store: createPublicationStore(on),
       name: randomUUID(),
-      now: Date.now,
+      now,
       rest: () => setImmediate(),
       log: { warn: () => undefined },
     });
     const store = createSweepStore(on);
-    running.push(publishing, new Sweeping({ store, now: Date.now, onNews: () => publishing.wake(), log }));
+    running.push(publishing, new Sweeping({ store, now, onNews: () => publishing.wake(), log }));
   };
   const refusals = async () => {
     const rows = await database.db.selectFrom("subscription").select("refused").orderBy("id").execute();
@@ -119,6 +119,34 @@ describe.each(engines)("sweeping on %s", (engine) => {
     expect(row).toMatchObject({ refused: "", period_bytes: 0n, period_started_at: nextResetAt });
     const nextMidnight = new Date(nextResetAt).setUTCHours(24, 0, 0, 0);
     expect(row.next_reset_at).toBe(nextMidnight);
+  });
+
+  test("what a clock that was a year ahead has done is undone when it is right again", async () => {
+    let ahead = 0;
+    const now = () => Date.now() + ahead;
+    const midnight = new Date().setUTCHours(24, 0, 0, 0);
+    await addUsers(database, 1, ["vless"], { expires_at: Date.now() + 7 * 86_400_000 });
+    await addUsers(database, 1, ["vless"], {
+      quota_bytes: 10n,
+      period_bytes: 4n,
+      reset_period: "day",
+      next_reset_at: midnight,
+    });
+    await createPublicationStore(database).mark("all", "created", now());
+    start(database, now);
+    await untilUsers(2);
+    ahead = 365 * 86_400_000;
+    await untilUsers(1);
+    ahead = 0;
+    await untilUsers(2);
+    expect(await refusals()).toEqual(["", ""]);
+    const period = await database.db
+      .selectFrom("subscription")
+      .select(["period_started_at", "next_reset_at"])
+      .where("quota_bytes", "is not", null)
+      .executeTakeFirstOrThrow();
+    expect(period.next_reset_at).toBe(new Date().setUTCHours(24, 0, 0, 0));
+    expect(period.period_started_at).toBeLessThanOrEqual(Date.now());
   });
 
   test("replicas share the work: one revision for all that expires at a time", async () => {

@@ -34,6 +34,15 @@ test("what was found is there at once until its time is over", async () => {
   expect(world.loads).toEqual(["a", "a"]);
 });
 
+test("what was found by a clock that was ahead is not remembered for longer when the clock is right", async () => {
+  const { world, memory } = open();
+  world.now = 5_000;
+  await memory.get("a");
+  world.now = 10;
+  world.rows.set("a", 5);
+  expect(await memory.get("a")).toBe(5);
+});
+
 test("that nothing was found is not remembered", async () => {
   const { world, memory } = open();
   expect(await memory.get("d")).toBeUndefined();

@@ -49,7 +49,9 @@ export function createMemory<V>({ load, ttlMs, capacity, now }: MemoryOptions<V>
   return {
     get(key) {
       const found = known.get(key);
-      if (found !== undefined && found.until > now()) return found.value;
+      // By a clock that was ahead it would be remembered until then.
+      const leftMs = (found?.until ?? 0) - now();
+      if (found !== undefined && leftMs > 0 && leftMs <= ttlMs) return found.value;
       return sought.get(key) ?? seek(key);
     },
     forget(hasChanged = () => true) {

@@ -117,7 +117,8 @@ export class Publishing implements ConfigPublisher {
     const { store, now, log } = this.#options;
     let next = now() + pollMs;
     try {
-      if (this.#checkAt <= now()) {
+      // A clock that was ahead has left a time that is far off.
+      if (this.#checkAt <= now() || this.#checkAt - now() > checkEveryMs) {
         this.#checkAt = now() + checkEveryMs;
         await store.markUnchecked(now() - uncheckedMs, checkedAtOnce, now());
       }
@@ -128,7 +129,7 @@ export class Publishing implements ConfigPublisher {
       log.warn({ err: error }, "configs could not be published");
     }
     // What is due already is at work elsewhere: no use in asking for it all the time.
-    this.#wakeIn(Math.max(next - now(), leastSleepMs));
+    this.#wakeIn(Math.min(Math.max(next - now(), leastSleepMs), pollMs));
   }
 
   /** Publishes some of the nodes that are due. False: none was. */

@@ -15,6 +15,11 @@ const subscription = (more: Partial<TimedSubscription>): TimedSubscription => ({
 const full = { quotaBytes: 10n, periodBytes: 10n };
 const daily = { resetPeriod: "day" as const, nextResetAt: day };
 
+test("a replica whose clock is a little ahead begins a period for all", () => {
+  const begun = subscription({ resetPeriod: "day", nextResetAt: 3 * day });
+  expect(changeByTime(begun, 2 * day - 60_000)).toBeUndefined();
+});
+
 test.each([
   ["nothing to change", {}, undefined],
   ["not expired yet", { expiresAt: 2 * day + 1 }, undefined],
@@ -30,6 +35,12 @@ test.each([
     { ...full, ...daily, refused: "quota" },
     { refused: "", isNews: true, begun: { startedAt: 2 * day, endsAt: 3 * day } },
   ],
+  ["whose period ends tomorrow", { resetPeriod: "day" as const, nextResetAt: 3 * day }, undefined],
+  [
+    "whose period a clock that was ahead has begun",
+    { ...full, resetPeriod: "day" as const, nextResetAt: 9 * day, refused: "quota" },
+    { refused: "quota", isNews: false, endsAt: 3 * day },
+  ],
   ["in a new period", { ...daily }, { refused: "", isNews: false, begun: { startedAt: 2 * day, endsAt: 3 * day } }],
   [
     "expired in a new period",
@@ -38,5 +49,5 @@ test.each([
   ],
 ])("a subscription %s", (_, more, change) => {
   const made = changeByTime(subscription(more), 2 * day);
-  expect(made).toEqual(change && { id: 1, begun: undefined, ...change });
+  expect(made).toEqual(change && { id: 1, begun: undefined, endsAt: undefined, ...change });
 });

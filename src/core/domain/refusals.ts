@@ -1,4 +1,4 @@
-import type { ResetPeriod } from "./fleet/reset-period.ts";
+import { latestReset, nextReset, type ResetPeriod } from "./fleet/reset-period.ts";
 import { refusalOf } from "./fleet/subscription-state.ts";
 import { periodAfter, type QuotaPeriod } from "./usage/quota-period.ts";
 
@@ -21,6 +21,8 @@ export interface TimedChange {
   readonly isNews: boolean;
   /** The period that has begun, with nothing used. */
   readonly begun: QuotaPeriod | undefined;
+  /** When the period that runs is to end, after a clock that was ahead had begun it. Undefined: as it was. */
+  readonly endsAt: number | undefined;
 }
 
 /** What a subscription should be at `now`, and is not. */
@@ -28,7 +30,9 @@ export function changeByTime(subscription: TimedSubscription, now: number): Time
   const { id, resetPeriod, nextResetAt } = subscription;
   const isOver = nextResetAt !== null && nextResetAt <= now;
   const begun = isOver ? periodAfter(resetPeriod, nextResetAt, now) : undefined;
+  const isTooFar = nextResetAt !== null && nextResetAt > (latestReset(resetPeriod, now) ?? nextResetAt);
+  const endsAt = isTooFar ? (nextReset(resetPeriod, now) ?? undefined) : undefined;
   const refused = refusalOf(isOver ? { ...subscription, periodBytes: 0n } : subscription, now);
   const isNews = refused !== subscription.refused;
-  return isNews || begun !== undefined ? { id, refused, isNews, begun } : undefined;
+  return isNews || begun !== undefined || endsAt !== undefined ? { id, refused, isNews, begun, endsAt } : undefined;
 }

@@ -5,7 +5,7 @@ import { changeByTime, type TimedChange, type TimedSubscription } from "./refusa
 export interface SweepStore {
   /** Some of the subscriptions that have expired, or whose period is over, and do not say so: at most `most`. */
   due(now: number, most: number): Promise<number[]>;
-  /** Some of those with ids above `after` that are refused and should not be, or the other way round. */
+  /** Some of those with ids above `after` that are refused and should not be, or the other way round, or end too late. */
   wrong(now: number, after: number): Promise<{ readonly ids: number[]; readonly upTo: number | undefined }>;
   /**
    * Changes these subscriptions as `change` says of each, and notes that the configs of nodes have changed where that is
@@ -31,7 +31,8 @@ export interface SweepingOptions {
 /**
  * Has expiry, quotas and the end of their periods take effect by themselves: within a half second of the time, whoever of
  * the replicas comes first. What was missed while none ran is made good at the start. That what is booked reaches a quota
- * is noticed where it is booked; here only what was changed behind our back, within a half minute.
+ * is noticed where it is booked; here only what was changed behind our back, or by a clock that was wrong, within a half
+ * minute.
  */
 export class Sweeping {
   readonly #options: SweepingOptions;
@@ -59,7 +60,8 @@ export class Sweeping {
       await this.#settle(ids);
       if (ids.length < settledAtOnce) break;
     }
-    if (now() < this.#checkAt) return;
+    // A clock that was ahead has left a time that is far off.
+    if (now() < this.#checkAt && this.#checkAt - now() <= checkEveryMs) return;
     this.#checkAt = now() + checkEveryMs;
     let after: number | undefined = 0;
     while (after !== undefined) {

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Database } from "../../platform/storage/database.ts";
-import type { ResetPeriod } from "../domain/fleet/reset-period.ts";
+import { latestReset, type ResetPeriod } from "../domain/fleet/reset-period.ts";
 import type { SweepStore } from "../domain/sweeping.ts";
 import { markNodes, usualDebounce } from "./publications.ts";
 import type { CoreSchema } from "./schema.ts";
@@ -17,6 +17,20 @@ export function createSweepStore(database: Database<CoreSchema>, debounce = usua
         .updateTable("subscription")
         .set({ period_bytes: 0n, period_started_at: startedAt, next_reset_at: endsAt })
         .where("id", "=", id),
+  );
+  const end = database.prepare((build, { id, endsAt, now }: { id: number; endsAt: number; now: number }) =>
+    build
+      .updateTable("subscription")
+      .set((set) => ({
+        next_reset_at: endsAt,
+        period_started_at: set
+          .case()
+          .when("period_started_at", ">", now)
+          .then(sql<number>`cast(${now} as bigint)`)
+          .else(set.ref("period_started_at"))
+          .end(),
+      }))
+      .where("id", "=", id),
   );
   return {
     async due(now, most) {
@@ -54,10 +68,17 @@ export function createSweepStore(database: Database<CoreSchema>, debounce = usua
         .select("id")
         .where("id", ">", after)
         .where("id", "<=", last)
-        .where(
-          "refused",
-          "<>",
-          sql<string>`case when expires_at <= ${now} then 'expired' when period_bytes >= quota_bytes then 'quota' else '' end`,
+        .where((where) =>
+          where.or([
+            where(
+              "refused",
+              "<>",
+              sql<string>`case when expires_at <= ${now} then 'expired' when period_bytes >= quota_bytes then 'quota' else '' end`,
+            ),
+            ...endingPeriods.map((period) =>
+              where.and([where("reset_period", "=", period), where("next_reset_at", ">", latestReset(period, now))]),
+            ),
+          ]),
         )
         .execute();
       return { ids: rows.map(({ id }) => id), upTo: last };
@@ -88,6 +109,10 @@ export function createSweepStore(database: Database<CoreSchema>, debounce = usua
             changes.flatMap(({ id, begun }) => (begun === undefined ? [] : [{ id, ...begun }])),
             tx,
           );
+          await end.runMany(
+            changes.flatMap(({ id, endsAt }) => (endsAt === undefined ? [] : [{ id, endsAt, now }])),
+            tx,
+          );
           const news = changes.filter(({ isNews }) => isNews);
           await refuse.runMany(news, tx);
           if (news.length === 0) return 0;
@@ -100,5 +125,6 @@ export function createSweepStore(database: Database<CoreSchema>, debounce = usua
   };
 }
 
+const endingPeriods = ["day", "week", "month", "year"] as const;
 /** So many that looking at them keeps nobody waiting, where the database works in this thread. */
 const lookedAtOnce = 5_000;
