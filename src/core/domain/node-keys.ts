@@ -1,4 +1,4 @@
-import { hashOf, isCredential, makeCredential } from "./hashed-secret.ts";
+import { hexHashOf, isCredential, makeCredential } from "./hashed-secret.ts";
 import { createMemory } from "./memory.ts";
 
 /** A node that has shown its key. */
@@ -142,7 +142,7 @@ export function createNodeKeys({ store, now }: NodeKeysOptions): NodeKeys {
   return {
     verify(text) {
       if (!isCredential("nk_", text)) throw new NodeKeyUnknown();
-      const found = memory.get(hashOf(text).toString("hex"));
+      const found = memory.get(hexHashOf(text));
       return found instanceof Promise ? found.then(judge) : judge(found);
     },
     async rotate(caller) {

@@ -1,4 +1,4 @@
-import { hashOf, isCredential } from "./hashed-secret.ts";
+import { hexHashOf, isCredential } from "./hashed-secret.ts";
 import { createMemory } from "./memory.ts";
 
 /** What a credential of an operator opens: the spellings of `Scope` in the contract. `*` is everything. */
@@ -87,7 +87,7 @@ export function createOperatorKeys({ store, now }: OperatorKeysOptions): Operato
   return {
     async verify(text) {
       if (!isCredential("ok_", text)) return undefined;
-      const key = await memory.get(hashOf(text).toString("hex"));
+      const key = await memory.get(hexHashOf(text));
       if (key === undefined || !isValid(key, now())) return undefined;
       return { actor: `operator-key:${key.id}`, scopes: key.scopes };
     },
