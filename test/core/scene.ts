@@ -1,7 +1,22 @@
 import { afterAll, beforeAll, describe } from "vitest";
+import type { CoreSchema } from "../../src/core/store/schema.ts";
+import type { Database } from "../../src/platform/storage/database.ts";
 import { type CoreUnderTest, serveCore } from "./core-under-test.ts";
 import { type CallRpc, createCaller } from "./fleet/ways.ts";
 import { type Engine, engines, type SharedDatabase, shareDatabase } from "./shared-database.ts";
+
+/** An empty database. */
+export interface DatabaseScene {
+  readonly shared: SharedDatabase;
+  readonly database: Database<CoreSchema>;
+  close(): Promise<void>;
+}
+
+/** Makes one. */
+export async function openDatabaseScene(engine: Engine): Promise<DatabaseScene> {
+  const shared = await shareDatabase(engine);
+  return { shared, database: await shared.open(), close: () => shared.close() };
+}
 
 /** A Core on an empty database of its own. */
 export interface CoreScene {

@@ -51,6 +51,11 @@ export function entryOf(fleet: UsageFleet, user: number, more: MessageInitShape<
   };
 }
 
+/** The name of a batch of the epoch `e1`. */
+export function batch(seq: number, more: { ageMs?: bigint; lostFrom?: bigint } = {}) {
+  return { epoch: "e1", seq: BigInt(seq), ...more };
+}
+
 /** A report, with the batch `<epoch>:<seq>` when one is given. */
 export function usageReport(
   entries: MessageInitShape<typeof UsageEntrySchema>[],
