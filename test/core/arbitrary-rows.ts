@@ -54,15 +54,18 @@ export const arbitraryNode: fc.Arbitrary<NodeRows> = fc.record({
   protocols: fc
     .subarray([1, 2, 3, 4, 5, 6, 7, 8])
     .chain((ids) => fc.tuple(...ids.map(protocol)).map((rows): ProtocolRow[] => rows)),
-  outbounds: fc.uniqueArray(
-    fc.record({
-      tag: fc.constantFrom("direct", "blocked", "exit ⚡"),
-      position: fc.integer({ min: 0, max: 2 }),
-      enabled: fc.boolean(),
-      config: fc.constantFrom('{"protocol":"freedom"}', '{"protocol":"blackhole","settings":{"10":1,"9":[1e21,-0]}}'),
-    }),
-    { selector: ({ tag }) => tag },
-  ),
+  outbounds: fc
+    .uniqueArray(
+      fc.record({
+        id: fc.integer({ min: 1, max: 9 }),
+        tag: fc.constantFrom("direct", "blocked", "exit ⚡"),
+        position: fc.integer({ min: 0, max: 2 }),
+        enabled: fc.boolean(),
+        config: fc.constantFrom('{"protocol":"freedom"}', '{"protocol":"blackhole","settings":{"10":1,"9":[1e21,-0]}}'),
+      }),
+      { selector: ({ tag }) => tag },
+    )
+    .filter((rows) => new Set(rows.map(({ id }) => id)).size === rows.length),
   routing: fc.constantFrom("{}", '{"rules":[{"outboundTag":"direct","port":"53"}],"domainStrategy":"AsIs"}'),
   extra: fc.constantFrom("{}", '{"dns":{"servers":["1.1.1.1"]},"log":{"loglevel":"debug"}}', '{"policy":{}}'),
 });

@@ -52,8 +52,8 @@ test("the real Xray accepts what is rendered for users of all protocols, and wit
       settings: JSON.stringify(one),
     })),
     outbounds: [
-      { tag: "blocked", position: 2, enabled: true, config: '{"protocol":"blackhole"}' },
-      { tag: "direct", position: 1, enabled: true, config: '{"protocol":"freedom"}' },
+      { id: 1, tag: "blocked", position: 2, enabled: true, config: '{"protocol":"blackhole"}' },
+      { id: 2, tag: "direct", position: 1, enabled: true, config: '{"protocol":"freedom"}' },
     ],
     routing: '{"rules":[{"type":"field","port":"25","outboundTag":"blocked"}]}',
     extra: '{"dns":{"servers":["localhost"]}}',

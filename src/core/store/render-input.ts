@@ -24,7 +24,7 @@ export function createRenderInput(database: Database<CoreSchema>): Pick<Publicat
       const outbounds = Map.groupBy(
         await db
           .selectFrom("node_outbound")
-          .select(["node_id", "tag", "position", "enabled", "config"])
+          .select(["id", "node_id", "tag", "position", "enabled", "config"])
           .where("node_id", "in", nodeIds)
           .execute(),
         ({ node_id }) => node_id,

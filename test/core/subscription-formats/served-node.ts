@@ -74,7 +74,7 @@ export async function startServedNode(): Promise<ServedNode> {
       drainingSince: null,
       protocolVersion: 1,
       protocols: rows,
-      outbounds: [{ tag: "to the target", position: 0, enabled: true, config: JSON.stringify(outbound) }],
+      outbounds: [{ id: 1, tag: "to the target", position: 0, enabled: true, config: JSON.stringify(outbound) }],
       routing: "{}",
       extra: "{}",
     },

@@ -143,14 +143,23 @@ test("a subscription with some protocols is on those alone, and on no node witho
 test("a disabled node runs nothing, a disabled protocol or outbound is left out", async () => {
   const rows = node([protocol(1, "vless"), { ...protocol(2, "trojan"), enabled: false }], {
     outbounds: [
-      { tag: "off", position: 0, enabled: false, config: '{"protocol":"blackhole"}' },
-      { tag: "on", position: 1, enabled: true, config: '{"protocol":"freedom"}' },
+      { id: 1, tag: "off", position: 0, enabled: false, config: '{"protocol":"blackhole"}' },
+      { id: 2, tag: "on", position: 1, enabled: true, config: '{"protocol":"freedom"}' },
     ],
   });
   const { services } = await render(rows, []);
   expect(services.xray.inbounds.map(({ tag }: ProtocolRow) => tag)).toEqual(["vless-1"]);
   expect(services.xray.outbounds.map(({ tag }: ProtocolRow) => tag)).toEqual(["on"]);
   expect(await render({ ...rows, disabled: true }, [link(1, "vless")])).toEqual({ clientMap: {}, services: {} });
+});
+
+test("outbounds stand by position, and at the same one as operators see them: the older first", async () => {
+  const at = (id: number, position: number, tag: string) => {
+    return { id, tag, position, enabled: true, config: '{"protocol":"freedom"}' };
+  };
+  const outbounds = [at(3, 0, "a"), at(2, 1, "first"), at(1, 0, "direct")];
+  const { services } = await render(node([protocol(1, "vless")], { outbounds }), []);
+  expect(services.xray.outbounds.map(({ tag }: ProtocolRow) => tag)).toEqual(["direct", "a", "first"]);
 });
 
 test("what belongs to the agent, or has its own place, is not taken from the further sections", async () => {

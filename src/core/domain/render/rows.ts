@@ -30,6 +30,7 @@ export interface ProtocolRow {
 
 /** A way out of a node. */
 interface OutboundRow {
+  readonly id: number;
   readonly tag: string;
   readonly position: number;
   readonly enabled: boolean;

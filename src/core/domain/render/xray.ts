@@ -44,7 +44,7 @@ export function createInboundRenderer(row: ProtocolRow): InboundRenderer | undef
 export function renderXray(rows: NodeRows, inbounds: readonly string[]): object {
   const outbounds = rows.outbounds
     .filter(({ enabled }) => enabled)
-    .sort((a, b) => a.position - b.position || (a.tag < b.tag ? -1 : 1))
+    .sort((a, b) => a.position - b.position || a.id - b.id)
     .map(({ tag, config }) => ({ ...readObject(config, `the outbound ${tag}`), tag }));
   const extra = Object.entries(readObject(rows.extra, "what Xray's config has besides")).filter(
     ([section]) => !ownSections.includes(section),
