@@ -19,7 +19,7 @@ import { createLog } from "../../src/platform/telemetry/log.ts";
 import { createMetrics } from "../../src/platform/telemetry/metrics.ts";
 import { afterOperations, agentDigest, contentOf } from "./agent-config.ts";
 import { addNode, addUsers } from "./fleet-rows.ts";
-import { engines, type SharedDatabase, shareDatabase } from "./shared-database.ts";
+import { emptyTables, engines, type SharedDatabase, shareDatabase } from "./shared-database.ts";
 
 /** A Core that does nothing but configs. The caller says which node it is. */
 interface Replica {
@@ -84,9 +84,7 @@ describe.each(engines)("configs on %s", (engine) => {
     await shared.close();
   });
   beforeEach(async () => {
-    for (const table of ["revision", "config_blob", "account", "node"] as const) {
-      await database.db.deleteFrom(table).execute();
-    }
+    await emptyTables(database, "revision", "config_blob", "account", "node");
     node = await addNode(database, "a");
   });
   afterEach(() => {

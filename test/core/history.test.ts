@@ -1,34 +1,32 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { HistoryRetention, type HistoryRetentionOptions } from "../../src/core/domain/history-retention.ts";
 import { createHistoryStore } from "../../src/core/store/history.ts";
-import type { CoreSchema } from "../../src/core/store/schema.ts";
-import type { Database } from "../../src/platform/storage/database.ts";
-import { engines, type SharedDatabase, shareDatabase } from "./shared-database.ts";
+import { describeScene, openDatabaseScene } from "./scene.ts";
 import { addFleet } from "./usage/fleet.ts";
 
 const day = 86_400_000;
 const now = Date.UTC(2026, 4, 10, 12, 34, 30);
 
-describe.each(engines)("what is old on %s", (engine) => {
-  let shared: SharedDatabase;
-  let database: Database<CoreSchema>;
+describeScene("what is old", openDatabaseScene, (scene) => {
   let nodes: readonly number[];
   beforeAll(async () => {
-    shared = await shareDatabase(engine);
-    database = await shared.open();
-    nodes = (await addFleet(database, { nodes: 3, users: 0 })).nodeIds;
+    nodes = (await addFleet(scene.database, { nodes: 3, users: 0 })).nodeIds;
   });
-  afterAll(() => shared.close());
 
   const sweep = async (options: Partial<HistoryRetentionOptions> = {}) => {
     const log = { warn: (details: object) => expect.unreachable(JSON.stringify(details)) };
-    const retention = new HistoryRetention({ store: createHistoryStore(database), now: () => now, log, ...options });
+    const retention = new HistoryRetention({
+      store: createHistoryStore(scene.database),
+      now: () => now,
+      log,
+      ...options,
+    });
     await retention.sweep();
     await retention.close();
   };
 
   test("is forgotten: coming and going after 90 days, the quarantine after 30, gaps and the audit after a year", async () => {
-    const { db } = database;
+    const { db } = scene.database;
     const [node_id = 0] = nodes;
     const ages = [400, 100, 40, 1];
     for (const age of ages) {
@@ -72,7 +70,7 @@ describe.each(engines)("what is old on %s", (engine) => {
   });
 
   test("is forgotten all, however much of it there is", async () => {
-    const { db } = database;
+    const { db } = scene.database;
     const row = { at: now - 3 * day, actor: "core", action: "many", target: "t" };
     for (let index = 0; index < 6; index++)
       await db
@@ -84,7 +82,7 @@ describe.each(engines)("what is old on %s", (engine) => {
   });
 
   test("revisions stay that are new, the last ones, or in use, and configs that they have", async () => {
-    const { db } = database;
+    const { db } = scene.database;
     const addRevisions = async (node_id: number, ages: readonly number[], applied: readonly number[]) => {
       for (const [index, age] of ages.entries()) {
         // Every second one has what another node's have.

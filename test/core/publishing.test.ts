@@ -1,39 +1,29 @@
 import { setImmediate, setTimeout } from "node:timers/promises";
 import { sql } from "kysely";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { readConfig } from "../../src/core/domain/content/config-message.ts";
 import { Publishing } from "../../src/core/domain/publishing.ts";
 import { createConfigStore } from "../../src/core/store/config-store.ts";
 import { createPublicationStore } from "../../src/core/store/publications.ts";
-import type { CoreSchema } from "../../src/core/store/schema.ts";
-import type { Database } from "../../src/platform/storage/database.ts";
 import { agentDigest } from "./agent-config.ts";
 import { addNode, addUsers } from "./fleet-rows.ts";
-import { engines, type SharedDatabase, shareDatabase } from "./shared-database.ts";
+import { describeScene, openDatabaseScene } from "./scene.ts";
+import { emptyTables } from "./shared-database.ts";
 
 const noPace = () => undefined;
 const log = { warn: () => undefined };
 
-describe.each(engines)("publishing on %s", (engine) => {
-  let shared: SharedDatabase;
-  let database: Database<CoreSchema>;
+describeScene("publishing", openDatabaseScene, (scene, engine) => {
   let running: Publishing[] = [];
-  beforeAll(async () => {
-    shared = await shareDatabase(engine);
-    database = await shared.open();
-  });
-  afterAll(() => shared.close());
   beforeEach(async () => {
-    for (const table of ["revision", "config_blob", "account", "node"] as const) {
-      await database.db.deleteFrom(table).execute();
-    }
+    await emptyTables(scene.database, "revision", "config_blob", "account", "node");
   });
   afterEach(async () => {
     for (const publishing of running) await publishing.close();
     running = [];
   });
 
-  const start = (name: string, on = database) => {
+  const start = (name: string, on = scene.database) => {
     const debounce = { quietMs: 100, mostMs: 400 };
     const store = createPublicationStore(on, debounce);
     const publishing = new Publishing({ store, name, now: Date.now, rest: () => setImmediate(), log });
@@ -41,7 +31,12 @@ describe.each(engines)("publishing on %s", (engine) => {
     return publishing;
   };
   const revisionsOf = (nodeId: number) =>
-    database.db.selectFrom("revision").selectAll().where("node_id", "=", nodeId).orderBy("revision", "desc").execute();
+    scene.database.db
+      .selectFrom("revision")
+      .selectAll()
+      .where("node_id", "=", nodeId)
+      .orderBy("revision", "desc")
+      .execute();
   const until = async <T>(ask: () => Promise<T | undefined | false>): Promise<T> => {
     for (let waited = 0; ; waited += 20) {
       const answer = await ask();
@@ -53,17 +48,17 @@ describe.each(engines)("publishing on %s", (engine) => {
   const configOf = async (nodeId: number) => {
     const [newest] = await revisionsOf(nodeId);
     if (newest === undefined) return undefined;
-    const config = await readConfig((await createConfigStore(database).content(newest.digest)) ?? "", noPace);
+    const config = await readConfig((await createConfigStore(scene.database).content(newest.digest)) ?? "", noPace);
     expect(agentDigest(config)).toBe(newest.digest);
     return { ...newest, users: Object.keys(config.clientMap).length };
   };
 
   test("a change makes a revision of each node that differs, numbered from 1, and tells all replicas", async () => {
-    const a = await addNode(database, "a");
-    const b = await addNode(database, "b", ["vmess"]);
+    const a = await addNode(scene.database, "a");
+    const b = await addNode(scene.database, "b", ["vmess"]);
     const publishing = start("one");
     const told: number[] = [];
-    const listening = createConfigStore(database).onPublished((nodeIds = []) => told.push(...nodeIds));
+    const listening = createConfigStore(scene.database).onPublished((nodeIds = []) => told.push(...nodeIds));
     publishing.changed("all", "created");
     const [ofA, ofB] = await until(async () => {
       const both = [await configOf(a), await configOf(b)] as const;
@@ -73,7 +68,7 @@ describe.each(engines)("publishing on %s", (engine) => {
       { revision: 1, reason: "created", users: 0, outcome: "" },
       { revision: 1, reason: "created", users: 0 },
     ]);
-    await addUsers(database, 3, ["vless"]);
+    await addUsers(scene.database, 3, ["vless"]);
     publishing.changed({ subscriptionIds: [1, 2, 3] }, "users added");
     expect(await until(async () => ((await configOf(a))?.revision === 2 ? configOf(a) : false))).toMatchObject({
       users: 3,
@@ -82,18 +77,18 @@ describe.each(engines)("publishing on %s", (engine) => {
     expect(told.toSorted()).toEqual([a, a, b].toSorted());
     // The other node serves no VLESS: what was rendered is the same.
     expect((await revisionsOf(b)).length).toBe(1);
-    const node = await database.db.selectFrom("node").selectAll().where("id", "=", a).executeTakeFirstOrThrow();
+    const node = await scene.database.db.selectFrom("node").selectAll().where("id", "=", a).executeTakeFirstOrThrow();
     expect(node).toMatchObject({ desired_revision: 2, sync_status: "pending" });
     listening.close();
   });
 
   test("many changes within a moment are one revision, and a change each moment is not put off for ever", async () => {
-    const node = await addNode(database, "a");
+    const node = await addNode(scene.database, "a");
     const publishing = start("one");
     const startedAt = Date.now();
     let published = 0;
     while (published < 2 && Date.now() - startedAt < 5_000) {
-      await addUsers(database, 1);
+      await addUsers(scene.database, 1);
       publishing.changed({ nodeIds: [node] }, "user added");
       await setTimeout(20);
       published = (await revisionsOf(node)).length;
@@ -106,9 +101,9 @@ describe.each(engines)("publishing on %s", (engine) => {
   });
 
   test("two replicas do not both publish, and one does what the other has left", async () => {
-    const nodes = await Promise.all(Array.from({ length: 20 }, (_, n) => addNode(database, `n-${n}`)));
-    await addUsers(database, 50);
-    const other = await shared.open();
+    const nodes = await Promise.all(Array.from({ length: 20 }, (_, n) => addNode(scene.database, `n-${n}`)));
+    await addUsers(scene.database, 50);
+    const other = await scene.shared.open();
     const first = start("one");
     const second = start("two", other);
     for (const [index, nodeId] of nodes.entries()) {
@@ -122,8 +117,8 @@ describe.each(engines)("publishing on %s", (engine) => {
     // Notes a change and dies.
     const [node = 0] = nodes;
     await first.close();
-    await addUsers(database, 1);
-    await createPublicationStore(database).mark({ nodeIds: [node] }, "left undone", Date.now());
+    await addUsers(scene.database, 1);
+    await createPublicationStore(scene.database).mark({ nodeIds: [node] }, "left undone", Date.now());
     expect(await until(async () => (await revisionsOf(node))[1] && configOf(node))).toMatchObject({
       revision: 2,
       users: 51,
@@ -134,13 +129,16 @@ describe.each(engines)("publishing on %s", (engine) => {
   if (engine === "postgres")
     test("contents are compressed in the way that takes the least time", async () => {
       const compression = await sql<{ attcompression: string }>`select attcompression from pg_attribute
-        where attrelid = 'config_blob'::regclass and attname = 'config'`.execute(database.db);
+        where attrelid = 'config_blob'::regclass and attname = 'config'`.execute(scene.database.db);
       expect(compression.rows).toEqual([{ attcompression: "l" }]);
     });
 
   test("what cannot be written is given back, and what comes after it is published all the same", async () => {
-    const [first, second] = [await addNode(database, "a", ["vless"]), await addNode(database, "b", ["vless"])];
-    const store = createPublicationStore(database, { quietMs: 0, mostMs: 0 });
+    const [first, second] = [
+      await addNode(scene.database, "a", ["vless"]),
+      await addNode(scene.database, "b", ["vless"]),
+    ];
+    const store = createPublicationStore(scene.database, { quietMs: 0, mostMs: 0 });
     const failures: object[] = [];
     const publishing = new Publishing({
       store: {
@@ -156,7 +154,7 @@ describe.each(engines)("publishing on %s", (engine) => {
     running.push(publishing);
     publishing.changed({ nodeIds: [first] }, "created");
     const stateOf = () =>
-      database.db
+      scene.database.db
         .selectFrom("node_publication")
         .select(["claimed_by", "first_at", "due_at"])
         .where("node_id", "=", first)
@@ -173,8 +171,8 @@ describe.each(engines)("publishing on %s", (engine) => {
   });
 
   test("a claim whose owner has died is taken over when it ends, and comes to nothing after that", async () => {
-    const node = await addNode(database, "a");
-    const store = createPublicationStore(database, { quietMs: 0, mostMs: 0 });
+    const node = await addNode(scene.database, "a");
+    const store = createPublicationStore(scene.database, { quietMs: 0, mostMs: 0 });
     await store.mark({ nodeIds: [node] }, "change", 1_000);
     expect(await store.claim("dead", 1_000, 2_000, 9)).toMatchObject([{ nodeId: node }]);
     expect(await store.claim("alive", 1_500, 9_000, 9)).toEqual([]);
@@ -189,8 +187,8 @@ describe.each(engines)("publishing on %s", (engine) => {
   });
 
   test("a change that comes while its node is rendered is published as well", async () => {
-    const node = await addNode(database, "a");
-    const store = createPublicationStore(database, { quietMs: 0, mostMs: 0 });
+    const node = await addNode(scene.database, "a");
+    const store = createPublicationStore(scene.database, { quietMs: 0, mostMs: 0 });
     await store.mark({ nodeIds: [node] }, "change", 1_000);
     const [claim] = await store.claim("one", 1_000, 9_000, 9);
     if (claim === undefined) throw new Error("nothing was claimed");
@@ -200,17 +198,17 @@ describe.each(engines)("publishing on %s", (engine) => {
   });
 
   test("a node whose rows cannot be read keeps nobody else waiting", async () => {
-    const bad = await addNode(database, "bad");
-    await database.db.updateTable("node_protocol").set({ settings: "{" }).where("node_id", "=", bad).execute();
-    const good = await addNode(database, "good");
+    const bad = await addNode(scene.database, "bad");
+    await scene.database.db.updateTable("node_protocol").set({ settings: "{" }).where("node_id", "=", bad).execute();
+    const good = await addNode(scene.database, "good");
     start("one").changed("all", "created");
     await until(() => configOf(good));
     expect(await revisionsOf(bad)).toEqual([]);
   });
 
   test("a node that nobody has told of is found", async () => {
-    const node = await addNode(database, "a");
-    const store = createPublicationStore(database, { quietMs: 0, mostMs: 0 });
+    const node = await addNode(scene.database, "a");
+    const store = createPublicationStore(scene.database, { quietMs: 0, mostMs: 0 });
     await store.markUnchecked(5_000, 10, 9_000);
     const claimed = await store.claim("one", 9_000, 10_000, 9);
     expect(claimed).toMatchObject([{ nodeId: node, reason: "checked" }]);
@@ -226,8 +224,8 @@ describe.each(engines)("publishing on %s", (engine) => {
   });
 
   test("a node whose agent speaks another version of the contract by now is found", async () => {
-    const node = await addNode(database, "a");
-    const store = createPublicationStore(database, { quietMs: 0, mostMs: 0 });
+    const node = await addNode(scene.database, "a");
+    const store = createPublicationStore(scene.database, { quietMs: 0, mostMs: 0 });
     await store.mark({ nodeIds: [node] }, "change", 1_000);
     const claimed = await store.claim("one", 1_000, 10_000, 9);
     const rendered = claimed.map((claim) => ({ ...claim, content: "{}", digest: "d", protocolVersion: 0 }));
@@ -237,10 +235,10 @@ describe.each(engines)("publishing on %s", (engine) => {
   });
 
   test("WireGuard's users have an address before they are rendered, which stays theirs whatever becomes of others", async () => {
-    const node = await addNode(database, "a", ["wireguard"], 2);
-    const old = await addNode(database, "old", ["wireguard"], 1);
-    const [one = 0, two = 0, three = 0] = await addUsers(database, 3, ["wireguard"]);
-    const replicas = [start("one"), start("two", await shared.open())];
+    const node = await addNode(scene.database, "a", ["wireguard"], 2);
+    const old = await addNode(scene.database, "old", ["wireguard"], 1);
+    const [one = 0, two = 0, three = 0] = await addUsers(scene.database, 3, ["wireguard"]);
+    const replicas = [start("one"), start("two", await scene.shared.open())];
     const changed = (ids: number[]) => {
       for (const replica of replicas) replica.changed({ subscriptionIds: ids }, "changed");
     };
@@ -248,7 +246,7 @@ describe.each(engines)("publishing on %s", (engine) => {
     const usersOf = async (nodeId: number) => {
       const [newest] = await revisionsOf(nodeId);
       if (newest === undefined) return undefined;
-      const content = (await createConfigStore(database).content(newest.digest)) ?? "";
+      const content = (await createConfigStore(scene.database).content(newest.digest)) ?? "";
       const { clientMap, services } = await readConfig(content, noPace);
       return services?.wireguard?.inbounds.flatMap(({ users }) =>
         users
@@ -263,12 +261,12 @@ describe.each(engines)("publishing on %s", (engine) => {
     await until(async () => (await revisionsOf(old)).length > 0);
     expect(await usersOf(old)).toBeUndefined();
 
-    const { db } = database;
+    const { db } = scene.database;
     await db.updateTable("subscription").set({ refused: "quota" }).where("id", "=", one).execute();
     await db.deleteFrom("subscription").where("id", "=", two).execute();
     changed([one, two]);
     await settled([address(three, 4)]);
-    const [four = 0] = await addUsers(database, 1, ["wireguard"]);
+    const [four = 0] = await addUsers(scene.database, 1, ["wireguard"]);
     await db.updateTable("subscription").set({ refused: "" }).where("id", "=", one).execute();
     changed([one, four]);
     await settled([address(one, 2), address(three, 4), address(four, 5)]);
@@ -280,10 +278,10 @@ describe.each(engines)("publishing on %s", (engine) => {
   });
 
   test("what may be used is rendered: not users, subscriptions and links that are disabled or refused", async () => {
-    const node = await addNode(database, "a", ["vless", "trojan"]);
-    const ids = await addUsers(database, 6, ["vless", "trojan"], { quota_bytes: 2n ** 60n });
+    const node = await addNode(scene.database, "a", ["vless", "trojan"]);
+    const ids = await addUsers(scene.database, 6, ["vless", "trojan"], { quota_bytes: 2n ** 60n });
     const [account, subscription, link, refused, limited, all] = ids;
-    const { db } = database;
+    const { db } = scene.database;
     await db
       .updateTable("account")
       .set({ enabled: 0 })
@@ -320,7 +318,7 @@ describe.each(engines)("publishing on %s", (engine) => {
       .insertInto("subscription_protocol")
       .values({ subscription_id: limited ?? 0, node_protocol_id: vless?.id ?? 0 })
       .execute();
-    const store = createPublicationStore(database);
+    const store = createPublicationStore(scene.database);
     const rows = await store.nodes([node]);
     expect(rows).toMatchObject([{ nodeId: node, protocolVersion: 1 }]);
     expect(rows[0]?.protocols.map(({ protocol }) => protocol).toSorted()).toEqual(["trojan", "vless"]);

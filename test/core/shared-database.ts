@@ -38,6 +38,11 @@ export async function shareDatabase(engine: Engine): Promise<SharedDatabase> {
   };
 }
 
+/** Removes all rows of tables, and what hangs on them. */
+export async function emptyTables({ db }: Database<CoreSchema>, ...tables: (keyof CoreSchema)[]): Promise<void> {
+  for (const table of tables) await db.deleteFrom(table).execute();
+}
+
 interface Place {
   readonly location: DatabaseLocation;
   remove(): Promise<void>;

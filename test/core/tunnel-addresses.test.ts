@@ -1,45 +1,40 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { CoreSchema } from "../../src/core/store/schema.ts";
+import { beforeAll, beforeEach, expect, test } from "vitest";
 import { createTunnelAddresses, type TunnelAddresses } from "../../src/core/store/tunnel-addresses.ts";
-import type { Database } from "../../src/platform/storage/database.ts";
 import { addNode, addUsers, type SubscriptionRows } from "./fleet-rows.ts";
-import { engines, type SharedDatabase, shareDatabase } from "./shared-database.ts";
+import { describeScene, openDatabaseScene } from "./scene.ts";
+import { emptyTables } from "./shared-database.ts";
 
-describe.each(engines)("addresses of tunnels on %s", (engine) => {
-  let shared: SharedDatabase;
-  let database: Database<CoreSchema>;
+describeScene("addresses of tunnels", openDatabaseScene, (scene) => {
   let addresses: TunnelAddresses;
   let tunnel: number;
   beforeAll(async () => {
-    shared = await shareDatabase(engine);
-    database = await shared.open();
-    addresses = createTunnelAddresses(database);
+    addresses = createTunnelAddresses(scene.database);
   });
-  afterAll(() => shared.close());
   beforeEach(async () => {
-    for (const table of ["account", "node"] as const) await database.db.deleteFrom(table).execute();
+    await emptyTables(scene.database, "account", "node");
     tunnel = await addTunnel("node");
   });
 
   async function addTunnel(name: string): Promise<number> {
-    const nodeId = await addNode(database, name, ["wireguard"]);
-    const row = database.db.selectFrom("node_protocol").select("id").where("node_id", "=", nodeId);
+    const nodeId = await addNode(scene.database, name, ["wireguard"]);
+    const row = scene.database.db.selectFrom("node_protocol").select("id").where("node_id", "=", nodeId);
     return (await row.executeTakeFirstOrThrow()).id;
   }
   const addSome = (count: number, more: SubscriptionRows = {}) =>
-    addUsers(database, count, ["wireguard", "vless"], more);
-  const remove = (ids: readonly number[]) => database.db.deleteFrom("subscription").where("id", "in", ids).execute();
+    addUsers(scene.database, count, ["wireguard", "vless"], more);
+  const remove = (ids: readonly number[]) =>
+    scene.database.db.deleteFrom("subscription").where("id", "in", ids).execute();
   const setPool = (columns: object) =>
-    database.db.updateTable("tunnel_pool").set(columns).where("node_protocol_id", "=", tunnel).execute();
+    scene.database.db.updateTable("tunnel_pool").set(columns).where("node_protocol_id", "=", tunnel).execute();
   const numbers = async (nodeProtocolId = tunnel) =>
     [...(await addresses.numbersOf(nodeProtocolId))].sort(([a], [b]) => a - b);
 
   test("every subscription with a key and access gets one, and keeps it", async () => {
     const [one, two] = await addSome(2);
-    await addUsers(database, 1, ["vless"]);
+    await addUsers(scene.database, 1, ["vless"]);
     const [without] = await addSome(1, { all_protocols: 0 });
     const [named] = await addSome(1, { all_protocols: 0 });
-    await database.db
+    await scene.database.db
       .insertInto("subscription_protocol")
       .values({ subscription_id: named ?? 0, node_protocol_id: tunnel })
       .execute();
@@ -96,7 +91,7 @@ describe.each(engines)("addresses of tunnels on %s", (engine) => {
         [two, 3],
       ],
     ]);
-    await database.db.deleteFrom("node_protocol").where("id", "=", other).execute();
+    await scene.database.db.deleteFrom("node_protocol").where("id", "=", other).execute();
     expect(await numbers(other)).toEqual([]);
     expect(await numbers()).toHaveLength(2);
   });
@@ -132,7 +127,7 @@ describe.each(engines)("addresses of tunnels on %s", (engine) => {
     const [lost, kept] = await addSome(2);
     await addresses.give(tunnel);
     const update = (all_protocols: number) =>
-      database.db
+      scene.database.db
         .updateTable("subscription")
         .set({ all_protocols })
         .where("id", "=", lost ?? 0)
@@ -155,7 +150,7 @@ describe.each(engines)("addresses of tunnels on %s", (engine) => {
   });
 
   test("whoever gives them at the same time, no address is given twice, and nobody gets two", async () => {
-    const replicas = [database, await shared.open(), await shared.open()].map(createTunnelAddresses);
+    const replicas = [scene.database, await scene.shared.open(), await scene.shared.open()].map(createTunnelAddresses);
     const ids: number[] = [];
     for (let round = 0; round < 5; round++) {
       ids.push(...(await addSome(40)));

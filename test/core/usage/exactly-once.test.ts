@@ -6,7 +6,7 @@ import type { CoreSchema } from "../../../src/core/store/schema.ts";
 import { createUsageStore } from "../../../src/core/store/usage/usage-store.ts";
 import type { Database } from "../../../src/platform/storage/database.ts";
 import { createRandom, type Random } from "../../support/random.ts";
-import { engines, type SharedDatabase, shareDatabase } from "../shared-database.ts";
+import { emptyTables, engines, type SharedDatabase, shareDatabase } from "../shared-database.ts";
 import { type FailurePlan, failingStore, PlannedFailure } from "./failing-store.ts";
 import { addFleet, type UsageFleet } from "./fleet.ts";
 import { bookedBytes, bookingOn, entryOf, usageReport } from "./reporting.ts";
@@ -37,9 +37,7 @@ describe.each(engines)("every byte is counted once on %s", (engine) => {
     fleet = await addFleet(database, { nodes: 4, users: 20 }, { quota_bytes: 3000n });
   });
   afterEach(async () => {
-    for (const table of ["usage_minute", "inbound_day", "node", "account"] as const) {
-      await database.db.deleteFrom(table).execute();
-    }
+    await emptyTables(database, "usage_minute", "inbound_day", "node", "account");
   });
 
   // As texts in an order of their own: an engine may give rows in another one after a rollback.

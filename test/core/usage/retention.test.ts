@@ -1,37 +1,27 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { UsageRetention } from "../../../src/core/domain/usage/retention.ts";
-import type { CoreSchema } from "../../../src/core/store/schema.ts";
 import { createRetentionStore } from "../../../src/core/store/usage/retention.ts";
-import type { Database } from "../../../src/platform/storage/database.ts";
 import { createRandom } from "../../support/random.ts";
-import { engines, type SharedDatabase, shareDatabase } from "../shared-database.ts";
+import { describeScene, openDatabaseScene } from "../scene.ts";
 
 const minute = 60_000;
 const hour = 60 * minute;
 const day = 24 * hour;
 const now = Date.UTC(2026, 4, 10, 12, 34, 30);
 
-describe.each(engines)("old usage on %s", (engine) => {
-  let shared: SharedDatabase;
-  let database: Database<CoreSchema>;
-
-  beforeAll(async () => {
-    shared = await shareDatabase(engine);
-    database = await shared.open();
-  });
-  afterAll(() => shared.close());
-  beforeEach(() => database.db.deleteFrom("usage_minute").execute());
+describeScene("old usage", openDatabaseScene, (scene) => {
+  beforeEach(() => scene.database.db.deleteFrom("usage_minute").execute());
 
   const retention = () => {
     const made = new UsageRetention({
-      store: createRetentionStore(database),
+      store: createRetentionStore(scene.database),
       now: () => now,
       log: { warn: (details) => expect.unreachable(JSON.stringify(details)) },
     });
     return { made, [Symbol.asyncDispose]: () => made.close() };
   };
   const add = (at: number, more: { node_id?: number; account_id?: number; late?: number; bytes_up?: bigint } = {}) =>
-    database.db
+    scene.database.db
       .insertInto("usage_minute")
       .values({
         ...{
@@ -47,7 +37,7 @@ describe.each(engines)("old usage on %s", (engine) => {
       })
       .execute();
   const rows = () =>
-    database.db
+    scene.database.db
       .selectFrom("usage_minute")
       .selectAll()
       .orderBy("node_id")
@@ -78,7 +68,11 @@ describe.each(engines)("old usage on %s", (engine) => {
     for (let count = 0; count < 300; count += 1) {
       const row = { node_id: 1 + random.below(3), account_id: random.below(3), bytes_up: BigInt(random.below(1e9)) };
       const at = now - (now % minute) - random.below(120 * 24 * 60) * minute;
-      const taken = await database.db.selectFrom("usage_minute").select("minute").where("minute", "=", at).execute();
+      const taken = await scene.database.db
+        .selectFrom("usage_minute")
+        .select("minute")
+        .where("minute", "=", at)
+        .execute();
       if (taken.length > 0) continue;
       await add(at, row);
       const key = `${row.node_id} ${row.account_id}`;
@@ -101,7 +95,7 @@ describe.each(engines)("old usage on %s", (engine) => {
 
   test("streams that had no batch for 30 days are forgotten", async () => {
     await using sweeper = retention();
-    const node = await database.db
+    const node = await scene.database.db
       .insertInto("node")
       .values({ name: "n", host: "", ip: "192.0.2.1", created_at: 1 })
       .returning("id")
@@ -111,9 +105,9 @@ describe.each(engines)("old usage on %s", (engine) => {
       ["new", now - 30 * day],
     ] as const) {
       const stream = { node_id: node.id, kind: "usage", epoch, last_seq: 1n, digests: new Uint8Array(), updated_at };
-      await database.db.insertInto("node_stream").values(stream).execute();
+      await scene.database.db.insertInto("node_stream").values(stream).execute();
     }
     await sweeper.made.sweep();
-    expect(await database.db.selectFrom("node_stream").select("epoch").execute()).toEqual([{ epoch: "new" }]);
+    expect(await scene.database.db.selectFrom("node_stream").select("epoch").execute()).toEqual([{ epoch: "new" }]);
   });
 });

@@ -2,6 +2,7 @@ import type { Insertable, Selectable } from "kysely";
 import { afterEach, beforeEach } from "vitest";
 import type { CoreSchema } from "../../../src/core/store/schema.ts";
 import { type DatabaseScene, describeScene, openDatabaseScene } from "../scene.ts";
+import { emptyTables } from "../shared-database.ts";
 import { addFleet, type UsageFleet } from "./fleet.ts";
 import { type BookingUnderTest, bookingOn } from "./reporting.ts";
 
@@ -38,11 +39,7 @@ export function describeBooking(what: string, tests: (scene: BookingScene) => vo
       const fleet = await addFleet(scene.database, { nodes: 2, users: 3 });
       Object.assign(scene, { fleet, node: fleet.nodeIds[0], booking: bookingOn(scene.database) });
     });
-    afterEach(async () => {
-      for (const table of ["usage_minute", "inbound_day", "session_event", "node", "account"] as const) {
-        await scene.database.db.deleteFrom(table).execute();
-      }
-    });
+    afterEach(() => emptyTables(scene.database, "usage_minute", "inbound_day", "session_event", "node", "account"));
     tests(scene);
   });
 }
