@@ -1,14 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { setImmediate, setTimeout } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { Publishing } from "../../src/core/domain/publishing.ts";
 import { Sweeping } from "../../src/core/domain/sweeping.ts";
-import { createPublicationStore } from "../../src/core/store/publications.ts";
-import type { CoreSchema } from "../../src/core/store/schema.ts";
+import { createPublicationStore, usualDebounce } from "../../src/core/store/publications.ts";
 import { createSweepStore } from "../../src/core/store/sweeps.ts";
-import type { Database } from "../../src/platform/storage/database.ts";
 import { addNode, addUsers } from "./fleet-rows.ts";
-import { engines, type SharedDatabase, shareDatabase } from "./shared-database.ts";
+import { describeScene, openDatabaseScene } from "./scene.ts";
+import { emptyTables } from "./shared-database.ts";
 
 const log = {
   warn(details: object) {
@@ -16,28 +15,19 @@ const log = {
   },
 };
 
-describe.each(engines)("sweeping on %s", (engine) => {
-  let shared: SharedDatabase;
-  let database: Database<CoreSchema>;
+describeScene("sweeping", openDatabaseScene, (scene) => {
   let node: number;
   let running: { close(): Promise<void> }[] = [];
-  beforeAll(async () => {
-    shared = await shareDatabase(engine);
-    database = await shared.open();
-  });
-  afterAll(() => shared.close());
   beforeEach(async () => {
-    for (const table of ["revision", "config_blob", "account", "node"] as const) {
-      await database.db.deleteFrom(table).execute();
-    }
-    node = await addNode(database, "a");
+    await emptyTables(scene.database, "revision", "config_blob", "account", "node");
+    node = await addNode(scene.database, "a");
   });
   afterEach(async () => {
     for (const one of running) await one.close();
     running = [];
   });
 
-  const start = (on = database, now: () => number = Date.now) => {
+  const start = ({ on = scene.database, now = Date.now, debounce = usualDebounce } = {}) => {
     const publishing = new Publishing({
       store: createPublicationStore(on),
       name: randomUUID(),
@@ -45,15 +35,15 @@ describe.each(engines)("sweeping on %s", (engine) => {
       rest: () => setImmediate(),
       log: { warn: () => undefined },
     });
-    const store = createSweepStore(on);
+    const store = createSweepStore(on, debounce);
     running.push(publishing, new Sweeping({ store, now, onNews: () => publishing.wake(), log }));
   };
   const refusals = async () => {
-    const rows = await database.db.selectFrom("subscription").select("refused").orderBy("id").execute();
+    const rows = await scene.database.db.selectFrom("subscription").select("refused").orderBy("id").execute();
     return rows.map(({ refused }) => refused);
   };
   const newest = async () => {
-    const row = await database.db
+    const row = await scene.database.db
       .selectFrom("revision")
       .innerJoin("config_blob", "config_blob.digest", "revision.digest")
       .select(["revision", "config", "reason", "created_at"])
@@ -72,11 +62,11 @@ describe.each(engines)("sweeping on %s", (engine) => {
   };
 
   test("a user whose time is over is off every node soon after, and not before", async () => {
-    const other = await addNode(database, "b");
-    await addUsers(database, 2);
+    const other = await addNode(scene.database, "b");
+    await addUsers(scene.database, 2);
     const expiresAt = Date.now() + 1_500;
-    await addUsers(database, 1, ["vless"], { expires_at: expiresAt });
-    await createPublicationStore(database).mark("all", "created", Date.now());
+    await addUsers(scene.database, 1, ["vless"], { expires_at: expiresAt });
+    await createPublicationStore(scene.database).mark("all", "created", Date.now());
     start();
     await untilUsers(3);
     expect(await refusals()).toEqual(["", "", ""]);
@@ -92,10 +82,14 @@ describe.each(engines)("sweeping on %s", (engine) => {
   test("what happened while nobody swept is made good, and what operators change behind our back", async () => {
     const now = Date.now();
     const tomorrow = now + 86_400_000;
-    await addUsers(database, 1, ["vless"], { expires_at: now - 60_000 });
-    await addUsers(database, 1, ["vless"], { quota_bytes: 2n ** 60n, period_bytes: 2n ** 60n });
-    await addUsers(database, 2, ["vless"], { expires_at: tomorrow, quota_bytes: 10n, period_bytes: 9n });
-    await database.db.updateTable("subscription").set({ refused: "expired" }).where("period_bytes", "=", 9n).execute();
+    await addUsers(scene.database, 1, ["vless"], { expires_at: now - 60_000 });
+    await addUsers(scene.database, 1, ["vless"], { quota_bytes: 2n ** 60n, period_bytes: 2n ** 60n });
+    await addUsers(scene.database, 2, ["vless"], { expires_at: tomorrow, quota_bytes: 10n, period_bytes: 9n });
+    await scene.database.db
+      .updateTable("subscription")
+      .set({ refused: "expired" })
+      .where("period_bytes", "=", 9n)
+      .execute();
     start();
     await untilUsers(2);
     expect(await refusals()).toEqual(["expired", "quota", "", ""]);
@@ -103,19 +97,23 @@ describe.each(engines)("sweeping on %s", (engine) => {
 
   test("a period that ends lets its user in again, with nothing used", async () => {
     const nextResetAt = Date.now() + 1_000;
-    const [id = 0] = await addUsers(database, 1, ["vless"], {
+    const [id = 0] = await addUsers(scene.database, 1, ["vless"], {
       quota_bytes: 10n,
       period_bytes: 12n,
       reset_period: "day",
       next_reset_at: nextResetAt,
     });
-    await addUsers(database, 1);
+    await addUsers(scene.database, 1);
     start();
     await untilUsers(1);
     const { created_at: at } = await untilUsers(2);
     expect(at - nextResetAt).toBeGreaterThanOrEqual(0);
     expect(at - nextResetAt).toBeLessThan(3_000);
-    const row = await database.db.selectFrom("subscription").selectAll().where("id", "=", id).executeTakeFirstOrThrow();
+    const row = await scene.database.db
+      .selectFrom("subscription")
+      .selectAll()
+      .where("id", "=", id)
+      .executeTakeFirstOrThrow();
     expect(row).toMatchObject({ refused: "", period_bytes: 0n, period_started_at: nextResetAt });
     const nextMidnight = new Date(nextResetAt).setUTCHours(24, 0, 0, 0);
     expect(row.next_reset_at).toBe(nextMidnight);
@@ -125,22 +123,22 @@ describe.each(engines)("sweeping on %s", (engine) => {
     let ahead = 0;
     const now = () => Date.now() + ahead;
     const midnight = new Date().setUTCHours(24, 0, 0, 0);
-    await addUsers(database, 1, ["vless"], { expires_at: Date.now() + 7 * 86_400_000 });
-    await addUsers(database, 1, ["vless"], {
+    await addUsers(scene.database, 1, ["vless"], { expires_at: Date.now() + 7 * 86_400_000 });
+    await addUsers(scene.database, 1, ["vless"], {
       quota_bytes: 10n,
       period_bytes: 4n,
       reset_period: "day",
       next_reset_at: midnight,
     });
-    await createPublicationStore(database).mark("all", "created", now());
-    start(database, now);
+    await createPublicationStore(scene.database).mark("all", "created", now());
+    start({ now });
     await untilUsers(2);
     ahead = 365 * 86_400_000;
     await untilUsers(1);
     ahead = 0;
     await untilUsers(2);
     expect(await refusals()).toEqual(["", ""]);
-    const period = await database.db
+    const period = await scene.database.db
       .selectFrom("subscription")
       .select(["period_started_at", "next_reset_at"])
       .where("quota_bytes", "is not", null)
@@ -150,11 +148,12 @@ describe.each(engines)("sweeping on %s", (engine) => {
   });
 
   test("replicas share the work: one revision for all that expires at a time", async () => {
-    await addUsers(database, 450, ["vless"], { expires_at: Date.now() + 1_500 });
-    await addUsers(database, 1);
-    await createPublicationStore(database).mark("all", "created", Date.now());
-    start();
-    start(await shared.open());
+    await addUsers(scene.database, 450, ["vless"], { expires_at: Date.now() + 1_500 });
+    await addUsers(scene.database, 1);
+    await createPublicationStore(scene.database).mark("all", "created", Date.now());
+    const debounce = { quietMs: 1_000, mostMs: 10_000 }; // longer than a slow machine takes to sweep them all
+    start({ debounce });
+    start({ on: await scene.shared.open(), debounce });
     await untilUsers(451);
     expect(await untilUsers(1)).toMatchObject({ revision: 2 });
   });
