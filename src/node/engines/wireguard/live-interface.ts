@@ -1,55 +1,39 @@
-import { createInTurn } from "../../../platform/in-turn.ts";
-import type { RejectedUser, TrafficReading } from "../engine.ts";
-import { EngineUnreachable } from "../engine-error.ts";
+import type { RejectedUser } from "../engine.ts";
 import type { WireGuardConfig } from "./config.ts";
-import { type KeptCounter, PeerCounters } from "./counters.ts";
-import { DeviceRefused, DeviceUnreachable, type PeerChange } from "./device/device.ts";
-import { type InterfaceBytes, readInterfaceBytes } from "./host/interface-bytes.ts";
+import { DeviceRefused, type PeerChange, reached } from "./device/device.ts";
 import { bringUp, setAddresses } from "./host/network-interface.ts";
 import type { SystemTools } from "./host/system-tool.ts";
 import type { KeptPlan } from "./kept-plan.ts";
+import { InterfaceTraffic, type InterfaceTrafficOptions } from "./traffic.ts";
 import type { Tunnel } from "./tunnel.ts";
 import type { Peer, PeerDifference, PeerTable } from "./users.ts";
 
 /** Options of {@link LiveInterface}. */
-export interface LiveInterfaceOptions {
-  readonly tunnel: Tunnel;
+export interface LiveInterfaceOptions extends Pick<InterfaceTrafficOptions, "tunnel" | "now" | "keep"> {
   readonly config: WireGuardConfig;
   /** Who is on it, as far as we know. */
   readonly table: PeerTable;
   readonly tools: SystemTools;
-  /** Tells the time in Unix milliseconds. */
-  readonly now: () => number;
-  /** Told how counters stand that WireGuard itself is about to forget, or to have of somebody else. Never rejects. */
-  readonly keep: (counters: readonly KeptCounter[]) => Promise<void>;
 }
 
 /** An interface that stands, with its users. Whoever changes it does so in turn. */
 export class LiveInterface {
   readonly tunnel: Tunnel;
-  readonly counters: PeerCounters;
+  readonly traffic: InterfaceTraffic;
   readonly #tools: SystemTools;
-  readonly #keep: LiveInterfaceOptions["keep"];
-  // One look at the counters at a time, and none while peers are being taken away.
-  readonly #inTurn = createInTurn();
-  // Who had the keys that carry nothing any more, and are still to be counted a last time.
-  readonly #leaving = new Map<string, string>();
   #config: WireGuardConfig;
   #table: PeerTable;
   /** What the interface holds is not known: some of a change may have been made. */
   #doubtful = false;
   #isConfigUnsure = false;
-  #observedAt = Number.NEGATIVE_INFINITY;
-  /** What has gone through the interface altogether, when it was seen last. */
-  #whole: InterfaceBytes | undefined;
 
   constructor({ tunnel, config, table, tools, now, keep }: LiveInterfaceOptions) {
     this.tunnel = tunnel;
-    this.counters = new PeerCounters(now);
+    const ownerOf = (publicKey: string) => this.#table.emailOf(publicKey);
+    this.traffic = new InterfaceTraffic({ tunnel, interfaceName: config.interfaceName, ownerOf, now, keep });
     this.#config = config;
     this.#table = table;
     this.#tools = tools;
-    this.#keep = keep;
   }
 
   get config(): WireGuardConfig {
@@ -84,10 +68,10 @@ export class LiveInterface {
     const found = await this.tunnel.device.read();
     for (const { publicKey } of found.peers) {
       const email = leaving.get(publicKey);
-      if (email !== undefined) this.#leaving.set(publicKey, email);
+      if (email !== undefined) this.traffic.leave(publicKey, email);
     }
     if (!isExact || found.listenPort !== listenPort) await this.tunnel.device.configure(this.#config);
-    await this.bury();
+    await this.traffic.bury();
     await this.#makeSo({ isExact });
     await setAddresses(interfaceName, addresses, this.#tools);
     await bringUp(interfaceName, this.#tools);
@@ -119,7 +103,7 @@ export class LiveInterface {
 
   /**
    * Makes users what they are to be, and notes in the table what became so. A user who goes carries nothing any more at
-   * once; the peer is taken away by {@link bury}. Returns whom WireGuard refused; throws {@link EngineUnreachable}.
+   * once; the peer is taken away by {@link InterfaceTraffic.bury}. Returns whom WireGuard refused; throws {@link EngineUnreachable}.
    */
   async apply(differences: readonly PeerDifference[]): Promise<RejectedUser[]> {
     if (this.#doubtful) await this.#makeSo();
@@ -128,7 +112,7 @@ export class LiveInterface {
     const changingHands = differences.flatMap(({ after }) =>
       after !== undefined && this.#changesHands(after) ? [after.publicKey] : [],
     );
-    if (changingHands.length > 0) await this.bury(changingHands);
+    if (changingHands.length > 0) await this.traffic.bury(changingHands);
     try {
       await this.#change(this.#changesFor(differences));
       for (const difference of differences) this.#settle(difference);
@@ -146,67 +130,8 @@ export class LiveInterface {
     return rejected;
   }
 
-  /** Looks at the counters. Throws {@link EngineUnreachable}. */
-  sample(): Promise<TrafficReading> {
-    return this.#inTurn(async () => {
-      await this.#observe();
-      return this.reading();
-    });
-  }
-
-  /** Sees to it that the counters were looked at within this time. Throws {@link EngineUnreachable}. */
-  lookedAt(withinMs: number): Promise<void> {
-    return this.#inTurn(async () => {
-      if (performance.now() - this.#observedAt > withinMs) await this.#observe();
-    });
-  }
-
-  /** What was counted when the counters were looked at last. */
-  reading(): TrafficReading {
-    const { interfaceName } = this.#config;
-    const counters = [...this.counters.counters()];
-    if (this.#whole !== undefined)
-      counters.push({ kind: "outbound", name: interfaceName, link: "interface", ...this.#whole });
-    return { incarnation: this.tunnel.incarnation, counters };
-  }
-
-  /** There are peers that are to be taken away. */
-  get hasLeaving(): boolean {
-    return this.#leaving.size > 0;
-  }
-
-  /**
-   * Counts those a last time who have gone, and takes their peers away; and counts keys that are about to get another
-   * owner.
-   */
-  bury(changingHands: readonly string[] = []): Promise<void> {
-    return this.#inTurn(async () => {
-      const gone = [...this.#leaving.keys()].filter((publicKey) => !changingHands.includes(publicKey));
-      if (gone.length === 0 && changingHands.length === 0) return;
-      const keep = () => this.#keep([...this.counters.kept(new Set([...gone, ...changingHands]))]);
-      await this.#observe();
-      await keep(); // with a peer, what was counted of it goes
-      if (gone.length === 0) return;
-      await this.#change(gone.map((publicKey) => ({ publicKey, remove: true })));
-      for (const key of gone) {
-        this.#leaving.delete(key);
-        this.counters.removed(key);
-      }
-      await keep(); // should it come back, it is counted from zero
-    });
-  }
-
-  /** Who has a key, or had it until just now. */
-  readonly #emailOf = (publicKey: string) => this.#table.emailOf(publicKey) ?? this.#leaving.get(publicKey);
-
-  async #observe(): Promise<void> {
-    this.counters.observe(await reached(this.tunnel.device.read()), this.#emailOf);
-    this.#whole = readInterfaceBytes(this.#config.interfaceName) ?? this.#whole;
-    this.#observedAt = performance.now();
-  }
-
   #changesHands({ publicKey, email }: Peer): boolean {
-    const owner = this.#emailOf(publicKey);
+    const owner = this.traffic.emailOf(publicKey);
     return owner !== undefined && owner !== email;
   }
 
@@ -231,8 +156,8 @@ export class LiveInterface {
     this.#table.settle(difference);
     // The key may be another's by now.
     if (before !== undefined && this.#table.emailOf(before.publicKey) === undefined)
-      this.#leaving.set(before.publicKey, before.email);
-    if (after !== undefined) this.#leaving.delete(after.publicKey);
+      this.traffic.leave(before.publicKey, before.email);
+    if (after !== undefined) this.traffic.stay(after.publicKey);
   }
 
   async #applyAlone(difference: PeerDifference): Promise<RejectedUser | undefined> {
@@ -251,14 +176,14 @@ export class LiveInterface {
 
   /** Has the interface hold what the table has, and nothing else: what differs, and no more where it is `isExact`. */
   #makeSo({ isExact } = { isExact: true }): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.traffic.inTurn(async () => {
       const { peers } = await reached(this.tunnel.device.read());
       const wanted = new Map(Array.from(this.#table.peers(), (peer) => [peer.publicKey, peer]));
       const changes: PeerChange[] = [];
       for (const { publicKey, allowedIps } of peers) {
         const peer = wanted.get(publicKey);
         if (peer === undefined) {
-          if (!this.#leaving.has(publicKey)) changes.push({ publicKey, remove: true });
+          if (!this.traffic.isLeaving(publicKey)) changes.push({ publicKey, remove: true });
         } else if (isExact && [...allowedIps].sort().join() === [...peer.allowedIps].sort().join())
           wanted.delete(publicKey);
       }
@@ -269,15 +194,5 @@ export class LiveInterface {
 
   async #change(changes: readonly PeerChange[]): Promise<void> {
     if (changes.length > 0) await reached(this.tunnel.device.change(changes));
-  }
-}
-
-/** What a device answers. Throws {@link EngineUnreachable} when it does not. */
-async function reached<T>(answer: Promise<T>): Promise<T> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof DeviceUnreachable) throw new EngineUnreachable(error.message, { cause: error });
-    throw error;
   }
 }

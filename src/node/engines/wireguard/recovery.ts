@@ -46,7 +46,7 @@ async function takeOver(
     if (tunnel === undefined) return undefined;
     const live = liveOn(tunnel, plan);
     try {
-      live.counters.restore(counters);
+      live.traffic.counters.restore(counters);
       await live.refurnish(kept);
     } catch (error) {
       tunnel.leave();

@@ -164,7 +164,7 @@ export class Supervision {
   /** A plan is in force, and stands already; what peers send is routed once `routed` resolves. */
   async adopt(plan: Plan, routed: Promise<void> = this.#route(plan.config)): Promise<void> {
     this.#plan = plan;
-    await Promise.all([this.keeper.keep(plan, this.#live?.counters.kept() ?? []), routed]);
+    await Promise.all([this.keeper.keep(plan, this.#live?.traffic.counters.kept() ?? []), routed]);
   }
 
   /** Those who have gone are counted a last time, and their peers taken away, in a moment: however many go meanwhile. */
@@ -173,7 +173,7 @@ export class Supervision {
     this.#burial = setTimeout(() => {
       this.#burial = undefined;
       void this.inTurn(async () => {
-        if (this.#live === live) await live.bury();
+        if (this.#live === live) await live.traffic.bury();
       }).catch((error: unknown) => this.voice.say(`peers of users who have gone are still there: ${error}`));
     }, leavingMs);
   }
@@ -199,7 +199,7 @@ export class Supervision {
       this.#live = undefined;
       this.#quiet();
       await this.#routing.leave();
-      await live?.bury().catch(() => undefined); // whoever comes next takes them away
+      await live?.traffic.bury().catch(() => undefined); // whoever comes next takes them away
       live?.tunnel.leave();
       await this.keeper.close();
     });
@@ -251,7 +251,7 @@ export class Supervision {
     void ended.then((end) => this.#onEnded(live, end));
     this.#stopWatch = watchHealth(
       { ended },
-      () => live.sample(),
+      () => live.traffic.sample(),
       { periodMs: (this.#options.sampleSeconds ?? 10) * 1_000, timeoutMs: 30_000, failures: silencesBorne },
       () => {
         if (this.#live !== live) return; // it is being ended
@@ -269,7 +269,7 @@ export class Supervision {
     this.#live = undefined;
     this.#quiet();
     // What it counted since the last look is lost.
-    this.#options.events.drained(live.reading());
+    this.#options.events.drained(live.traffic.reading());
     const restartInMs = this.#comeback.afterExit();
     this.voice.enter("restarting");
     const { incarnation, process } = live.tunnel;
@@ -285,7 +285,7 @@ export class Supervision {
     this.#live = undefined;
     this.#quiet();
     // One that does not answer any more takes along what it counted since the last look.
-    this.#options.events.drained(await live.sample().catch(() => live.reading()));
+    this.#options.events.drained(await live.traffic.sample().catch(() => live.traffic.reading()));
     await live.tunnel.close();
   }
 

@@ -102,7 +102,7 @@ class WireGuardEngine implements Engine {
 
   async readTraffic(kind?: TrafficKind): Promise<TrafficReading> {
     const live = this.#requireLive();
-    const { incarnation, counters } = await live.sample();
+    const { incarnation, counters } = await live.traffic.sample();
     // What was told last of it holds these bytes.
     if (this.#supervision.live !== live) throw notRunning();
     return { incarnation, counters: counters.filter((counter) => kind === undefined || counter.kind === kind) };
@@ -111,14 +111,14 @@ class WireGuardEngine implements Engine {
   /** Empty for somebody who was never connected. */
   async online(email: string): Promise<OnlineAddresses> {
     const live = this.#requireLive();
-    await live.lookedAt(onlineAgeMs);
-    return live.counters.online(email);
+    await live.traffic.lookedAt(onlineAgeMs);
+    return live.traffic.counters.online(email);
   }
 
   async onlineNames(): Promise<ReadonlySet<string>> {
     const live = this.#requireLive();
-    await live.lookedAt(onlineAgeMs);
-    return live.counters.onlineNames();
+    await live.traffic.lookedAt(onlineAgeMs);
+    return live.traffic.counters.onlineNames();
   }
 
   /** The node's own: WireGuard measures nothing of itself. */
@@ -156,9 +156,11 @@ class WireGuardEngine implements Engine {
       const refused = await live.apply(differences);
       return { skipped, rejected: [...rejected, ...refused] };
     } finally {
-      if (live.hasLeaving) this.#supervision.buryLater(live);
+      if (live.traffic.hasLeaving) this.#supervision.buryLater(live);
       const emails = differences.map(({ before, after }) => (after ?? before)?.email ?? "");
-      await this.#supervision.keeper.changed(plan, [...comeAndGone.union(new Set(emails))], () => live.counters.kept());
+      await this.#supervision.keeper.changed(plan, [...comeAndGone.union(new Set(emails))], () =>
+        live.traffic.counters.kept(),
+      );
     }
   }
 

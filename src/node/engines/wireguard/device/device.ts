@@ -1,3 +1,5 @@
+import { EngineUnreachable } from "../../engine-error.ts";
+
 /** The WireGuard of one interface, whether it runs in the kernel or as a process. Keys are base64. */
 export interface WireGuardDevice {
   /** What it holds. Throws {@link DeviceUnreachable}. */
@@ -60,4 +62,14 @@ export class DeviceRefused extends Error {
 /** WireGuard does not answer. */
 export class DeviceUnreachable extends Error {
   override readonly name = "DeviceUnreachable";
+}
+
+/** What a device answers. Throws {@link EngineUnreachable} when it does not. */
+export async function reached<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof DeviceUnreachable) throw new EngineUnreachable(error.message, { cause: error });
+    throw error;
+  }
 }
