@@ -37,8 +37,8 @@ export interface Fleet {
   readonly port: number;
   /** Where the API of the node's Xray is. */
   readonly xraySocket: string;
-  /** The pid of the Xray that the node says it runs. */
-  xrayPid(): Promise<number | undefined>;
+  /** The Xray that the node says it has started. */
+  xray(): Promise<{ readonly pid: number; readonly isRunning: boolean } | undefined>;
   /** Calls Core as an operator, past the network. */
   operate<S extends DescService>(service: S): Client<S>;
   /** Core's own data. */
@@ -144,26 +144,26 @@ export async function startFleet({ engine, resume }: FleetOptions): Promise<Flee
   const protocol = { nodeId, protocol: VpnProtocol.VLESS, listen: "127.0.0.1", port };
   await operate(NodeProtocolService).createNodeProtocol(protocol);
   const runDir = join(place.dataDir, "node/run");
-  const xrayPid = async () => {
+  const xray = async () => {
     const record = await readFile(join(runDir, "xray.json"), "utf8").catch(() => "{}");
     const { pid, version } = JSON.parse(record || "{}") as { pid?: number; version?: string };
-    return version ? pid : undefined;
+    return pid === undefined ? undefined : { pid, isRunning: Boolean(version) };
   };
   await untilSo("the node runs what Core says", async () => {
     const [first] = (await operate(NodeService).listNodes({})).nodes;
     return first?.syncStatus === SyncStatus.SYNCED || undefined;
   });
   return {
-    ...{ core, node, network, nodeId: Number(nodeId), port, xrayPid, operate, database, log },
+    ...{ core, node, network, nodeId: Number(nodeId), port, xray, operate, database, log },
     xraySocket: join(runDir, "xray-api.sock"),
     xrayEnds: () =>
       Array.from(log().matchAll(/^\{"level":"info","time":(\d+),"service":"node","engine":"xray","state":"(\w+)"/gm))
         .filter(([, , state]) => state === "restarting" || state === "stopped")
         .map(([, at]) => Number(at)),
     async close() {
-      const xray = await xrayPid();
+      const left = await xray();
       await Promise.all([core.end("SIGKILL"), node.end("SIGKILL")]);
-      if (xray !== undefined) endIfThere(xray);
+      if (left !== undefined) endIfThere(left.pid);
       await network.close();
       await database.close();
       await postgres?.stop();

@@ -37,7 +37,7 @@ export async function soakExactlyOnce(options: ExactlyOnceOptions): Promise<Soak
   };
   const fleet = await startFleet(options);
   const traffic = await startTraffic();
-  const witness = startWitness(fleet.xraySocket, fleet.xrayPid);
+  const witness = startWitness(fleet.xraySocket, async () => (await fleet.xray())?.pid);
   const users = createUsers(fleet, random.fork());
   // Some ends shall find everything quiet, so that nothing at all may be lost.
   const quiet = createSharedOrAlone();
@@ -137,9 +137,9 @@ export async function soakExactlyOnce(options: ExactlyOnceOptions): Promise<Soak
   async function killXray(random: Random, goesOn: () => boolean): Promise<void> {
     while (goesOn()) {
       await sleep(2_000 + random.below(10_000));
-      const pid = await fleet.xrayPid();
+      const { pid, isRunning = false } = (await fleet.xray()) ?? {};
       // What it carries while nobody reads it is lost with it.
-      if (pid === undefined || (!fleet.node.isReady && random.below(4) > 0)) continue;
+      if (pid === undefined || !isRunning || (!fleet.node.isReady && random.below(4) > 0)) continue;
       const life = witness.lives.findLast((each) => each.pid === pid);
       if (life !== undefined) life.killedAt = performance.now();
       if (endIfThere(pid)) note("Xray SIGKILL");

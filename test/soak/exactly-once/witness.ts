@@ -42,7 +42,7 @@ const periodMs = 40;
  * Starts reading, again and again.
  *
  * @param socket the path of Xray's API
- * @param pidOf the Xray that a node says it runs; undefined: none
+ * @param pidOf the Xray that a node says it has started, whether it answers yet or not; undefined: none
  */
 export function startWitness(socket: string, pidOf: () => Promise<number | undefined>): Witness {
   const lives: Life[] = [];
