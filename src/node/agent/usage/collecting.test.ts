@@ -7,6 +7,7 @@ import { type SessionEventEntry, SessionEventType } from "../../../../gen/garris
 import { SubscriptionTermsSchema } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
 import { VpnProtocol } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
 import { createMemoryEngine, type MemoryEngine } from "../../../../test/support/memory-engine.ts";
+import { DatabaseFull } from "../../../platform/storage/errors.ts";
 import type { Links } from "../config/links.ts";
 import { createDrivenXray } from "../engines/driven-xray.ts";
 import { openSpool } from "../spool/open-spool.ts";
@@ -45,7 +46,7 @@ beforeEach(async () => {
   limits = createAddressLimits(now);
   limits.replace({ 5: create(SubscriptionTermsSchema, { maxAddresses: 1 }) }, links);
   const note: Spool["note"] = async (events) => {
-    if (isFull) throw new Error("database or disk is full");
+    if (isFull) throw new DatabaseFull(undefined);
     noted.push(...events);
     return spool.note(events);
   };
@@ -89,6 +90,9 @@ test("who came while the disk was full is told of once it is not", async () => {
   await collecting.collect();
   await collecting.collect();
   expect(noted.map(({ userId, eventType }) => [userId, eventType])).toEqual([[1n, SessionEventType.ONLINE]]);
+  expect(faults).toEqual([
+    { code: "DISK_FULL", message: "what the engines count cannot be kept: the database has no space left" },
+  ]);
 });
 
 test("of an engine that dies, what it was seen to have counted last is booked, and the rest is told as a gap", async () => {

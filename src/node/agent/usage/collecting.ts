@@ -1,5 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { SessionEventEntry } from "../../../../gen/garrison/core/v1/node_agent_pb.ts";
+import { isErrno } from "../../../platform/errno.ts";
+import { DatabaseFull } from "../../../platform/storage/errors.ts";
 import type { EngineExit, Incarnation, OnlineAddresses, TrafficReading } from "../../engines/engine.ts";
 import type { Links } from "../config/links.ts";
 import { jittered } from "../contact/backoff.ts";
@@ -49,7 +51,7 @@ export interface CollectingOptions {
 export function createCollecting(options: CollectingOptions): Collecting {
   const { engines, spool, sessions, terms, addressLimits, links, faults } = options;
   const failed = (error: unknown) => {
-    const isFull = error instanceof Error && /disk is full|ENOSPC|database or disk/i.test(error.message);
+    const isFull = error instanceof DatabaseFull || isErrno(error, "ENOSPC");
     const message = `what the engines count cannot be kept: ${error instanceof Error ? error.message : error}`;
     faults.report({ code: isFull ? "DISK_FULL" : "SPOOL_FAILED", message, severity: "error" });
   };
