@@ -37,6 +37,16 @@ test("OpenSSL refuses it for another name, and under another authority of the sa
   expect(verify(createAuthority("Garrison CA", now).cert, issued.cert).output).toContain("unable to get local issuer");
 });
 
+test.each([
+  ["ahead by years", "2033-05-01T00:00:00Z"],
+  ["at 1970", "1970-01-01T00:00:10Z"],
+])("an authority that is made while the clock is %s is good once the clock is right", (_, wrong) => {
+  const made = createAuthority("Garrison CA", new Date(wrong));
+  const { cert } = issueCertificate(made, { names, now, days: 90 });
+  expect(verify(made.cert, cert)).toEqual({ status: 0, output: expect.stringContaining("OK") });
+  expect(new X509Certificate(made.cert).validToDate.getUTCFullYear()).toBeGreaterThanOrEqual(2044);
+});
+
 test("what the authority has signed can sign nothing itself", () => {
   const impostor = issueCertificate({ cert: issued.cert, key: issued.key }, { names, now, days: 90 });
   const { status, output } = verify(authority.cert, impostor.cert, "-untrusted", join(directory, "cert.pem"));

@@ -8,6 +8,7 @@ import {
   serverExtensions,
   signCertificate,
   subjectKeyIdentifier,
+  validFor,
 } from "./certificate-content.ts";
 import type { Certificate } from "./certificate-files.ts";
 import type { CertificateNames } from "./certificate-names.ts";
@@ -28,9 +29,11 @@ export interface IssueOptions {
 }
 
 const authorityDays = 7_300;
+const firstDay = new Date("2025-01-01T00:00:00Z");
 
 /**
- * Makes an authority (EC P-256, valid for 20 years) that signs the certificates of servers.
+ * Makes an authority (EC P-256, valid for 20 years) that signs the certificates of servers. It cannot be replaced without
+ * all who trust it, so it is good also where the clock is wrong when it is made: it is valid since 2025, at least to 2044.
  *
  * @param name what it is called in certificates, at most 40 characters; some random ones are put behind
  */
@@ -43,8 +46,8 @@ export function createAuthority(name: string, now: Date): AuthorityKeyPair {
     issuer: subject,
     publicKey,
     signedWith: privateKey,
-    now,
-    days: authorityDays,
+    validFrom: firstDay,
+    validTo: validFor(authorityDays, now > firstDay ? now : firstDay).validTo,
     extensions: [...authorityExtensions(), subjectKeyIdentifier(publicKey)],
   });
   return { cert, key: pemOfKey(privateKey) };
@@ -59,8 +62,7 @@ export function issueCertificate(authority: AuthorityKeyPair, { names, now, days
     issuer: commonNameIn(issuer),
     publicKey,
     signedWith: createPrivateKey(authority.key),
-    now,
-    days,
+    ...validFor(days, now),
     extensions: [...serverExtensions(names), subjectKeyIdentifier(publicKey), authorityKeyIdentifier(issuer.publicKey)],
   });
   return {

@@ -16,9 +16,8 @@ export interface CertificateContent {
   readonly publicKey: KeyObject;
   /** The issuer's private key. */
   readonly signedWith: KeyObject;
-  readonly now: Date;
-  /** How long it is valid from now on. It is valid since a day ago, for clients whose clock is behind. */
-  readonly days: number;
+  readonly validFrom: Date;
+  readonly validTo: Date;
   readonly extensions: readonly Buffer[];
 }
 
@@ -27,6 +26,12 @@ export function signCertificate(content: CertificateContent): string {
   const unsigned = unsignedCertificate(content);
   const signature = sign("sha256", unsigned, content.signedWith);
   return pem("CERTIFICATE", der(tag.sequence, unsigned, ecdsaWithSha256, bitString(signature)));
+}
+
+/** How long a certificate is valid that is made now: since a day ago, for clients whose clock is behind. */
+export function validFor(days: number, now: Date): Pick<CertificateContent, "validFrom" | "validTo"> {
+  const day = 86_400_000;
+  return { validFrom: new Date(now.getTime() - day), validTo: new Date(now.getTime() + days * day) };
 }
 
 /** The common name of a server's certificate: its first name. Names that are longer than one may be are cut. */
@@ -72,19 +77,25 @@ export function authorityKeyIdentifier(publicKey: KeyObject): Buffer {
   return extension("2.5.29.35", der(tag.sequence, der(contextTag(0, "primitive"), keyIdentifier(publicKey))));
 }
 
-const day = 86_400_000;
 const ecdsaWithSha256 = der(tag.sequence, objectIdentifier("1.2.840.10045.4.3.2"));
 const commonNameLength = 64; // RFC 5280, ub-common-name
 
 // RFC 5280 §4.1: what is signed.
-function unsignedCertificate({ subject, issuer, publicKey, now, days, extensions }: CertificateContent): Buffer {
+function unsignedCertificate({
+  subject,
+  issuer,
+  publicKey,
+  validFrom,
+  validTo,
+  extensions,
+}: CertificateContent): Buffer {
   return der(
     tag.sequence,
     der(contextTag(0, "constructed"), unsignedInteger(Buffer.of(2))), // version 3
     unsignedInteger(randomBytes(16)),
     ecdsaWithSha256,
     distinguishedName(issuer),
-    der(tag.sequence, time(new Date(now.getTime() - day)), time(new Date(now.getTime() + days * day))),
+    der(tag.sequence, time(validFrom), time(validTo)),
     distinguishedName(subject),
     publicKey.export({ type: "spki", format: "der" }),
     der(contextTag(3, "constructed"), der(tag.sequence, ...extensions)),

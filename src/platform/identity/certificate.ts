@@ -5,6 +5,7 @@ import {
   serverExtensions,
   signCertificate,
   subjectKeyIdentifier,
+  validFor,
 } from "./certificate-content.ts";
 
 /** Options of {@link createSelfSignedCertificate}. */
@@ -44,8 +45,7 @@ export function createSelfSignedCertificate({
     issuer: subject,
     publicKey,
     signedWith: privateKey,
-    now,
-    days,
+    ...validFor(days, now),
     extensions: [...serverExtensions({ hostNames, addresses }), subjectKeyIdentifier(publicKey)],
   });
   return { cert, key: pemOfKey(privateKey), fingerprint: fingerprintOf(cert) };

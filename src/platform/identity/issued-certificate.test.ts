@@ -44,6 +44,15 @@ test("a certificate stays for two months, and is replaced a month before it ends
   expect(leafOf(opened.current).checkIssued(new X509Certificate(authority.cert))).toBe(true);
 });
 
+test("a certificate that was made while the clock was ahead is replaced once the clock is right", async () => {
+  const { world, changes } = open();
+  world.now = start - 200 * day;
+  await vi.waitFor(() => expect(changes).toHaveLength(1));
+  expect(leafOf(opened.current).validFromDate).toEqual(new Date(start - 201 * day));
+  await rounds();
+  expect(changes).toHaveLength(1);
+});
+
 test("a certificate is replaced when the names of the machine change, and not when their order does", async () => {
   const { world, changes } = open();
   world.addresses = ["192.0.2.8", "192.0.2.7"];
