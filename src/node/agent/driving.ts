@@ -104,7 +104,8 @@ export function startDriving(options: DrivingOptions): Driving {
 
   const faults = createFaultReports({ contact, kept: spool.faults, before: options.faultsBefore, now, log });
   const orders = createOrders({ version: options.version, faults, log });
-  const isCoreAway = () => Date.now() - (contact.lastAnswerAt ?? 0) > 3 * pace.heartbeatMs;
+  // The clock may have been set back since.
+  const isCoreAway = () => Math.abs(Date.now() - (contact.lastAnswerAt ?? 0)) > 3 * pace.heartbeatMs;
   const terms = createTerms({ now, isCoreAway, carriedBefore: options.carriedBefore });
   const addressLimits = createAddressLimits(Date.now);
   const attribute = (uuid: string) => links && ownerIn(links, uuid);

@@ -25,6 +25,16 @@ describe("createFailureLimiter", () => {
     expect([1, 2, 3, 4].map(() => limiter.fail("192.0.2.1"))).toEqual([0, 0, 0, 1_000]);
   });
 
+  it("lets nobody wait for longer than the burst where the clock was set back", () => {
+    const clock = { ms: 90_000_000 };
+    const limiter = limiterAt(clock);
+    for (let i = 0; i < 5; i += 1) limiter.fail("192.0.2.1");
+    clock.ms = 5_000;
+    expect(limiter.fail("192.0.2.1")).toBe(1_000);
+    clock.ms += 3_000;
+    expect([1, 2, 3, 4].map(() => limiter.fail("192.0.2.1"))).toEqual([0, 0, 0, 1_000]);
+  });
+
   it("counts each address on its own, and addresses of one IPv6 /64 together", () => {
     const limiter = limiterAt({ ms: 0 });
     for (let i = 0; i < 3; i += 1) limiter.fail(`2001:db8:1:2::${i}`);

@@ -31,7 +31,11 @@ export function createFailureLimiter(options: FailureLimiterOptions): FailureLim
     fail(address) {
       const network = networkOf(address);
       const at = now();
-      const next = Math.max(fullAt.get(network) ?? at, at) + forgiveMs;
+      const known = fullAt.get(network) ?? at;
+      // No more is to be forgiven than there can be, also where the clock was set back.
+      const full = Math.min(known, at + burst * forgiveMs);
+      if (full < known) fullAt.set(network, full);
+      const next = Math.max(full, at) + forgiveMs;
       const excess = next - at - burst * forgiveMs;
       if (excess > 0) return excess;
       fullAt.delete(network); // to the end of the order in which the map forgets

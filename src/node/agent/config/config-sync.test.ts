@@ -269,6 +269,18 @@ test("a config that does not start is tried again after 1, 5, 15 and 60 minutes;
   expect([users(), sync.state]).toEqual([[1, 2], ApplyState.SYNCED]);
 });
 
+test("a config that did not start is tried again where the clock was set back meanwhile", async () => {
+  await sync.sync(publish(1, [1]));
+  const release = engine.holdStarts();
+  release("no");
+  const broken = publish(2, [1], { xray: { inbounds: '[{"tag":"other","protocol":"socks"}]', outbounds: "[]" } });
+  await sync.sync(broken);
+  now -= 24 * 60 * minuteMs;
+  await sync.sync(broken);
+  await sync.sync(broken);
+  expect(reported).toHaveLength(2);
+});
+
 test("a config that the machine lacks a program for disconnects nobody, whatever else it changes", async () => {
   await sync.sync(publish(1, [1]));
   const xray = { inbounds: '[{"tag":"other","protocol":"socks"}]', outbounds: "[]" };

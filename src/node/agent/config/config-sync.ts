@@ -77,12 +77,19 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
   let current: GoodConfig | undefined;
   let state: ApplyState = ApplyState.EMPTY;
   let fault: NodeFault | undefined;
-  let failed: { readonly digest: string; readonly times: number; readonly notBefore: number } | undefined;
+  let failed:
+    | { readonly digest: string; readonly times: number; readonly at: number; readonly waitMs: number }
+    | undefined;
   let untold: ReportAppliedRequest | undefined;
   const inTurn = createInTurn();
   const applying = createApplying({ engines, refusals, faults, signal, log });
   const bringBack = async () => current !== undefined && applying.bringBack(current);
-  const isHeldBack = (digest: string) => failed?.digest === digest && now() < failed.notBefore;
+  const isHeldBack = (digest: string) => {
+    if (failed?.digest !== digest) return false;
+    const sinceMs = now() - failed.at;
+    // Less than nothing where the clock was set back.
+    return sinceMs >= 0 && sinceMs < failed.waitMs;
+  };
 
   /** Tells Core what runs. When that is not heard, it is told again by the next call of `sync`. */
   async function tellApplied(): Promise<void> {
@@ -167,7 +174,7 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
     counted("failed");
     const times = failed?.digest === digest ? failed.times + 1 : 1;
     const waitMs = retryAfterMs[Math.min(times, retryAfterMs.length) - 1] ?? minuteMs;
-    failed = { digest, times, notBefore: now() + waitMs };
+    failed = { digest, times, at: now(), waitMs };
     const isBack = await bringBack();
     state = isBack ? ApplyState.ROLLED_BACK : current === undefined ? ApplyState.EMPTY : ApplyState.FAILED;
     const reason = error instanceof Error ? error.message : String(error);
