@@ -106,6 +106,7 @@ const makers = new Map<string, Maker>(
         account({ email, proxies }) {
           const id = canonicalUuid(proxies?.vmess?.id ?? "");
           if (id === undefined) return proxies?.vmess?.id ? "vmess id is not a UUID" : "no vmess id";
+          if (email.includes(unremovable)) return `vmess could not remove an e-mail with ${unremovable}`;
           return { email, secret: id, detail: "" };
         },
         identity: bySecret,
@@ -160,6 +161,7 @@ const shadowsocks: AccountKind = {
     if (password === "") return "no shadowsocks password";
     const method = (proxies?.shadowsocks?.method ?? "").toLowerCase();
     if (!Object.hasOwn(ciphers, method)) return "shadowsocks cipher is unknown";
+    if (email.includes(unremovable)) return `shadowsocks could not remove an e-mail with ${unremovable}`;
     return { email, secret: password, detail: method };
   },
   identity: bySecret,
@@ -184,6 +186,9 @@ const shadowsocks2022Account = typedAs(Shadowsocks2022Schema);
 const hysteriaAccount = typedAs(HysteriaSchema);
 
 const vision = "xtls-rprx-vision";
+
+/** The letter whose small one Xray does not take for the same: it looks for the small one, and the user would stay. */
+const unremovable = "İ";
 
 const ciphers: Record<string, CipherType> = {
   "aes-128-gcm": CipherType.AES_128_GCM,

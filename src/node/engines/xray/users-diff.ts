@@ -29,7 +29,7 @@ export function leavesIdentity({ inbound, before, after }: AccountChange): boole
 /** An inbound and what it holds. */
 export interface Slot {
   readonly inbound: UserInbound;
-  /** By e-mail in small letters. */
+  /** By {@link keyOf} their e-mails. */
   readonly accounts: Map<string, Account>;
   /** Of these accounts, and of those on other inbounds of the kind, by their likeness. */
   readonly identities: Identities;
@@ -140,10 +140,20 @@ function holder({ accounts, changes }: Diff["slots"][number], key: string): Acco
   return change === undefined ? accounts.get(key) : change.after;
 }
 
-/** Xray takes e-mails that differ in case only for the same, and looks at each letter by itself. */
+/**
+ * The same for e-mails that Xray takes for one. Its protocols differ: some fold case, others write small letters, and
+ * some do one when they take a user and the other when they remove one, so that they would remove somebody else.
+ */
 export function keyOf({ email }: { readonly email: string }): string {
-  // The two letters whose small ones depend on others in JavaScript, or are several.
-  return email.replaceAll("Σ", "σ").replaceAll("İ", "i").toLowerCase();
+  return email.replace(/\P{ASCII}/gu, smallLetter).toLowerCase();
+}
+
+/** One small letter for all that are the same to Xray, such as σ for Σ and ς, or s for ſ. */
+function smallLetter(letter: string): string {
+  if (letter === "İ") return "i";
+  if (letter === "ı") return letter;
+  const capital = letter.toUpperCase();
+  return (capital.length === letter.length ? capital : letter).toLowerCase();
 }
 
 /** Sets of tags. Users who come one after the other have the same nearly always, and then share one. */
