@@ -4,10 +4,13 @@ import { acceptsGzip } from "../../platform/rest/accepts-gzip.ts";
 import { isKnown } from "../../platform/rest/etag.ts";
 import { kReadyBody } from "../../platform/rest/ready-body.ts";
 import { kProtocol } from "../../platform/rpc/call-context.ts";
-import type { Configs, StoredConfig } from "../domain/configs.ts";
+import type { Configs, LatestConfig, StoredConfig } from "../domain/configs.ts";
 import { NodeKeyRevoked, type NodeKeys } from "../domain/node-keys.ts";
 import { kNode } from "./gate.ts";
 
+type LatestRequest = Parameters<Configs["latest"]>[1];
+/** Whether the caller has the config with an ETag. */
+type Known = (etag: string) => boolean;
 type ConfigMethods = "getConfig" | "watchConfig" | "reportApplied" | "reportError";
 
 /** The methods of NodeAgentService that are about configs. */
@@ -17,38 +20,37 @@ export function createConfigHandlers(
 ): Pick<ServiceImpl<typeof NodeAgentService>, ConfigMethods> {
   const nodeOf = ({ values }: HandlerContext) => values.get(kNode).nodeId;
 
-  /** Whoever waits is not told what comes after the key has ended. */
-  async function whileGood<T>({ values, signal }: HandlerContext, work: (good: AbortSignal) => Promise<T>): Promise<T> {
-    const key = keys.follow(values.get(kNode));
-    try {
-      const found = await work(AbortSignal.any([signal, key.ended]));
-      if (key.ended.aborted) throw new NodeKeyRevoked();
-      return found;
-    } finally {
-      key.close();
-    }
+  /** Follows the key that a call came with, as long as the call waits; `signal` aborts with either of the two. */
+  function follow({ values, signal }: HandlerContext) {
+    const { ended, close } = keys.follow(values.get(kNode));
+    return { ended, signal: AbortSignal.any([signal, ended]), [Symbol.dispose]: close };
+  }
+
+  /** Who has waited is refused when the key has ended meanwhile. */
+  async function latest(request: LatestRequest, context: HandlerContext, known?: Known): Promise<LatestConfig> {
+    // The signal of a call is made when it is asked for, at a price.
+    if (request.wait === 0) return configs.latest(nodeOf(context), request, never, known);
+    using key = follow(context);
+    const found = await configs.latest(nodeOf(context), request, key.signal, known);
+    if (key.ended.aborted) throw new NodeKeyRevoked();
+    return found;
   }
 
   return {
     async getConfig(request, context) {
-      const latestOf: Configs["latest"] = (nodeId, wanted, signal, known) =>
-        wanted.wait === 0
-          ? configs.latest(nodeId, wanted, signal, known)
-          : whileGood(context, (good) => configs.latest(nodeId, wanted, good, known));
-      if (context.values.get(kProtocol) === "rest")
-        return getOverRest(latestOf, nodeOf(context), request.wait, context);
-      const latest = await latestOf(nodeOf(context), request, context.signal);
-      if ("config" in latest) return { config: await latest.config.message() };
-      return "delta" in latest ? { delta: latest.delta } : { unchanged: true };
-    },
-    // Whoever listens for long is not told what comes after the key has ended: the next call is refused.
-    async *watchConfig(request, context) {
-      const key = keys.follow(context.values.get(kNode));
-      try {
-        yield* configs.watch(nodeOf(context), request, AbortSignal.any([context.signal, key.ended]));
-      } finally {
-        key.close();
+      if (context.values.get(kProtocol) === "rest") {
+        // The ETag names what the caller has.
+        const wanted = { digest: "", wait: request.wait };
+        return answerRest((known) => latest(wanted, context, known), context);
       }
+      const found = await latest(request, context);
+      if ("config" in found) return { config: await found.config.message() };
+      return "delta" in found ? { delta: found.delta } : { unchanged: true };
+    },
+    // Who listens is not told what comes after the key has ended: the next call is refused.
+    async *watchConfig(request, context) {
+      using key = follow(context);
+      yield* configs.watch(nodeOf(context), request, key.signal);
     },
     async reportApplied(report, context) {
       await configs.applied(nodeOf(context), report);
@@ -63,15 +65,13 @@ export function createConfigHandlers(
 
 const never = new AbortController().signal;
 
-/** In REST the ETag names what the caller has, and the config is always whole, written and compressed once for all. */
-async function getOverRest(latestOf: Configs["latest"], nodeId: number, wait: number, context: HandlerContext) {
+/** In REST the config is always whole, written and compressed once for all. */
+async function answerRest(latest: (known: Known) => Promise<LatestConfig>, context: HandlerContext) {
   const { requestHeader, responseHeader, values } = context;
   const ifNoneMatch = requestHeader.get("if-none-match") ?? undefined;
-  const known = (etag: string) => isKnown(ifNoneMatch, etag);
-  // The signal of a call is made when it is asked for, at a price.
-  const latest = await latestOf(nodeId, { digest: "", wait }, wait > 0 ? context.signal : never, known);
-  responseHeader.set("etag", latest.etag);
-  if ("config" in latest) values.set(kReadyBody, await bodyOf(latest.config, context));
+  const found = await latest((etag) => isKnown(ifNoneMatch, etag));
+  responseHeader.set("etag", found.etag);
+  if ("config" in found) values.set(kReadyBody, await bodyOf(found.config, context));
   return {};
 }
 
