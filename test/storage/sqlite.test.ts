@@ -22,8 +22,8 @@ afterAll(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-async function openAt(file: string, { ownThread = false, wanted = migrations } = {}) {
-  const database = await openDatabase<Schema>({ file, migrations: wanted, int64: ["used_bytes"], ownThread });
+async function openAt(file: string, { ownThread = false, alone = false, wanted = migrations } = {}) {
+  const database = await openDatabase<Schema>({ file, migrations: wanted, int64: ["used_bytes"], ownThread, alone });
   onTestFinished(() => database.close());
   return database;
 }
@@ -70,6 +70,16 @@ describe.each([
     await expect(open(file)).rejects.toThrow(DatabaseUnavailable);
     await expect(open(file)).rejects.toThrow(`${file} cannot be used: file is not a database`);
     await expect(open(join(file, "below", "store.sqlite"))).rejects.toThrow(DatabaseUnavailable);
+  });
+
+  test("that is opened alone needs no file that it would share with others, which a full disk would not take", async () => {
+    const file = newFile();
+    await (await openAt(file, { ownThread })).close();
+    mkdirSync(`${file}-shm`);
+    await expect(openAt(file, { ownThread })).rejects.toThrow();
+    const { db } = await openAt(file, { ownThread, alone: true });
+    expect(await db.selectFrom("account").select("id").execute()).toEqual([]);
+    expect(() => new DatabaseSync(file).exec("select * from account")).toThrow("locked");
   });
 
   test("waits for another process's lock without holding up this one", async () => {

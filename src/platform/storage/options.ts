@@ -20,6 +20,11 @@ export interface StorageOptions {
    * some 10 MiB, and each statement a few hundredths of a millisecond. Default: no. SQLite only.
    */
   ownThread?: boolean;
+  /**
+   * Nobody else opens the file meanwhile, not even to read or copy it. What all who have it open would share is then kept
+   * in memory, so that it can be opened, and read, while the disk is full. Default: no. SQLite only.
+   */
+  alone?: boolean;
   /** PostgreSQL connections at most, one for events besides. Default: 10. */
   maxConnections?: number;
   /** How long to wait at start for a server that starts, or for another process that migrates. Default: 60,000. */
@@ -43,6 +48,7 @@ export function withDefaults(options: StorageOptions) {
     schema: options.schema,
     synchronous: options.synchronous ?? "full",
     ownThread: options.ownThread ?? false,
+    alone: options.alone ?? false,
     maxConnections: options.maxConnections ?? 10,
     openTimeoutMs: options.openTimeoutMs ?? 60_000,
     retryForMs: options.retryForMs ?? 5_000,

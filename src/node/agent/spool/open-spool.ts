@@ -10,9 +10,9 @@ import type { Spool, SpoolOptions } from "./spool.ts";
 import { unacknowledgedOf } from "./unacknowledged.ts";
 import { unseal } from "./unsealing.ts";
 
-/** Opens a spool, and makes it when it is missing. */
+/** Opens a spool, and makes it when it is missing. One that is there is opened on a disk that is full as well. */
 export async function openSpool({ file, clock, maxBytes = 256 << 20 }: SpoolOptions): Promise<Spool> {
-  const database = await openDatabase<SpoolSchema>({ file, migrations, int64: int64Columns });
+  const database = await openDatabase<SpoolSchema>({ file, migrations, int64: int64Columns, alone: true });
   const counting = await createCounting(database);
   const sealing = await createSealing(database, clock);
   const coalesce = createCoalescing(database, clock.now, maxBytes);

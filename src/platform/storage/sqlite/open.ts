@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, openSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from "kysely";
@@ -57,7 +57,7 @@ export async function openSqlite(
 async function openExecutor(
   file: string,
   database: DatabaseSync,
-  { ownThread, synchronous, int64, timing }: CompleteStorageOptions,
+  { ownThread, alone, synchronous, int64, timing }: CompleteStorageOptions,
 ): Promise<SqliteExecutor> {
   if (!ownThread || file === ":memory:") {
     return createExecutor({ database, int64, now: timing.now });
@@ -65,7 +65,7 @@ async function openExecutor(
   database.close();
   return openExecutorThread({
     file,
-    prologue: `${settingsOfConnection} pragma synchronous = ${synchronous}; pragma foreign_keys = on;`,
+    prologue: `${lockingMode(alone)} ${settingsOfConnection} pragma synchronous = ${synchronous}; pragma foreign_keys = on;`,
     lockTimeoutMs,
     int64: [...int64],
   });
@@ -103,14 +103,18 @@ function protect(file: string): void {
   }
 }
 
-function configure(database: DatabaseSync, { synchronous }: CompleteStorageOptions): void {
+function configure(database: DatabaseSync, { alone, synchronous }: CompleteStorageOptions): void {
   database.exec(`
+    ${lockingMode(alone)}
     pragma journal_mode = wal;
     pragma synchronous = ${synchronous};
     pragma foreign_keys = off;
     ${settingsOfConnection}
   `);
 }
+
+// https://sqlite.org/wal.html#noshm: it counts when it comes before the first access.
+const lockingMode = (alone: boolean) => `pragma locking_mode = ${alone ? "exclusive" : "normal"};`;
 
 const settingsOfConnection = "pragma journal_size_limit = 67108864; pragma cache_size = -32768;";
 
@@ -157,8 +161,22 @@ async function migrate(database: DatabaseSync, { migrations }: CompleteStorageOp
 }
 
 function unavailable(file: string, error: unknown): DatabaseUnavailable {
-  const reason = error instanceof Error ? error.message : String(error);
+  const said = error instanceof Error ? error.message : String(error);
+  // SQLite says "disk I/O error" when the files beside the database have no room.
+  const reason = hasNoSpace(dirname(file)) ? `its disk is full (${said})` : said;
   return new DatabaseUnavailable(file, reason, { temporary: false, cause: error });
+}
+
+/** A start takes less than this, and much less is of no use to anybody. */
+const leastSpaceBytes = 128 << 10;
+
+function hasNoSpace(directory: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(directory);
+    return bavail * bsize < leastSpaceBytes;
+  } catch {
+    return false; // it is not there, which is what the error says
+  }
 }
 
 /** PERM, READONLY, IOERR, CORRUPT, CANTOPEN, NOTADB. */
