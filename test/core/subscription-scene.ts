@@ -12,6 +12,10 @@ export interface SubscriptionScene extends CoreScene {
   readonly nodeId: bigint;
   /** Makes a user with a subscription. */
   subscribe(more?: object, userName?: string): Promise<MadeSubscription>;
+  /** Asks Core as a program of which nothing is known. */
+  get(path: string, headers?: Readonly<Record<string, string>>, method?: string): Promise<Response>;
+  /** The links that a subscription has now. */
+  linksOf(subscription: MadeSubscription): Promise<string[]>;
 }
 
 /** A subscription that was made. */
@@ -35,9 +39,13 @@ export async function openSubscriptionScene(engine: Engine): Promise<Subscriptio
     await call(NodeProtocolService.method.createNodeProtocol, request);
   }
   let users = 0;
+  const get: SubscriptionScene["get"] = (path, headers = {}, method = "GET") =>
+    fetch(scene.core.url + path, { method, headers: { "user-agent": "curl/8", accept: "*/*", ...headers } });
   return {
     ...scene,
     nodeId,
+    get,
+    linksOf: async ({ path }) => (await (await get(`${path}?format=plain`)).text()).split("\n").slice(0, -1),
     async subscribe(more = {}, userName) {
       users += 1;
       const { user } = await call(UserService.method.createUser, { name: userName ?? `user-${users}` });
