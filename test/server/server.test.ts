@@ -44,6 +44,9 @@ const service = serveService(
       await new Promise((resolve) => setTimeout(resolve, 400));
       return {};
     },
+    start: ({ config }) => {
+      throw new PublicError(JSON.parse(config), Code.Unknown);
+    },
     syncUsers: ({ users }) => {
       const machineCode = users.length > 1 ? "TOO_MANY" : undefined;
       throw new PublicError(`failed to update users: ${users.length}`, Code.Internal, {
@@ -93,6 +96,26 @@ describe.each([{ shortPath: true }, { shortPath: false }])("a server, short path
 
   describe.each(Object.entries(transports))("over %s", (_name, transport) => {
     const client = () => createClient(NodeService, transport(server.url));
+
+    test.each([
+      ["is long", `why ${"x".repeat(100_000)} because`],
+      ["is long in other letters than ASCII's", `why ${"ж💥".repeat(50_000)} because`],
+    ])("tells an error that %s, with its beginning and its end", async (_, sentence) => {
+      const error = await client()
+        .start({ config: JSON.stringify(sentence) }, { headers })
+        .catch(ConnectError.from);
+      expect(error).toMatchObject({
+        code: Code.Unknown,
+        rawMessage: expect.stringMatching(/^why .{2000,} because$/su),
+      });
+    });
+
+    test("tells an error that quotes half a surrogate pair", async () => {
+      const error = await client()
+        .start({ config: JSON.stringify("there is no \ud800") }, { headers })
+        .catch(ConnectError.from);
+      expect(error).toMatchObject({ code: Code.Unknown, rawMessage: "there is no \ufffd" });
+    });
 
     test("answers a call, with the id of the request", async () => {
       let id: string | null = null;

@@ -28,7 +28,8 @@ export class PublicError extends ConnectError {
 
   constructor(message: string, code: Code, details: PublicErrorDetails = {}) {
     // The name stays ConnectError's: connect knows its own errors by it.
-    super(message, code, sentBeside(details), undefined, details.cause);
+    // A sentence with half a surrogate pair, quoted from somebody's JSON, cannot be sent in a header.
+    super(message.toWellFormed(), code, sentBeside(details), undefined, details.cause);
     this.httpStatus = details.httpStatus ?? httpStatusOf(code);
     this.machineCode = details.machineCode ?? machineCodeOf(code);
     this.logged = details.logged ?? message;

@@ -3,6 +3,7 @@ import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "../../telemetry/log.ts";
 import type { CallMetrics } from "../../telemetry/metrics.ts";
 import { kPeer, kProtocol, kRequestId } from "../call-context.ts";
+import { fittingError } from "../fitting-error.ts";
 import { machineCodeOf, PublicError } from "../public-error.ts";
 import { watchIterable } from "./watch-iterable.ts";
 
@@ -29,7 +30,7 @@ export function observe(log: Logger, metrics: CallMetrics): Interceptor {
         const from = { peer: request.contextValues.get(kPeer).address, request: request.contextValues.get(kRequestId) };
         log[level]({ rpc: `${service}/${method}`, protocol, code, ms, ...from, ...told(error) }, "call");
       }
-      return error;
+      return error !== undefined && protocol === "grpc" ? fittingError(error) : error;
     };
     try {
       const response = await next(request);
