@@ -163,6 +163,7 @@ describe.each(engines)("on %s", (engine) => {
       await refused(call(nodes.updateNode, { id, name: other.name }), Code.AlreadyExists, 409, "NAME_TAKEN");
       await refused(call(nodes.updateNode, { id, name: "" }), Code.InvalidArgument, 400, "INVALID_ARGUMENT");
       await refused(call(nodes.updateNode, { id, ip: "x" }), Code.InvalidArgument, 400, "INVALID_ARGUMENT");
+      await refused(call(nodes.updateNode, { id, host: "https://a" }), Code.InvalidArgument, 400, "FIELD_INVALID");
       for (const paths of [["name"], ["id"], ["created_at"], ["*"]]) {
         await refused(
           call(nodes.updateNode, { id, updateMask: { paths } }),

@@ -14,6 +14,7 @@ import {
   UpdateNodeRequestSchema,
 } from "../../../../gen/garrison/core/v1/nodes_pb.ts";
 import type { Database } from "../../../platform/storage/database.ts";
+import { checkNodeAddresses } from "../../domain/fleet/node-addresses.ts";
 import { silenceLimits } from "../../domain/fleet/node-state.ts";
 import { pageOf } from "../../domain/fleet/page.ts";
 import { Invalid, NotNow, Unknown } from "../../domain/fleet/situations.ts";
@@ -66,6 +67,7 @@ export function createNodeStore({ database: { db }, change, codes, heartbeatMs, 
     create: (actor, request) =>
       change(actor, async (made) => {
         const { name, host, ip, domain, region, rateLimitBps } = request;
+        checkNodeAddresses(request);
         const row = await made.tx
           .insertInto("node")
           .values({
@@ -189,6 +191,10 @@ export async function findNode(tx: Transaction<CoreSchema>, id: bigint): Promise
 function columnsOf(request: UpdateNodeRequest, before: NodeRow, at: number) {
   const fields = fieldsToChange(UpdateNodeRequestSchema, request);
   if (fields.has("name") && !request.name) throw new Invalid("FIELD_INVALID", "name: a node has one");
+  checkNodeAddresses({
+    ...(fields.has("host") && { host: request.host }),
+    ...(fields.has("ip") && { ip: request.ip }),
+  });
   const ip = fields.has("ip") ? (request.ip ?? before.ip) : before.ip;
   const draining = fields.has("draining") ? (request.draining ?? false) : before.draining === 1;
   const domain = fields.has("domain") ? (request.domain ?? "") : before.domain;
