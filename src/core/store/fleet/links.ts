@@ -1,15 +1,15 @@
 import type { Transaction } from "kysely";
-import { type VpnProtocol, VpnProtocolSchema } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
+import type { VpnProtocol } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
 import { makeLinkCredential } from "../../domain/fleet/link-credentials.ts";
 import { type ServedProtocol, servedProtocol, servedProtocols } from "../../domain/fleet/protocols/settings.ts";
 import type { Random } from "../../domain/fleet/random.ts";
 import type { CoreSchema } from "../schema.ts";
-import { wordsOf } from "./message-values.ts";
+import { protocolWords } from "./protocol-words.ts";
 
 /** The protocols that are meant: all when none is named. */
 export function linkProtocols(named: readonly VpnProtocol[]): readonly ServedProtocol[] {
   if (named.length === 0) return servedProtocols;
-  return named.map((value) => servedProtocol(words.word(value)));
+  return named.map((value) => servedProtocol(protocolWords.word(value)));
 }
 
 /** Gives a subscription credentials for protocols that it has none for. */
@@ -51,5 +51,3 @@ function credentialColumns(protocol: ServedProtocol, random: Random) {
   const { uuid, secret, publicKey } = makeLinkCredential(protocol, random);
   return { uuid, secret, public_key: publicKey };
 }
-
-const words = wordsOf(VpnProtocolSchema);

@@ -11,7 +11,8 @@ import { silenceLimits } from "../../domain/fleet/node-state.ts";
 import { pageOf } from "../../domain/fleet/page.ts";
 import type { CoreSchema } from "../schema.ts";
 import { timeOf } from "./message-values.ts";
-import { protocolWords, sessionFilters } from "./session-filters.ts";
+import { protocolWords } from "./protocol-words.ts";
+import { sessionFilters } from "./session-filters.ts";
 import { beyond } from "./sql-parts.ts";
 
 /** Reads who is online. */

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import type { Kysely, Selectable, Transaction } from "kysely";
+import type { Kysely, Transaction } from "kysely";
 import {
   type CreateNodeProtocolRequest,
   type DeleteNodeProtocolRequest,
@@ -8,33 +8,29 @@ import {
   type ListNodeProtocolsResponse,
   ListNodeProtocolsResponseSchema,
   type NodeProtocol,
-  NodeProtocolSchema,
   type UpdateNodeProtocolRequest,
   UpdateNodeProtocolRequestSchema,
 } from "../../../../gen/garrison/core/v1/node_protocols_pb.ts";
-import { VpnProtocolSchema } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
 import type { Database } from "../../../platform/storage/database.ts";
 import { type JsonObject, parseObject } from "../../domain/fleet/json-object.ts";
 import { pageOf } from "../../domain/fleet/page.ts";
 import { checkLinkSettings } from "../../domain/fleet/protocols/link-settings.ts";
 import { collide } from "../../domain/fleet/protocols/ports.ts";
-import { realityPublicKey } from "../../domain/fleet/protocols/reality-key.ts";
 import { completeSettings, type ServedProtocol, servedProtocol } from "../../domain/fleet/protocols/settings.ts";
-import { poolOf, wireGuardPublicKey } from "../../domain/fleet/protocols/wireguard.ts";
 import type { Random } from "../../domain/fleet/random.ts";
 import { rulesWithInbound } from "../../domain/fleet/routing.ts";
-import { restoreSecrets, withoutSecrets } from "../../domain/fleet/secrets.ts";
+import { restoreSecrets } from "../../domain/fleet/secrets.ts";
 import { Invalid, NotNow, Taken, Unknown } from "../../domain/fleet/situations.ts";
 import { fieldsToChange } from "../../domain/fleet/update-mask.ts";
-import { roomOf } from "../../domain/wireguard/address-pool.ts";
 import type { CoreSchema } from "../schema.ts";
 import { changedColumns } from "./changed-columns.ts";
 import type { MakeChange } from "./changes.ts";
-import { timeOf, wordsOf } from "./message-values.ts";
 import { claimTag, freeTag, routingOf } from "./node-tags.ts";
 import { findNode } from "./nodes.ts";
+import { type ProtocolRow, protocolOf, protocolsOf, readProtocol } from "./protocol-message.ts";
+import { protocolWords } from "./protocol-words.ts";
 import { beyond, idOf } from "./sql-parts.ts";
-import { addressesGiven, claimInterface, keepPool } from "./tunnel-pools.ts";
+import { claimInterface, keepPool } from "./tunnel-pools.ts";
 
 /** The protocols that nodes serve. */
 export interface ProtocolStore {
@@ -90,9 +86,7 @@ export function createProtocolStore({ database: { db }, change, random }: Protoc
       }),
 
     async get(id) {
-      const row = await db.selectFrom("node_protocol").selectAll().where("id", "=", idOf(id)).executeTakeFirst();
-      if (row === undefined) throw new Unknown("NODE_PROTOCOL", id);
-      return readOne(db, row);
+      return readProtocol(db, await find(db, id));
     },
 
     async list(request) {
@@ -115,7 +109,7 @@ export function createProtocolStore({ database: { db }, change, random }: Protoc
         const before = await find(tx, request.id);
         const next = columnsOf(request, before, random);
         const changed = changedColumns(before, next);
-        if (changed.length === 0) return readOne(tx, before);
+        if (changed.length === 0) return readProtocol(tx, before);
         const row = { ...before, ...next };
         checkInbound(servedProtocol(row.protocol), row.tag, row.listen);
         if (changed.includes("tag")) {
@@ -127,7 +121,7 @@ export function createProtocolStore({ database: { db }, change, random }: Protoc
         if (changed.includes("settings")) await keepPool(tx, listeningOf(row));
         await audit("node-protocol.update", `node-protocol:${row.id}`, { nodeId: row.node_id, changed });
         publish({ nodeIds: [row.node_id] }, `protocol ${row.tag} changed`);
-        return readOne(tx, row);
+        return readProtocol(tx, row);
       }),
 
     remove: (actor, { id, force }) =>
@@ -151,12 +145,8 @@ export function createProtocolStore({ database: { db }, change, random }: Protoc
   };
 }
 
-type ProtocolRow = Selectable<CoreSchema["node_protocol"]>;
-
-const protocolWords = wordsOf(VpnProtocolSchema);
-
-async function find(tx: Transaction<CoreSchema>, id: bigint): Promise<ProtocolRow> {
-  const row = await tx.selectFrom("node_protocol").selectAll().where("id", "=", idOf(id)).executeTakeFirst();
+async function find(db: Kysely<CoreSchema>, id: bigint): Promise<ProtocolRow> {
+  const row = await db.selectFrom("node_protocol").selectAll().where("id", "=", idOf(id)).executeTakeFirst();
   if (row === undefined) throw new Unknown("NODE_PROTOCOL", id);
   return row;
 }
@@ -238,41 +228,4 @@ async function refuseIfRouted(tx: Transaction<CoreSchema>, { node_id, tag }: Pro
   const [rule] = rulesWithInbound(await routingOf(tx, node_id), tag);
   if (rule === undefined) return;
   throw new NotNow("NODE_PROTOCOL_IN_USE", `the node's routing names the inbound ${tag} in ${rule}: change that first`);
-}
-
-async function readOne(db: Kysely<CoreSchema>, row: ProtocolRow): Promise<NodeProtocol> {
-  const [protocol] = await protocolsOf(db, [row]);
-  if (protocol === undefined) throw new TypeError("one row makes one message");
-  return protocol;
-}
-
-async function protocolsOf(db: Kysely<CoreSchema>, rows: readonly ProtocolRow[]): Promise<NodeProtocol[]> {
-  const tunnels = rows.filter(({ protocol }) => protocol === "wireguard");
-  const given = await addressesGiven(
-    db,
-    tunnels.map(({ id }) => id),
-  );
-  return rows.map((row) => protocolOf(row, given.get(row.id) ?? 0));
-}
-
-function protocolOf(row: ProtocolRow, addressesGiven: number): NodeProtocol {
-  const settings = parseObject(row.settings) ?? {};
-  const pool = row.protocol === "wireguard" ? poolOf(settings) : undefined;
-  return create(NodeProtocolSchema, {
-    id: BigInt(row.id),
-    nodeId: BigInt(row.node_id),
-    protocol: protocolWords.value(row.protocol),
-    tag: row.tag,
-    remark: row.remark,
-    listen: row.listen,
-    port: row.port,
-    enabled: row.enabled === 1,
-    settings: JSON.stringify(withoutSecrets(settings)),
-    linkSettings: row.link_settings,
-    realityPublicKey: realityPublicKey(settings),
-    wireguardPublicKey: row.protocol === "wireguard" ? wireGuardPublicKey(settings) : "",
-    addressesTotal: pool === undefined ? 0 : roomOf(pool),
-    addressesGiven,
-    createdAt: timeOf(row.created_at),
-  });
 }

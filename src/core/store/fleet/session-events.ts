@@ -11,7 +11,8 @@ import type { Database } from "../../../platform/storage/database.ts";
 import { pageOf } from "../../domain/fleet/page.ts";
 import type { CoreSchema } from "../schema.ts";
 import { msOf, timeOf, wordsOf } from "./message-values.ts";
-import { protocolWords, sessionFilters } from "./session-filters.ts";
+import { protocolWords } from "./protocol-words.ts";
+import { sessionFilters } from "./session-filters.ts";
 import { beyond } from "./sql-parts.ts";
 
 /** Reads who came and went, the newest first. */

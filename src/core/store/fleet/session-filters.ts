@@ -1,6 +1,6 @@
 import { type Expression, type SqlBool, sql } from "kysely";
-import { type VpnProtocol, VpnProtocolSchema } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
-import { wordsOf } from "./message-values.ts";
+import type { VpnProtocol } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
+import { protocolWords } from "./protocol-words.ts";
 import { idOf } from "./sql-parts.ts";
 
 /** Whose sessions a request asks for; what is 0 does not matter. */
@@ -10,9 +10,6 @@ export interface SessionsAsked {
   readonly nodeId: bigint;
   readonly protocol: VpnProtocol;
 }
-
-/** The spelling of protocols in rows of sessions. */
-export const protocolWords = wordsOf(VpnProtocolSchema);
 
 /** What rows of sessions have to fulfil. */
 export function sessionFilters({ userId, subscriptionId, nodeId, protocol }: SessionsAsked): Expression<SqlBool>[] {

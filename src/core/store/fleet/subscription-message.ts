@@ -9,11 +9,11 @@ import {
   SubscriptionSchema,
   SubscriptionState,
 } from "../../../../gen/garrison/core/v1/subscriptions_pb.ts";
-import { VpnProtocolSchema } from "../../../../gen/garrison/core/v1/vpn_protocol_pb.ts";
 import type { ResetPeriod as Period } from "../../domain/fleet/reset-period.ts";
 import { refusalOf } from "../../domain/fleet/subscription-state.ts";
 import type { CoreSchema } from "../schema.ts";
 import { timeOf, wordsOf } from "./message-values.ts";
+import { protocolWords } from "./protocol-words.ts";
 
 /** A subscription as it is kept, and whether its user is enabled. */
 export type SubscriptionRow = Selectable<CoreSchema["subscription"]> & { readonly user_enabled: number };
@@ -114,7 +114,6 @@ const periods: Readonly<Partial<Record<ResetPeriod, Period>>> = {
 };
 
 const periodWords = wordsOf(ResetPeriodSchema);
-const protocolWords = wordsOf(VpnProtocolSchema);
 
 function stateOf(row: SubscriptionRow, now: number): SubscriptionState {
   if (row.enabled === 0 || row.user_enabled === 0) return SubscriptionState.DISABLED;
