@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { copyFile, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -160,6 +160,43 @@ test("when a copy of the spool was there before, batches are counted from 1 agai
   await untilBooked(2_007);
   expect(reported).toMatchObject([{ code: "USAGE_GAP", message: expect.stringContaining("a copy, or an old one") }]);
 });
+
+test("a spool that was restored from long ago does not have Core take what it counts for what it has booked", async () => {
+  await count();
+  start();
+  await untilBooked(1_000);
+  await until("it is acknowledged", async () => !(await spool.status()).some(({ isSealed }) => isSealed), 20_000);
+  await reporting?.close();
+  await spool.close();
+  await copyFile(join(directory, "spool.db"), join(directory, "backup.db"));
+  await open();
+  bytes = 1_000;
+  start();
+  // More batches than Core knows the entries of.
+  for (let total = 2_000; total <= 36_000; total += 1_000) {
+    await count();
+    await untilBooked(total);
+  }
+  await reporting?.close();
+  await spool.close();
+  await copyFile(join(directory, "backup.db"), join(directory, "spool.db"));
+  await open();
+  bytes = 1_000;
+  start();
+  // The first of them may be one that was sent before: it is left out, which is told. Nothing else is.
+  await count();
+  await until("it is told", () => reported.length > 0, 20_000);
+  await count();
+  await count();
+  await untilBooked(38_000);
+  expect(reported).toEqual([
+    {
+      code: "USAGE_GAP",
+      message:
+        "Core has booked batches up to 36 already: the spool of this node is a copy, or an old one. Its batches are counted from 1 again",
+    },
+  ]);
+}, 120_000);
 
 test("a report that is too large is split", async () => {
   await count(5_400);

@@ -80,11 +80,13 @@ export function createSender<K extends ReportKind>(options: SenderOptions<K>): S
 
   async function send(batch: SealedBatch<K>): Promise<void> {
     try {
-      const leases = await contact.call((core, call) => calls[kind](core, batch, call), {
+      const { ackedSeq = 0n, leases } = await contact.call((core, call) => calls[kind](core, batch, call), {
         signal: closed.signal,
       });
       await spool.acknowledge(kind, batch.seq);
       options.booked(batch.request, leases);
+      // Core would take the next ones for those that it has, and of which it knows the entries no more.
+      if (ackedSeq > batch.seq) await begin(batch, `Core has booked batches up to ${ackedSeq} already`);
     } catch (error) {
       if (!(error instanceof CoreRefused)) throw error;
       await settle(batch, error);
@@ -162,17 +164,21 @@ export function createSender<K extends ReportKind>(options: SenderOptions<K>): S
 type Core = Client<typeof NodeAgentService>;
 type Call = Parameters<Core["reportUsage"]>[1];
 
+interface Booked {
+  /** The number of the last batch that Core has booked. Undefined: it does not say. */
+  readonly ackedSeq?: bigint;
+  readonly leases: readonly SubscriptionLease[];
+}
+
 const calls: {
-  readonly [K in ReportKind]: (core: Core, batch: SealedBatch<K>, call: Call) => Promise<readonly SubscriptionLease[]>;
+  readonly [K in ReportKind]: (core: Core, batch: SealedBatch<K>, call: Call) => Promise<Booked>;
 } = {
-  usage: async (core, batch, call) => (await core.reportUsage({ ...batch.request, batch: nameOf(batch) }, call)).leases,
+  usage: (core, batch, call) => core.reportUsage({ ...batch.request, batch: nameOf(batch) }, call),
   async outbound_usage(core, batch, call) {
-    await core.reportOutboundUsage({ ...batch.request, batch: nameOf(batch) }, call);
-    return [];
+    return { leases: [], ...(await core.reportOutboundUsage({ ...batch.request, batch: nameOf(batch) }, call)) };
   },
   async sessions(core, batch, call) {
-    await core.reportSessions({ ...batch.request, batch: nameOf(batch) }, call);
-    return [];
+    return { leases: [], ...(await core.reportSessions({ ...batch.request, batch: nameOf(batch) }, call)) };
   },
 };
 
