@@ -171,7 +171,8 @@ export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
  */
 export const AuditService: GenService<{
   /**
-   * The changes that were made, the newest first. An entry is written together with its change, or neither is.
+   * The changes that were made, the newest first. An entry is written together with its change, or neither is, and kept
+   * for 365 days.
    *
    * @generated from rpc garrison.core.v1.AuditService.ListAuditEntries
    */

@@ -472,7 +472,8 @@ export const RevisionChangeKindSchema: GenEnum<RevisionChangeKind> = /*@__PURE__
  */
 export const RevisionService: GenService<{
   /**
-   * The revisions of a node, the newest first. NODE_UNKNOWN (NotFound; REST 404).
+   * The revisions of a node, the newest first: those of the last 30 days, and the last 50 in any case. NODE_UNKNOWN
+   * (NotFound; REST 404).
    *
    * @generated from rpc garrison.core.v1.RevisionService.ListRevisions
    */

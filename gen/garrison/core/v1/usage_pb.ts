@@ -280,7 +280,7 @@ export const ListSessionEventsRequestSchema: GenMessage<ListSessionEventsRequest
  */
 export type ListSessionEventsResponse = Message<"garrison.core.v1.ListSessionEventsResponse"> & {
   /**
-   * The events, the newest first.
+   * The events, those first that were told last.
    *
    * @generated from field: repeated garrison.core.v1.SessionEvent session_events = 1;
    */
@@ -799,7 +799,8 @@ export const UsageIntervalSchema: GenEnum<UsageInterval> = /*@__PURE__*/
 export const UsageService: GenService<{
   /**
    * Adds up traffic: of all, or only of some, by whichever of user, subscription, node, node protocol, and time. Users,
-   * nodes and subscriptions that are gone keep their usage.
+   * nodes and subscriptions that are gone keep their usage. It is kept by the minute for 8 days, then by the hour until it
+   * is 92 days old, then by the day, and counts as of when its hour or day began.
    *
    * @generated from rpc garrison.core.v1.UsageService.QueryUsage
    */
@@ -809,7 +810,8 @@ export const UsageService: GenService<{
     output: typeof QueryUsageResponseSchema;
   },
   /**
-   * Users coming online and going offline, the newest first.
+   * Users coming online and going offline, those first that were told last: a node that was away tells late. They are kept
+   * for 90 days.
    *
    * @generated from rpc garrison.core.v1.UsageService.ListSessionEvents
    */
