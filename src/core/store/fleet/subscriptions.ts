@@ -23,6 +23,7 @@ import { addLinks, linkProtocols, replaceLinks } from "./links.ts";
 import { msOf } from "./message-values.ts";
 import { idOf } from "./sql-parts.ts";
 import { periodOf, readSubscription, type SubscriptionRow, subscriptionQuery } from "./subscription-message.ts";
+import { setNodeProtocols } from "./subscription-protocols.ts";
 
 /** A subscription, and the token in its link, which is shown this once. */
 interface ShownSubscription {
@@ -91,7 +92,7 @@ export function createSubscriptionStore({ change, random }: SubscriptionStoreOpt
         if (account === undefined) throw new Unknown("USER", request.userId);
         const token = makeSubscriptionToken(random);
         const period = periodOf(request.resetPeriod);
-        const terms = { expires_at: msOf(request.expiresAt), quota_bytes: request.quotaBytes || null };
+        const terms = { expiresAt: msOf(request.expiresAt), quotaBytes: request.quotaBytes || null };
         const { id } = await tx
           .insertInto("subscription")
           .values({
@@ -101,14 +102,15 @@ export function createSubscriptionStore({ change, random }: SubscriptionStoreOpt
             created_at: at,
             token_hash: hashSubscriptionToken(token),
             token_rotated_at: at,
-            ...terms,
+            expires_at: terms.expiresAt,
+            quota_bytes: terms.quotaBytes,
             reset_period: period,
             period_started_at: at,
             next_reset_at: nextReset(period, at),
             device_limit: request.deviceLimit || null,
             fail_open: Number(request.failOpen),
             all_protocols: Number(request.nodeProtocolIds.length === 0),
-            refused: refusalNow(terms.expires_at, terms.quota_bytes, 0n, at),
+            refused: refusalOf({ ...terms, periodBytes: 0n }, at),
             request_id: request.requestId || null,
             request_digest: request.requestId === "" ? "" : digestOf(request),
           })
@@ -176,7 +178,7 @@ export function createSubscriptionStore({ change, random }: SubscriptionStoreOpt
           .set({
             period_bytes: 0n,
             period_started_at: at,
-            refused: refusalNow(row.expires_at, row.quota_bytes, 0n, at),
+            refused: refusalOf({ expiresAt: row.expires_at, quotaBytes: row.quota_bytes, periodBytes: 0n }, at),
           })
           .where("id", "=", row.id)
           .execute();
@@ -210,34 +212,14 @@ function digestOf(request: CreateSubscriptionRequest): string {
   return createHash("sha256").update(toBinary(CreateSubscriptionRequestSchema, request)).digest("hex");
 }
 
-function refusalNow(expiresAt: number | null, quotaBytes: bigint | null, periodBytes: bigint, at: number): string {
-  return refusalOf({ expiresAt, quotaBytes, periodBytes }, at);
-}
-
-async function setNodeProtocols(tx: Transaction<CoreSchema>, id: number, given: readonly bigint[]): Promise<void> {
-  await tx.deleteFrom("subscription_protocol").where("subscription_id", "=", id).execute();
-  for (let at = 0; at < given.length; at += rowsAtOnce) {
-    const some = given.slice(at, at + rowsAtOnce);
-    const known = await tx.selectFrom("node_protocol").select("id").where("id", "in", some.map(idOf)).execute();
-    const ids = new Set(known.map((row) => row.id));
-    const missing = some.find((each) => !ids.has(idOf(each)));
-    if (missing !== undefined) throw new Unknown("NODE_PROTOCOL", missing);
-    const rows = known.map((row) => ({ subscription_id: id, node_protocol_id: row.id }));
-    await tx.insertInto("subscription_protocol").values(rows).execute();
-  }
-}
-
-// A statement takes only so many values.
-const rowsAtOnce = 500;
-
 function columnsOf(
   request: UpdateSubscriptionRequest,
   fields: ReadonlySet<string>,
   row: SubscriptionRow,
   at: number,
 ): Updateable<CoreSchema["subscription"]> {
-  const expires_at = fields.has("expiresAt") ? msOf(request.expiresAt) : row.expires_at;
-  const quota_bytes = fields.has("quotaBytes") ? request.quotaBytes || null : row.quota_bytes;
+  const expiresAt = fields.has("expiresAt") ? msOf(request.expiresAt) : row.expires_at;
+  const quotaBytes = fields.has("quotaBytes") ? request.quotaBytes || null : row.quota_bytes;
   const names = fields.has("nodeProtocolIds");
   const all = fields.has("allProtocols") ? (request.allProtocols ?? false) : !names && row.all_protocols === 1;
   const period = periodOf(request.resetPeriod ?? ResetPeriod.NEVER);
@@ -247,9 +229,9 @@ function columnsOf(
     ...(fields.has("failOpen") && { fail_open: Number(request.failOpen ?? false) }),
     ...(fields.has("deviceLimit") && { device_limit: request.deviceLimit || null }),
     ...(fields.has("resetPeriod") && { reset_period: period, next_reset_at: nextReset(period, at) }),
-    expires_at,
-    quota_bytes,
+    expires_at: expiresAt,
+    quota_bytes: quotaBytes,
     all_protocols: Number(all),
-    refused: refusalNow(expires_at, quota_bytes, row.period_bytes, at),
+    refused: refusalOf({ expiresAt, quotaBytes, periodBytes: row.period_bytes }, at),
   };
 }
