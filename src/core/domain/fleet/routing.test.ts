@@ -16,6 +16,8 @@ test.each([
   [{ rules: [{ ip: ["geoip:a"] }] }, "routing: rules[0]: has neither outboundTag nor balancerTag"],
   [{ rules: [{ outboundTag: "out" }] }, "routing: rules[0].outboundTag: is none of the outbounds direct, warp"],
   [{ rules: [{ balancerTag: "b" }] }, "routing: rules[0].balancerTag: there are no balancers"],
+  [{ Rules: [{ outboundTag: "out" }] }, "routing: Rules: is spelled rules"],
+  [{ rules: [{ outboundTag: "warp", InboundTag: ["vmess"] }] }, "routing: rules[0].InboundTag: is spelled inboundTag"],
   [{ balancers: [{ selector: [] }] }, "routing: balancers[0].tag: is missing"],
   [
     { rules: [{ outboundTag: "direct", inboundTag: ["vmess"] }] },
@@ -36,7 +38,8 @@ test.each([
 
 test("further sections are objects that have no place of their own", () => {
   expect(() => checkExtra({ dns: {}, policy: {}, observatory: {} })).not.toThrow();
-  for (const name of ["inbounds", "outbounds", "routing", "api", "stats", "log"]) {
+  expect(() => checkExtra({ fakedns: [{ ipPool: "198.18.0.0/15" }, { ipPool: "fc00::/18" }] })).not.toThrow();
+  for (const name of ["inbounds", "outbounds", "routing", "api", "stats", "log", "API", "Outbounds"]) {
     expect(() => checkExtra({ [name]: {} })).toThrow(`extra: ${name}: has a place of its own`);
   }
   expect(() => checkExtra({ dns: [] })).toThrow("extra: dns: is no JSON object");

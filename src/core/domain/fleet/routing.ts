@@ -13,6 +13,7 @@ export interface NodeTags {
  * ROUTING_INVALID.
  */
 export function checkRouting(routing: JsonObject, tags: NodeTags): void {
+  checkSpelling("", routing, ["rules", "balancers"]);
   const balancers = elementsOf(routing, "balancers");
   const balancerTags = balancers.map(({ tag }, index) => {
     return typeof tag === "string" && tag !== "" ? tag : refuse(`balancers[${index}].tag`, "is missing");
@@ -20,6 +21,7 @@ export function checkRouting(routing: JsonObject, tags: NodeTags): void {
   const ruleTags = new Set<unknown>();
   for (const [index, rule] of elementsOf(routing, "rules").entries()) {
     const place = `rules[${index}]`;
+    checkSpelling(`${place}.`, rule, ["outboundTag", "balancerTag", "inboundTag", "ruleTag"]);
     const { outboundTag, balancerTag, ruleTag } = rule;
     if (outboundTag === undefined && balancerTag === undefined)
       refuse(place, "has neither outboundTag nor balancerTag");
@@ -34,11 +36,15 @@ export function checkRouting(routing: JsonObject, tags: NodeTags): void {
 
 /** Checks further sections of Xray's config. Throws {@link Invalid} with ROUTING_INVALID. */
 export function checkExtra(extra: JsonObject): void {
-  for (const [name, section] of Object.entries(extra)) {
-    if (ownSections.includes(name)) {
+  for (const [name, value] of Object.entries(extra)) {
+    // Xray, and the node with it, read names in any case.
+    const section = name.toLowerCase();
+    if (ownSections.includes(section)) {
       throw new Invalid("ROUTING_INVALID", `extra: ${name}: has a place of its own, or is the node's`);
     }
-    if (objectIn(section) === undefined) throw new Invalid("ROUTING_INVALID", `extra: ${name}: is no JSON object`);
+    // Several pools of made-up addresses are a list.
+    const isObject = objectIn(value) !== undefined || (section === "fakedns" && Array.isArray(value));
+    if (!isObject) throw new Invalid("ROUTING_INVALID", `extra: ${name}: is no JSON object`);
   }
 }
 
@@ -55,6 +61,14 @@ export function rulesWithInbound(routing: JsonObject, tag: string): string[] {
 }
 
 const ownSections = ["inbounds", "outbounds", "routing", "api", "stats", "log"];
+
+/** Xray would take a name in another case for the same, and what it holds would not be checked. */
+function checkSpelling(place: string, object: JsonObject, names: readonly string[]): void {
+  for (const given of Object.keys(object)) {
+    const name = names.find((each) => each !== given && each.toLowerCase() === given.toLowerCase());
+    if (name !== undefined) refuse(`${place}${given}`, `is spelled ${name}`);
+  }
+}
 
 function elementsOf(routing: JsonObject, name: string): JsonObject[] {
   const list = routing[name] ?? [];

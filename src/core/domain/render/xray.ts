@@ -47,7 +47,7 @@ export function renderXray(rows: NodeRows, inbounds: readonly string[]): object 
     .sort((a, b) => a.position - b.position || a.id - b.id)
     .map(({ tag, config }) => ({ ...readObject(config, `the outbound ${tag}`), tag }));
   const extra = Object.entries(readObject(rows.extra, "what Xray's config has besides")).filter(
-    ([section]) => !ownSections.includes(section),
+    ([section]) => !ownSections.includes(section.toLowerCase()),
   );
   return {
     inbounds: new Verbatim(`[${inbounds.join(",")}]`),
