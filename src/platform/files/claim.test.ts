@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -45,6 +45,7 @@ async function end(other: ChildProcess): Promise<void> {
 test("a directory is claimed until it is released", async () => {
   const claim = await claimDirectory(directory);
   expect((await readdir(directory)).sort()).toEqual(["in-use-by", "lock"]);
+  for (const name of ["in-use-by", "lock"]) expect((await stat(join(directory, name))).mode & 0o777).toBe(0o600);
   await claim.release();
   await claim.release();
   expect(await readdir(directory)).toEqual(["lock"]);

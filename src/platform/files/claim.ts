@@ -1,6 +1,8 @@
+import { closeSync, openSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { isErrno } from "../errno.ts";
 
 /** Another process uses the directory. The message names both. */
 export class DirectoryInUse extends Error {
@@ -54,6 +56,7 @@ const held = new Set<DatabaseSync>();
 function lockFile(path: string): DatabaseSync | undefined {
   let file: DatabaseSync | undefined;
   try {
+    makeFile(path);
     file = new DatabaseSync(path);
     // Nothing is ever written to it: no journal is needed on disk, and no end of the transaction.
     file.exec("pragma journal_mode = memory; begin exclusive");
@@ -62,6 +65,15 @@ function lockFile(path: string): DatabaseSync | undefined {
     file?.close();
     if (isBusy(error)) return undefined;
     throw new CannotClaim(`${path} cannot be locked: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** For this user only. One that is there is not opened: closing it again would drop a lock that this process has on it. */
+function makeFile(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
   }
 }
 
