@@ -1,11 +1,20 @@
 import { Duplex } from "node:stream";
 
+type Done = (error?: Error | null) => void;
+
+/** What is written is not held back beyond this. */
+const mostHeldBytes = 64 * 1024;
+
 /**
  * A socket whose other end is overheard: `hear` gets each piece before the reader does. Node's HTTP/2 reads a socket
- * past JavaScript unless it is wrapped.
+ * past JavaScript unless it is wrapped. What it writes is gathered for a moment, so that an answer leaves in one piece:
+ * to hand a piece to the system takes longer than to make it.
  */
 export class OverheardSocket extends Duplex {
   readonly #socket: Duplex;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #isSoon = false;
 
   constructor(socket: Duplex, hear: (piece: Buffer) => void) {
     super({ allowHalfOpen: true });
@@ -24,26 +33,56 @@ export class OverheardSocket extends Duplex {
     this.#socket.resume();
   }
 
-  override _write(piece: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#socket.write(piece, done);
+  override _write(piece: Buffer, _encoding: BufferEncoding, done: Done): void {
+    this.#hold(piece);
+    this.#written(done);
   }
 
-  override _writev(pieces: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
-    const last = pieces.length - 1;
-    this.#socket.cork();
-    for (const [index, { chunk }] of pieces.entries()) {
-      if (index < last) this.#socket.write(chunk);
-      else this.#socket.write(chunk, done);
-    }
-    this.#socket.uncork();
+  override _writev(pieces: { chunk: Buffer }[], done: Done): void {
+    for (const { chunk } of pieces) this.#hold(chunk);
+    this.#written(done);
   }
 
-  override _final(done: (error?: Error | null) => void): void {
+  override _final(done: Done): void {
+    this.#passOn();
     this.#socket.end(done);
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#passOn();
     this.#socket.destroy();
     done(error);
+  }
+
+  #hold(piece: Buffer): void {
+    this.#held.push(piece);
+    this.#heldBytes += piece.length;
+  }
+
+  #written(done: Done): void {
+    if (this.#heldBytes < mostHeldBytes && !this.#socket.writableNeedDrain) {
+      this.#passOnSoon();
+      done();
+      return;
+    }
+    this.#passOn();
+    if (this.#socket.writableNeedDrain) this.#socket.once("drain", done);
+    else done();
+  }
+
+  #passOnSoon(): void {
+    if (this.#isSoon) return;
+    this.#isSoon = true;
+    // Node writes the trailers of an answer two turns of the event loop after its head.
+    setImmediate(() => setImmediate(() => setImmediate(() => this.#passOn())));
+  }
+
+  #passOn(): void {
+    this.#isSoon = false;
+    const [first, ...others] = this.#held;
+    if (first === undefined) return;
+    this.#held = [];
+    this.#heldBytes = 0;
+    if (!this.#socket.destroyed) this.#socket.write(others.length === 0 ? first : Buffer.concat([first, ...others]));
   }
 }
