@@ -184,6 +184,14 @@ test("a config that does not run is reported, and the one before runs on", async
     code: expect.stringMatching(/PORT_IN_USE|ENGINE_START_FAILED/),
   });
   expect(await isAdmitted(link)).toBe(true);
+  // What operators do to users waits for nothing.
+  const another = await core.addUser();
+  await untilAdmittedTo(another);
+  await carry(port, another.id, target, 1_000, 2_000);
+  await until("it is booked", async () => (await booked()) > 3_000, 20_000);
+  await core.operate(SubscriptionService).updateSubscription({ id: link.subscriptionId, enabled: false });
+  await untilRefused(link, 10_000);
+  expect(await isAdmitted(another)).toBe(true);
   squatter.close();
 });
 

@@ -377,7 +377,8 @@ export const ApplyState = {
   SYNCED: 3,
 
   /**
-   * A newer one failed; it runs `revision`, the last good one, again.
+   * A newer one failed; it runs `revision`, the last good one, again, with the users of the newer: who was added is let in,
+   * who was disabled or deleted is not.
    *
    * @generated from enum value: APPLY_STATE_ROLLED_BACK = 4;
    */

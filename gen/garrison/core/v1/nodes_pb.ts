@@ -1177,7 +1177,8 @@ export const SyncStatus = {
   FAILED: 4,
 
   /**
-   * It could not apply it, and runs the last good one again.
+   * It could not apply it, and runs the last good one again, with the users of this one: who was added is let in, who was
+   * disabled or deleted is not.
    *
    * @generated from enum value: SYNC_STATUS_ROLLED_BACK = 5;
    */

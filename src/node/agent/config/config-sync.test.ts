@@ -26,7 +26,7 @@ import { createDrivenWireGuard } from "../engines/driven-wireguard.ts";
 import { createDrivenXray } from "../engines/driven-xray.ts";
 import { contentOf, digestOf } from "./config-content.ts";
 import { type ConfigSync, createConfigSync } from "./config-sync.ts";
-import { keepConfig } from "./kept-config.ts";
+import { type GoodConfig, keepConfig } from "./kept-config.ts";
 import { linksOf } from "./links.ts";
 
 const uuid = (digit: number) => `${digit}0000000-0000-4000-8000-000000000000`;
@@ -43,6 +43,7 @@ let applied: ReportAppliedRequest[];
 let reported: { code: string; revision: number | undefined }[];
 let refused: Set<string>;
 let refusedFrom: Map<string, readonly string[]>;
+let running: GoodConfig;
 let closing: AbortController;
 let sync: ConfigSync;
 beforeEach(async () => {
@@ -84,7 +85,9 @@ function open(): void {
     ],
     file: join(directory, "last-good.json"),
     refusals: { isRefused: (link) => refused.has(link), addressesOf: (link) => refusedFrom.get(link) ?? [] },
-    changed: () => undefined,
+    changed: (good) => {
+      running = good;
+    },
     counted: () => undefined,
     faults: { report: ({ code, revision }) => void reported.push({ code, revision }) },
     signal: closing.signal,
@@ -279,6 +282,31 @@ test("a config that did not start is tried again where the clock was set back me
   await sync.sync(broken);
   await sync.sync(broken);
   expect(reported).toHaveLength(2);
+});
+
+test("of a config that does not run the users take effect all the same", async () => {
+  const first = publish(1, [1, 2]);
+  await sync.sync(first);
+  engine.holdStarts()("no");
+  const clients = [2, 3].map((user) => ({ email: `7.${uuid(user)}`, id: uuid(user), flow: "of the new config" }));
+  const inbounds = JSON.stringify([
+    { tag: "in", protocol: "vless", settings: { clients, decryption: "none" } },
+    { tag: "other", protocol: "socks" },
+  ]);
+  const broken = publish(2, [2, 3], { xray: { inbounds, outbounds: "[]" } });
+  await sync.sync(broken);
+  expect([users(), sync.state, sync.current?.revision]).toEqual([[2, 3], ApplyState.ROLLED_BACK, 1]);
+  expect(running.links.owners.has(uuid(3))).toBe(true);
+  expect(running.links.former.has(uuid(1))).toBe(true);
+  refused.add(uuid(3));
+  await sync.enforce();
+  expect(users()).toEqual([2]);
+  refused.clear();
+  // Core takes everything back.
+  await sync.sync(first);
+  expect([users().sort(), sync.state, engine.starts]).toEqual([[1, 2], ApplyState.SYNCED, 1]);
+  expect(running.links.owners.has(uuid(3))).toBe(false);
+  expect(running.links.former.has(uuid(3))).toBe(true);
 });
 
 test("a config that the machine lacks a program for disconnects nobody, whatever else it changes", async () => {

@@ -20,6 +20,7 @@ import { type FetchedConfig, fetchConfig } from "./config-fetch.ts";
 import { codeOf, DigestMismatch } from "./failure.ts";
 import { type GoodConfig, keepConfig, readKeptConfig } from "./kept-config.ts";
 import { linksOf } from "./links.ts";
+import { withUsersOf } from "./newer-users.ts";
 
 /** A config that Core has announced. */
 export interface Announced {
@@ -75,6 +76,8 @@ const retryAfterMs = [1, 5, 15, 60].map((minutes) => minutes * minuteMs);
 export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
   const { contact, engines, file, refusals, changed, counted, faults, signal, now, log } = options;
   let current: GoodConfig | undefined;
+  /** What the engines are to run: the current one, with the users of a newer one where that does not run. */
+  let serving: GoodConfig | undefined;
   let state: ApplyState = ApplyState.EMPTY;
   let fault: NodeFault | undefined;
   let failed:
@@ -83,7 +86,7 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
   let untold: ReportAppliedRequest | undefined;
   const inTurn = createInTurn();
   const applying = createApplying({ engines, refusals, faults, signal, log });
-  const bringBack = async () => current !== undefined && applying.bringBack(current);
+  const bringBack = async () => serving !== undefined && applying.bringBack(serving);
   const isHeldBack = (digest: string) => {
     if (failed?.digest !== digest) return false;
     const sinceMs = now() - failed.at;
@@ -107,10 +110,22 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
     if (untold === report) untold = undefined;
   }
 
-  /** The same content under another number. */
-  async function renumber(revision: number): Promise<void> {
-    if (current === undefined || current.revision === revision) return;
+  /** The engines are to run this from now on; whoever counts and refuses knows it before they do. */
+  function serve(good: GoodConfig): void {
+    serving = good;
+    changed(good);
+  }
+
+  /** What is current is what Core wants, be it under another number: the users of what did not run go again. */
+  async function keepTo(revision: number): Promise<void> {
+    if (current === undefined) return;
+    if (isMixed()) {
+      current = { ...current, links: linksOf(current.config, serving?.links ?? current.links, now()) };
+      serve(current);
+      if (!(await bringBack())) state = ApplyState.FAILED;
+    } else if (current.revision === revision) return;
     current = { ...current, revision };
+    serving = current;
     await keepConfig(file, current);
     untold = create(ReportAppliedRequestSchema, { revision: BigInt(revision), digest: current.digest });
   }
@@ -119,7 +134,7 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
     if (announced !== undefined && announced.digest !== "") {
       if (announced.digest === current?.digest) {
         settle();
-        await renumber(announced.revision);
+        await keepTo(announced.revision);
         return tellApplied();
       }
       if (isHeldBack(announced.digest)) return;
@@ -139,22 +154,23 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
 
   async function apply({ config, content: known }: FetchedConfig, began: number): Promise<void> {
     const revision = Number(config.revision);
-    const before = { state, current };
     state = ApplyState.APPLYING;
     let applied: EngineApplied[];
+    let good: GoodConfig | undefined;
     try {
       const content = known ?? contentOf(config);
       const digest = digestOf(content);
       if (digest !== config.digest) throw new DigestMismatch(config.digest, digest);
-      const links = linksOf(config, current?.links ?? { owners: new Map(), former: new Map() }, now());
-      const good = { revision, digest, content, config, links };
+      const links = linksOf(config, serving?.links ?? { owners: new Map(), former: new Map() }, now());
+      good = { revision, digest, content, config, links };
       // Whom they belong to has to be known before the first bytes come, and whom to refuse before they are let in.
       changed(good);
       applied = await applying.apply(config);
       await keepConfig(file, good);
       current = good;
+      serving = good;
     } catch (error) {
-      if (before.current !== undefined) changed(before.current);
+      if (current !== undefined) serve(good === undefined ? (serving ?? current) : mixed(current, good));
       await refuse(config, error);
       return;
     }
@@ -169,6 +185,16 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
     await tellApplied();
   }
 
+  /** What runs, with the users of what does not: whom Core has sent away is out, whatever else is wrong with the rest. */
+  function mixed(good: GoodConfig, newer: GoodConfig): GoodConfig {
+    const config = withUsersOf(good.config, newer.config);
+    return { ...good, config, links: linksOf(config, serving?.links ?? good.links, now()) };
+  }
+
+  function isMixed(): boolean {
+    return serving?.config !== current?.config;
+  }
+
   async function refuse({ revision, digest }: NodeConfig, error: unknown): Promise<void> {
     signal.throwIfAborted();
     counted("failed");
@@ -179,7 +205,7 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
     state = isBack ? ApplyState.ROLLED_BACK : current === undefined ? ApplyState.EMPTY : ApplyState.FAILED;
     const reason = error instanceof Error ? error.message : String(error);
     const outcome = isBack
-      ? `revision ${current?.revision} runs on`
+      ? `revision ${current?.revision} runs on${isMixed() ? ", with the users of this one" : ""}`
       : current === undefined
         ? "nothing runs, as before"
         : `revision ${current.revision} does not run either`;
@@ -210,7 +236,7 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
         if (kept === undefined) return;
         log.info({ revision: kept.revision }, "brings back the last good config");
         current = kept;
-        changed(kept);
+        serve(kept);
         state = (await bringBack()) ? ApplyState.SYNCED : ApplyState.FAILED;
       }),
     sync: (announced) => inTurn(() => fetchAndApply(announced)),

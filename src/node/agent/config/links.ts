@@ -69,7 +69,7 @@ const kindsByName: Readonly<Record<string, VpnProtocol>> = {
 function protocolsOf({ services }: NodeConfig): Pick<Links, "protocols" | "kinds"> {
   const protocols = new Map<string, number>();
   const kinds = new Map<number, VpnProtocol>();
-  for (const { tag = "", protocol = "", settings } of inboundsIn(services?.xray?.inbounds ?? "[]")) {
+  for (const { tag = "", protocol = "", settings } of inboundsIn(services?.xray?.inbounds)) {
     const read = readUserName(settings?.clients?.[0]?.email ?? "");
     if (read === undefined) continue;
     protocols.set(tag, read.nodeProtocolId);
@@ -82,8 +82,8 @@ function protocolsOf({ services }: NodeConfig): Pick<Links, "protocols" | "kinds
   return { protocols, kinds };
 }
 
-/** What is none is left out: whoever runs the config says what is wrong with it. */
-function inboundsIn(text: string): XrayInbound[] {
+/** The inbounds of a service. What is none is left out: whoever runs the config says what is wrong with it. */
+export function inboundsIn(text = "[]"): XrayInbound[] {
   try {
     const inbounds: unknown = JSON.parse(text);
     return Array.isArray(inbounds) ? inbounds.filter((inbound) => typeof inbound === "object" && inbound !== null) : [];
@@ -92,8 +92,17 @@ function inboundsIn(text: string): XrayInbound[] {
   }
 }
 
-interface XrayInbound {
+/** An inbound as Xray has it, as far as its users go. */
+export interface XrayInbound {
   readonly tag?: string;
   readonly protocol?: string;
-  readonly settings?: { readonly clients?: readonly { readonly email?: string }[] };
+  readonly settings?: { readonly clients?: readonly XrayClient[] };
+}
+
+/** A user of an inbound, with one of the credentials. */
+export interface XrayClient {
+  readonly email?: string;
+  readonly id?: string;
+  readonly password?: string;
+  readonly auth?: string;
 }
