@@ -8,6 +8,7 @@ import { certificateDir, openServiceDir } from "../platform/config/data-dir.ts";
 import { type Env, variablesAsText } from "../platform/config/variables.ts";
 import { isErrno } from "../platform/errno.ts";
 import { claimDirectory } from "../platform/files/claim.ts";
+import { warnOfDates } from "../platform/identity/certificate-files.ts";
 import { namesOfMachine } from "../platform/identity/certificate-names.ts";
 import { type OpenCertificate, openCertificate } from "../platform/identity/certificate-watch.ts";
 import { createServer, type Server, type ServerOptions } from "../platform/server/server.ts";
@@ -122,11 +123,13 @@ async function openNodeCertificate(
     onChange(changed) {
       replace(changed);
       log.info({ fingerprint: changed.fingerprint }, "the certificate has changed");
+      warnOfDates(changed, new Date(), log);
     },
     onProblem: (problem) => log.warn({ problem }, "the certificate has not changed: the new one cannot be used"),
   });
   const { fingerprint, validTo } = certificate.current;
   log.info({ fingerprint, validTo, file: certificate.files.certFile, made: certificate.made }, "certificate");
+  warnOfDates(certificate.current, new Date(), log);
   return certificate;
 }
 

@@ -1,5 +1,5 @@
 import { type AuthorityKeyPair, certificateSha256 } from "../platform/identity/authority.ts";
-import type { Certificate, CertificateFiles } from "../platform/identity/certificate-files.ts";
+import { type Certificate, type CertificateFiles, warnOfDates } from "../platform/identity/certificate-files.ts";
 import type { CertificateNames } from "../platform/identity/certificate-names.ts";
 import { openCertificate } from "../platform/identity/certificate-watch.ts";
 import { openIssuedCertificate } from "../platform/identity/issued-certificate.ts";
@@ -30,6 +30,7 @@ export async function openServerCertificate(options: ServerCertificateOptions): 
     onChange(certificate: Certificate) {
       options.onChange(certificate);
       log.info({ fingerprint: certificate.fingerprint }, "the certificate has changed");
+      warnOfDates(certificate, now(), log);
     },
     onProblem: (problem: string) => log.warn({ problem }, "the certificate has not changed: no new one can be used"),
   };
@@ -43,5 +44,6 @@ export async function openServerCertificate(options: ServerCertificateOptions): 
     { fingerprint, validTo, ...("authority" in source && { ca: certificateSha256(source.authority.cert) }) },
     "certificate",
   );
+  warnOfDates(opened.current, now(), log);
   return opened;
 }

@@ -220,6 +220,26 @@ describe("settings", () => {
     expect(spawnSync("curl", trusting).status).toBe(0);
   });
 
+  test("that name a certificate which has expired have it served, and that said", async () => {
+    const files = { SSL_CERT_FILE: join(place.directory, "c.pem"), SSL_KEY_FILE: join(place.directory, "k.pem") };
+    const write = async (now: Date) => {
+      const names = { hostNames: ["localhost"], addresses: ["127.0.0.1"] };
+      const made = createSelfSignedCertificate({ ...names, now, days: 30 });
+      await writeFile(files.SSL_KEY_FILE, made.key);
+      await writeFile(files.SSL_CERT_FILE, made.cert);
+    };
+    await write(new Date("2020-01-01T00:00:00Z"));
+    const node = place.call(["node"], { ...files, API_KEY: key });
+    await node.ready();
+    expect(node.stderr()).toContain(
+      "it is valid from 2019-12-31T00:00:00.000Z to 2020-01-31T00:00:00.000Z, and now it is",
+    );
+    await write(new Date());
+    await vi.waitFor(() => expect(node.stderr()).toContain("the certificate has changed"), 10_000);
+    await write(new Date("2100-01-01T00:00:00Z"));
+    await vi.waitFor(() => expect(node.stderr()).toContain("it is valid from 2099-12-31T00:00:00.000Z"), 10_000);
+  });
+
   test("that name a key of another certificate get a clear error", async () => {
     const make = () =>
       createSelfSignedCertificate({ hostNames: ["localhost"], addresses: ["127.0.0.1"], now: new Date() });

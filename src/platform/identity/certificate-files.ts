@@ -2,6 +2,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { mkdtemp, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isErrno } from "../errno.ts";
+import type { Logger } from "../telemetry/log.ts";
 import type { SelfSigned } from "./certificate.ts";
 
 /** Paths of a certificate and its key. */
@@ -44,6 +45,15 @@ function matchCertificate({ certFile, keyFile }: CertificateFiles, cert: string,
     throw new UnusableCertificate(`${keyFile} is not the key of the certificate in ${certFile}`);
   }
   return { cert, key, fingerprint: x509.fingerprint256, validTo: x509.validToDate };
+}
+
+/** Says so, and what to do, when clients refuse a certificate for its dates. */
+export function warnOfDates({ cert }: Certificate, now: Date, log: Pick<Logger, "warn">): void {
+  const { validFromDate: from, validToDate: to } = new X509Certificate(cert);
+  if (from <= now && now <= to) return;
+  const dates = `it is valid from ${from.toISOString()} to ${to.toISOString()}, and now it is ${now.toISOString()}`;
+  const problem = `${dates}: set the clock of this machine right, or replace the certificate`;
+  log.warn({ problem }, "clients refuse the certificate");
 }
 
 /** Where a directory keeps a certificate that was made. */
