@@ -64,7 +64,7 @@ bench-node: xray ## what a node costs, and what its users notice of changes
 bench-wireguard: xray wireguard ## what a node's WireGuard costs with many peers; as root, in a network of its own
 	@node bench/wireguard/run.ts
 
-bench-core: install ## what Core carries: reports of usage a second, on both databases
+bench-core: install ## what Core carries: usage, heartbeats, configs and subscription links, on both databases
 	@node bench/core/run.ts
 
 soak: xray ## use and misuse a node at random for ten minutes; SECONDS and SEED choose otherwise
