@@ -171,7 +171,7 @@ test("a user is refused when the subscription ends, also while Core is away", as
   await comeBack();
 });
 
-test("a config that does not run is reported, and the one before runs on", async () => {
+test("a config that does not run is reported, and the one before runs on, with its users", async () => {
   const inbound = await core.addVless(nodeId, port);
   const link = await core.addUser();
   await untilAdmittedTo(link);
