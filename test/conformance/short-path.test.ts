@@ -281,7 +281,7 @@ describe("a call that is over", () => {
     const client = createClient(NodeService, createGrpcTransport({ baseUrl: server.url }));
     const received: string[] = [];
     const reading = (async () => {
-      for await (const { detail } of client.getLogs({}, { timeoutMs: 80 })) received.push(detail);
+      for await (const { detail } of client.getLogs({}, { timeoutMs: 500 })) received.push(detail);
     })();
     await expect(reading).rejects.toMatchObject({ code: Code.DeadlineExceeded });
     expect(received).toEqual(["true"]);
