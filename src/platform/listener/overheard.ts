@@ -1,4 +1,5 @@
 import { Duplex } from "node:stream";
+import { joined } from "../joined.ts";
 
 type Done = (error?: Error | null) => void;
 
@@ -79,10 +80,10 @@ export class OverheardSocket extends Duplex {
 
   #passOn(): void {
     this.#isSoon = false;
-    const [first, ...others] = this.#held;
-    if (first === undefined) return;
+    const held = this.#held;
+    if (held.length === 0) return;
     this.#held = [];
     this.#heldBytes = 0;
-    if (!this.#socket.destroyed) this.#socket.write(others.length === 0 ? first : Buffer.concat([first, ...others]));
+    if (!this.#socket.destroyed) this.#socket.write(joined(held));
   }
 }

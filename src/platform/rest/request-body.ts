@@ -1,6 +1,7 @@
 import { Http2ServerRequest } from "node:http2";
 import type { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
+import { joined } from "../joined.ts";
 import { clientLeft } from "../rpc/call/client-left.ts";
 import { tooLarge, wrongContentType } from "./bad-request.ts";
 import type { RestBinding } from "./binding.ts";
@@ -53,7 +54,7 @@ export function readBody(
     chunks = [];
     reject(tooLarge(binding.errors.sentences, limitBytes));
   });
-  source.on("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+  source.on("end", () => resolve(joined(chunks)));
   const onCut = () => {
     if (!source.readableEnded) reject(clientLeft());
   };

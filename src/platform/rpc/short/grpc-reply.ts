@@ -2,6 +2,7 @@ import { constants, type ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Compression, compressedFlag } from "@connectrpc/connect/protocol";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import { joined } from "../../joined.ts";
 import type { Call } from "../call/call.ts";
 import { prefixBytes, writePrefix } from "./frames.ts";
 import { answerHeader, answerTrailer } from "./http2-answer.ts";
@@ -142,9 +143,7 @@ export class GrpcReply {
   }
 
   #take(): Buffer {
-    const [first] = this.#batch;
-    const bytes =
-      this.#batch.length === 1 && first !== undefined ? first : Buffer.concat(this.#batch, this.#batchBytes);
+    const bytes = joined(this.#batch);
     this.#batch = [];
     this.#batchBytes = 0;
     return bytes;

@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { joined } from "../../joined.ts";
 import { clientLeft } from "../call/client-left.ts";
 
 /**
@@ -26,7 +27,7 @@ export function readBody(source: Readable, readMaxBytes: number, contentLength: 
     }
   };
   source.on("data", onData);
-  source.on("end", () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
+  source.on("end", () => resolve(joined(chunks)));
   source.on("close", () => {
     if (!source.readableEnded) reject(clientLeft());
   });

@@ -1,3 +1,4 @@
+import { joined } from "../../../../platform/joined.ts";
 import { contentOf, type Frame, frameFlag, frameType, ProtocolBroken } from "./frames.ts";
 
 /** A header block that is whole. */
@@ -27,9 +28,7 @@ export class HeaderJoiner {
     if ((frame.flags & frameFlag.endHeaders) === 0) return undefined;
     const { head, parts } = this.#open;
     this.#open = undefined;
-    const [only] = parts;
-    const block = only !== undefined && parts.length === 1 ? only : Buffer.concat(parts);
-    return { streamId: head.streamId, block, isLast: (head.flags & frameFlag.endStream) !== 0 };
+    return { streamId: head.streamId, block: joined(parts), isLast: (head.flags & frameFlag.endStream) !== 0 };
   }
 }
 

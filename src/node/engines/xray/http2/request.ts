@@ -1,3 +1,4 @@
+import { joined } from "../../../../platform/joined.ts";
 import { EngineUnreachable } from "../../engine-error.ts";
 import type { AnswerFields } from "./header-block.ts";
 
@@ -60,9 +61,7 @@ export class OpenRequest {
   /** The answer is whole. */
   finish(): void {
     clearTimeout(this.#timer);
-    const [only] = this.#parts;
-    const body = only !== undefined && this.#parts.length === 1 ? only : Buffer.concat(this.#parts);
-    this.#end.resolve({ fields: this.#fields, body });
+    this.#end.resolve({ fields: this.#fields, body: joined(this.#parts) });
   }
 
   fail(error: EngineUnreachable): void {
