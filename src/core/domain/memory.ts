@@ -1,3 +1,5 @@
+import { remainingMs } from "../../platform/remaining.ts";
+
 /** Options of {@link createMemory}. */
 export interface MemoryOptions<V> {
   /** Finds what is asked for; undefined where there is nothing. */
@@ -49,9 +51,7 @@ export function createMemory<V>({ load, ttlMs, capacity, now }: MemoryOptions<V>
   return {
     get(key) {
       const found = known.get(key);
-      // By a clock that was ahead it would be remembered until then.
-      const leftMs = (found?.until ?? 0) - now();
-      if (found !== undefined && leftMs > 0 && leftMs <= ttlMs) return found.value;
+      if (found !== undefined && remainingMs(found.until, now(), ttlMs) > 0) return found.value;
       return sought.get(key) ?? seek(key);
     },
     forget(hasChanged = () => true) {

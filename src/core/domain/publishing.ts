@@ -1,3 +1,4 @@
+import { remainingMs } from "../../platform/remaining.ts";
 import { type ConfigChange, mergeChanges } from "./config-changes.ts";
 import type { ConfigPublisher, ConfigScope } from "./configs.ts";
 import { createPace, type Pace } from "./pace.ts";
@@ -117,8 +118,7 @@ export class Publishing implements ConfigPublisher {
     const { store, now, log } = this.#options;
     let next = now() + pollMs;
     try {
-      // A clock that was ahead has left a time that is far off.
-      if (this.#checkAt <= now() || this.#checkAt - now() > checkEveryMs) {
+      if (remainingMs(this.#checkAt, now(), checkEveryMs) === 0) {
         this.#checkAt = now() + checkEveryMs;
         await store.markUnchecked(now() - uncheckedMs, checkedAtOnce, now());
       }

@@ -1,3 +1,4 @@
+import { remainingMs } from "../../platform/remaining.ts";
 import { Recurring } from "./recurring.ts";
 import { changeByTime, type TimedChange, type TimedSubscription } from "./refusals.ts";
 
@@ -60,8 +61,7 @@ export class Sweeping {
       await this.#settle(ids);
       if (ids.length < settledAtOnce) break;
     }
-    // A clock that was ahead has left a time that is far off.
-    if (now() < this.#checkAt && this.#checkAt - now() <= checkEveryMs) return;
+    if (remainingMs(this.#checkAt, now(), checkEveryMs) > 0) return;
     this.#checkAt = now() + checkEveryMs;
     let after: number | undefined = 0;
     while (after !== undefined) {

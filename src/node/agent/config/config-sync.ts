@@ -9,6 +9,7 @@ import {
 import type { ConfigDelta, NodeConfig } from "../../../../gen/garrison/core/v1/node_config_pb.ts";
 import { ApplyState } from "../../../../gen/garrison/core/v1/node_status_pb.ts";
 import { createInTurn } from "../../../platform/in-turn.ts";
+import { remainingMs } from "../../../platform/remaining.ts";
 import type { Logger } from "../../../platform/telemetry/log.ts";
 import type { Contact } from "../contact/contact.ts";
 import { CoreRefused } from "../contact/core-client.ts";
@@ -87,12 +88,8 @@ export function createConfigSync(options: ConfigSyncOptions): ConfigSync {
   const inTurn = createInTurn();
   const applying = createApplying({ engines, refusals, faults, signal, log });
   const bringBack = async () => serving !== undefined && applying.bringBack(serving);
-  const isHeldBack = (digest: string) => {
-    if (failed?.digest !== digest) return false;
-    const sinceMs = now() - failed.at;
-    // Less than nothing where the clock was set back.
-    return sinceMs >= 0 && sinceMs < failed.waitMs;
-  };
+  const isHeldBack = (digest: string) =>
+    failed?.digest === digest && remainingMs(failed.at + failed.waitMs, now(), failed.waitMs) > 0;
 
   /** Tells Core what runs. When that is not heard, it is told again by the next call of `sync`. */
   async function tellApplied(): Promise<void> {

@@ -1,4 +1,5 @@
 import { AuthorityMismatch } from "../../../platform/identity/pinned-tls.ts";
+import { remainingMs } from "../../../platform/remaining.ts";
 import type { Logger } from "../../../platform/telemetry/log.ts";
 import { CoreAway, type CoreClient, CoreRefused, isAboutKey } from "./core-client.ts";
 
@@ -71,10 +72,8 @@ export function createContact({ client, now, log, signal, refusedMs = 300_000 }:
       return lastAnswerAt;
     },
     async call(make, bounds) {
-      const leftMs = refusedUntil - now();
-      // More is left than there was where the clock was set back.
-      if (leftMs > 0 && leftMs <= refusedMs)
-        throw new CoreAway("Core does not accept this node's key", leftMs, undefined);
+      const leftMs = remainingMs(refusedUntil, now(), refusedMs);
+      if (leftMs > 0) throw new CoreAway("Core does not accept this node's key", leftMs, undefined);
       try {
         const answer = await client.call(make, bounds);
         lastAnswerAt = now();
