@@ -23,7 +23,7 @@ const program = `
   for (const open of [store, spool]) await (await open()).close();
   try {
     for (;;) appendFileSync("filling", Buffer.alloc(4_096));
-  } catch {}
+  } catch {} // until there is no room
   console.log(await store().then(() => "opened", ({ message }) => message));
   console.log(await spool().then(note, ({ message }) => message));
   rmSync("filling");

@@ -12,6 +12,7 @@ import { type ByteTarget, startByteTarget } from "../../support/byte-target.ts";
 import { startDatagramTarget } from "../../support/datagram-target.ts";
 import { freePorts } from "../../support/ports.ts";
 import { answers } from "../../support/proxy-client.ts";
+import { view as viewOf } from "../../support/viewed-subscription.ts";
 import { xrayPath } from "../../xray-path.ts";
 import { createServedInbounds, type ServedInbound } from "./served-inbounds.ts";
 
@@ -50,19 +51,8 @@ export async function startServedNode(): Promise<ServedNode> {
     ...makeLinkCredential(protocol, randomBytes),
   }));
   const node = { id: 1, name: "here", host: "127.0.0.1", disabled: false, drainingSince: null };
-  const view: SubscriptionView = {
-    title: "all",
-    state: "active",
-    createdAt: 0,
-    bytesUp: 0n,
-    bytesDown: 0n,
-    periodBytes: 0n,
-    quotaBytes: null,
-    expiresAt: null,
-    links,
-    protocols: rows.map((row) => ({ ...row, node })),
-    tunnelNumbers: new Map(),
-  };
+  const protocols = rows.map((row) => ({ ...row, node }));
+  const view: SubscriptionView = { ...viewOf(protocols, links, 0), title: "all" };
   const outbound = {
     protocol: "freedom",
     settings: { redirect: `127.0.0.1:${target.port}`, finalRules: [{ action: "allow" }] },

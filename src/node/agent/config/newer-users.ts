@@ -13,26 +13,39 @@ export function withUsersOf(older: NodeConfig, newer: NodeConfig): NodeConfig {
   Object.assign(config, { clientMap, mtprotoClientMap, subscriptionTerms });
   const isLink = (uuid: string) => uuid in clientMap || uuid in mtprotoClientMap;
   const { xray, mtproto, wireguard } = config.services ?? {};
-  const { xray: newXray, mtproto: newMtproto, wireguard: newWireguard } = newer.services ?? {};
+  const { services } = newer;
   if (xray !== undefined)
-    xray.inbounds = JSON.stringify(xrayInbounds(inboundsIn(xray.inbounds), inboundsIn(newXray?.inbounds), isLink));
+    xray.inbounds = JSON.stringify(
+      withXrayUsers(inboundsIn(xray.inbounds), inboundsIn(services?.xray?.inbounds), isLink),
+    );
   for (const inbound of mtproto?.inbounds ?? []) {
-    const users = newMtproto?.inbounds.find(({ nodeProtocolId }) => nodeProtocolId === inbound.nodeProtocolId)?.users;
+    const users = usersFor(inbound, services?.mtproto?.inbounds);
     inbound.users = users ?? inbound.users.filter(({ linkUuid }) => isLink(linkUuid));
   }
   for (const inbound of wireguard?.inbounds ?? []) {
-    const users = newWireguard?.inbounds.find(({ nodeProtocolId }) => nodeProtocolId === inbound.nodeProtocolId)?.users;
-    const known = new Map(inbound.users.map((user) => [user.linkUuid, user]));
-    inbound.users =
-      users?.map((user) => {
-        const before = known.get(user.linkUuid);
-        return before?.publicKey === user.publicKey ? before : user;
-      }) ?? inbound.users.filter(({ linkUuid }) => isLink(linkUuid));
+    const users = usersFor(inbound, services?.wireguard?.inbounds);
+    inbound.users = users
+      ? keepingSame(inbound.users, users, ({ linkUuid, publicKey }) => `${linkUuid} ${publicKey}`)
+      : inbound.users.filter(({ linkUuid }) => isLink(linkUuid));
   }
   return config;
 }
 
-function xrayInbounds(
+/** The users that the inbound of the same protocol of a node has there. Undefined: there is none. */
+function usersFor<User>(
+  { nodeProtocolId }: { readonly nodeProtocolId: bigint },
+  inbounds: readonly { readonly nodeProtocolId: bigint; readonly users: User[] }[] = [],
+): User[] | undefined {
+  return inbounds.find((inbound) => inbound.nodeProtocolId === nodeProtocolId)?.users;
+}
+
+/** The newer users; those of whom the older ones have the same, as the older ones have them. */
+function keepingSame<User>(older: readonly User[], newer: readonly User[], identityOf: (user: User) => string): User[] {
+  const known = new Map(older.map((user) => [identityOf(user), user]));
+  return newer.map((user) => known.get(identityOf(user)) ?? user);
+}
+
+function withXrayUsers(
   older: readonly XrayInbound[],
   newer: readonly XrayInbound[],
   isLink: (uuid: string) => boolean,
@@ -45,18 +58,15 @@ function xrayInbounds(
     const { settings } = inbound;
     const counterpart = newer.find(({ tag, protocol }) => tag === inbound.tag && protocol === inbound.protocol);
     if (settings?.clients === undefined && counterpart?.settings?.clients === undefined) return inbound;
-    const known = new Map(settings?.clients?.map((client) => [client.email, client]));
+    const before = settings?.clients ?? [];
     const clients =
       counterpart === undefined
-        ? settings?.clients?.filter(isStill)
-        : counterpart.settings?.clients?.map((client) => {
-            const before = known.get(client.email);
-            return before !== undefined && hasSameCredential(before, client) ? before : client;
-          });
-    return { ...inbound, settings: { ...settings, clients: clients ?? [] } };
+        ? before.filter(isStill)
+        : keepingSame(before, counterpart.settings?.clients ?? [], identityOf);
+    return { ...inbound, settings: { ...settings, clients } };
   });
 }
 
-function hasSameCredential(one: XrayClient, other: XrayClient): boolean {
-  return one.id === other.id && one.password === other.password && one.auth === other.auth;
+function identityOf({ email, id, password, auth }: XrayClient): string {
+  return JSON.stringify([email, id, password, auth]);
 }
